@@ -1,0 +1,1 @@
+"""What every service of Driftline stands on; nothing here imports a service."""
