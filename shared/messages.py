@@ -27,7 +27,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all messages: immutable, fields by name, defaults left out of the bytes."""
 
 
-class Event(Message):
+class Event(Message, frozen=True, kw_only=True):
     """What a producer sends: the features of one thing that happened.
 
     Attributes
@@ -51,7 +51,7 @@ class Event(Message):
     entity_id: EntityId | None = None
 
 
-class Source(Message):
+class Source(Message, frozen=True, kw_only=True):
     """Where the event of a prediction lies: how everything downstream joins and deduplicates."""
 
     topic: str
@@ -59,7 +59,7 @@ class Source(Message):
     offset: int
 
 
-class Prediction(Message):
+class Prediction(Message, frozen=True, kw_only=True):
     """One scored event, in the partition of its event.
 
     Attributes
@@ -87,7 +87,7 @@ class Prediction(Message):
     source: Source
 
 
-class Label(Message):
+class Label(Message, frozen=True, kw_only=True):
     """The truth about one event, known later; the last one for an ``event_id`` wins."""
 
     event_id: EventId
@@ -95,7 +95,7 @@ class Label(Message):
     observed_at: OccurredAt
 
 
-class Outcome(Message):
+class Outcome(Message, frozen=True, kw_only=True):
     """A business figure that followed: revenue, churn, a chargeback."""
 
     kpi: Annotated[str, msgspec.Meta(min_length=1)]
@@ -105,21 +105,21 @@ class Outcome(Message):
     entity_id: EntityId | None = None
 
 
-class Window(Message):
+class Window(Message, frozen=True, kw_only=True):
     """A half-open span of event time, ``[start, end)``, epoch milliseconds."""
 
     start: int
     end: int
 
 
-class Histogram(Message):
+class Histogram(Message, frozen=True, kw_only=True):
     """Counts between edges: ``counts[i]`` holds ``edges[i-1] <= x < edges[i]``, the ends are open."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
 
 
-class Report(Message, tag_field="kind"):
+class Report(Message, frozen=True, kw_only=True, tag_field="kind"):
     """Base of all reports: one message per model version, window and partition.
 
     A report is cumulative: a reader overwrites by (kind, model, model_version, window, source_topic,
@@ -136,7 +136,7 @@ class Report(Message, tag_field="kind"):
     final: bool = False
 
 
-class InferenceReport(Report, tag="inference"):
+class InferenceReport(Report, frozen=True, kw_only=True, tag="inference"):
     """What the inference service did with one window of one partition.
 
     Attributes
@@ -160,7 +160,7 @@ class InferenceReport(Report, tag="inference"):
     scores: Histogram
 
 
-class Alert(Message):
+class Alert(Message, frozen=True, kw_only=True):
     """A rule that fired or resolved; ``alert_id`` is the same however often it is sent."""
 
     alert_id: str
