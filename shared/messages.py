@@ -23,7 +23,7 @@ EntityId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 FeatureValue = float | int | str | bool | None
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Base of all messages: immutable, fields by name, defaults left out of the bytes."""
 
 
@@ -51,7 +51,7 @@ class Event(Message, frozen=True, kw_only=True):
     entity_id: EntityId | None = None
 
 
-class Source(Message, frozen=True, kw_only=True):
+class Source(Message, frozen=True):
     """Where the event of a prediction lies: how everything downstream joins and deduplicates."""
 
     topic: str
@@ -59,32 +59,34 @@ class Source(Message, frozen=True, kw_only=True):
     offset: int
 
 
-class Prediction(Message, frozen=True, kw_only=True):
+class Prediction(Message, frozen=True):
     """One scored event, in the partition of its event.
+
+    The fields are positional, in this order, because the scoring path builds one per event.
 
     Attributes
     ----------
     score
         Probability of the positive class (binary), of the most likely class (multiclass), or
         the predicted value (regression).
+    occurred_at, scored_at
+        Event time and scoring time, epoch milliseconds.
     label
         The class decided on: absent for regression.
     probabilities
         Probability by class label, for multiclass models.
-    occurred_at, scored_at
-        Event time and scoring time, epoch milliseconds.
     """
 
     event_id: str
-    entity_id: str | None = None
     model: str
     model_version: str
     score: float
-    label: str | None = None
-    probabilities: dict[str, float] | None = None
     occurred_at: int
     scored_at: int
     source: Source
+    entity_id: str | None = None
+    label: str | None = None
+    probabilities: dict[str, float] | None = None
 
 
 class Label(Message, frozen=True, kw_only=True):

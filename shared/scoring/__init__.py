@@ -1,0 +1,1 @@
+"""The scoring path: event bytes to typed columns, columns to ONNX inputs, inputs to scores."""

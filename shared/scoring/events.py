@@ -1,0 +1,211 @@
+"""Event bytes to typed columns: one decode call per event validates everything the model declares.
+
+The decoder is compiled from ``model.toml``: a struct with one typed field per feature, so that
+type, presence, range and category are checked in C while the bytes are parsed. Only a record that
+fails is looked at a second time, in Python, to find the sentence that names the field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from shared.bundle.spec import FeatureSpec, ModelSpec
+from shared.errors import DecodeError, ServiceError, ValidationError
+from shared.messages import EntityId, EventId, OccurredAt, epoch_ms
+from shared.scoring.diagnosis import explain
+
+MAX_EVENT_BYTES = 1 << 20
+"""Largest event accepted, in bytes; Kafka's own default limit of a message."""
+
+Columns = list[Sequence[Any]]
+"""One sequence of ``n`` Python values per feature, in the model's order."""
+
+
+@dataclass(slots=True)
+class DecodedEvents:
+    """The good events of a micro-batch as columns, and what was wrong with the others.
+
+    Attributes
+    ----------
+    kept
+        Position in the micro-batch of each good event, ascending; ``None`` when all are good.
+    event_ids, entity_ids, occurred_at
+        One entry per good event; ``occurred_at`` in epoch milliseconds.
+    features
+        One sequence per feature, each with one value per good event.
+    rejected
+        ``(position, error)`` of each bad event, ascending.
+    """
+
+    kept: list[int] | None
+    event_ids: Sequence[str]
+    entity_ids: Sequence[str | None]
+    occurred_at: list[int]
+    features: Columns
+    rejected: list[tuple[int, ServiceError]]
+
+    def __len__(self) -> int:
+        return len(self.event_ids)
+
+    def select(self, rows: list[int]) -> DecodedEvents:
+        """Return the same with only ``rows`` (positions among the good events)."""
+        kept = self.kept if self.kept is not None else range(len(self))
+        return DecodedEvents(
+            kept=[kept[row] for row in rows],
+            event_ids=[self.event_ids[row] for row in rows],
+            entity_ids=[self.entity_ids[row] for row in rows],
+            occurred_at=[self.occurred_at[row] for row in rows],
+            features=[[column[row] for row in rows] for column in self.features],
+            rejected=self.rejected,
+        )
+
+
+class EventDecoder:
+    """Decodes events for one model.
+
+    Parameters
+    ----------
+    spec
+        The model whose features the events must carry.
+    default
+        Whether an event that names no model is for this one.
+    max_bytes
+        Larger events are refused unread.
+
+    Examples
+    --------
+    >>> from shared.bundle.spec import OutputSpec
+    >>> spec = ModelSpec(name="m", version="1", task="regression", output=OutputSpec(score="y"),
+    ...                  features=(FeatureSpec(name="hour", min=0, max=23),))
+    >>> good = b'{"event_id": "a", "occurred_at": 5, "features": {"hour": 7}}'
+    >>> decoded = EventDecoder(spec).decode([good, good.replace(b"7", b"77")])
+    >>> decoded.event_ids, decoded.features
+    (('a',), [(7.0,)])
+    >>> print(decoded.rejected[0][1])
+    features.hour is 77, above the declared maximum 23
+    """
+
+    def __init__(self, spec: ModelSpec, *, default: bool = True, max_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._spec = spec
+        self._default = default
+        self._max_bytes = max_bytes
+        self._decode = msgspec.json.Decoder(event_type(spec)).decode
+        self._models = {spec.name, None} if default else {spec.name}
+
+    def decode(self, values: Sequence[bytes | None]) -> DecodedEvents:
+        """Return the columns of all good events among ``values``; never raises for a bad one."""
+        try:
+            if max(map(len, values), default=0) > self._max_bytes:  # type: ignore[arg-type]
+                return self._decode_one_by_one(values)
+            events = list(map(self._decode, values))  # type: ignore[arg-type]
+        except (msgspec.DecodeError, TypeError, RecursionError):  # TypeError: a null value
+            return self._decode_one_by_one(values)
+        if not {event.model for event in events} <= self._models:
+            return self._decode_one_by_one(values)
+        return self._columns(events, None, [])
+
+    def _decode_one_by_one(self, values: Sequence[bytes | None]) -> DecodedEvents:
+        events, kept, rejected = [], [], []
+        for position, value in enumerate(values):
+            try:
+                events.append(self._decode_one(value))
+                kept.append(position)
+            except ServiceError as error:
+                rejected.append((position, error))
+        return self._columns(events, kept, rejected)
+
+    def _decode_one(self, value: bytes | None) -> Any:
+        if value is None:
+            raise DecodeError("the record has no value (a tombstone), an event is a JSON object")
+        if len(value) > self._max_bytes:
+            raise DecodeError(f"the event is {len(value)} bytes, the limit is {self._max_bytes}")
+        try:
+            event = self._decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise explain(value, self._spec, str(error)) from error
+        if event.model not in self._models:
+            raise wrong_model(event.model, [self._spec.name])
+        return event
+
+    def _columns(
+        self, events: list[Any], kept: list[int] | None, rejected: list[tuple[int, ServiceError]]
+    ) -> DecodedEvents:
+        if not events:
+            return DecodedEvents(kept, (), (), [], [() for _ in self._spec.features], rejected)
+        ids, features, times, _, entities = zip(*map(msgspec.structs.astuple, events), strict=True)
+        return DecodedEvents(
+            kept=kept,
+            event_ids=ids,
+            entity_ids=entities,
+            occurred_at=list(times) if _all_int(times) else [epoch_ms(time) for time in times],
+            features=list(zip(*map(msgspec.structs.astuple, features), strict=True)),
+            rejected=rejected,
+        )
+
+
+def _all_int(times: Sequence[int | datetime]) -> bool:
+    return set(map(type, times)) == {int}
+
+
+def wrong_model(model: str | None, served: Sequence[str]) -> ValidationError:
+    """Return the error for an event whose ``model`` this service does not serve."""
+    if model is None:
+        text = f"model is missing, and this service serves several: {', '.join(served)}"
+    else:
+        text = f"model is {model!r}, which is not served here (served: {', '.join(served)})"
+    return ValidationError(text, field="model")
+
+
+def event_type(spec: ModelSpec) -> type[msgspec.Struct]:
+    """Return the struct that decodes an event of this model, features typed and constrained."""
+    fields: list[Any] = []
+    rename: dict[str, str] = {}
+    for index, feature in enumerate(spec.features):
+        attribute = f"f{index}"  # a feature's name need not be a Python identifier
+        rename[attribute] = feature.name
+        kind = _feature_type(feature)
+        fields.append((attribute, kind | None, None) if feature.nullable else (attribute, kind))
+    features = msgspec.defstruct(
+        "features", fields, rename=rename.get, forbid_unknown_fields=True, gc=False, kw_only=True
+    )
+    return msgspec.defstruct(
+        "event",
+        [
+            ("event_id", EventId),
+            ("features", features),
+            ("occurred_at", OccurredAt),
+            ("model", str | None, None),
+            ("entity_id", EntityId | None, None),
+        ],
+        gc=False,
+    )
+
+
+def _feature_type(feature: FeatureSpec) -> Any:
+    if feature.kind == "boolean":
+        return bool
+    if feature.kind == "categorical":
+        closed = feature.categories is not None and feature.unknown == "reject"
+        return Literal[feature.categories] if closed else str  # type: ignore[valid-type]
+    bounds: dict[str, float] = {}
+    if feature.min is not None:
+        bounds["ge"] = feature.min
+    if feature.max is not None:
+        bounds["le"] = feature.max
+    if feature.dtype == "int64":
+        return Annotated[int, msgspec.Meta(**{k: _whole(k, v) for k, v in bounds.items()})] if bounds else int
+    return Annotated[float, msgspec.Meta(**bounds)] if bounds else float
+
+
+_ROUND: dict[str, Callable[[float], int]] = {"ge": math.ceil, "le": math.floor}
+
+
+def _whole(bound: str, value: float) -> int:
+    """Return the tightest whole bound that admits the same integers."""
+    return _ROUND[bound](value)

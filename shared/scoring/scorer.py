@@ -1,0 +1,163 @@
+"""A loaded model: feature columns in, scores out, one ONNX Runtime call per micro-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.bundle.spec import ModelSpec
+from shared.errors import BundleError, ProcessError
+from shared.scoring.matrix import MatrixEncoder
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class BundleLike(Protocol):
+    """What the scorer needs of a bundle."""
+
+    @property
+    def spec(self) -> ModelSpec: ...  # noqa: D102
+
+    @property
+    def model_path(self) -> Path: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Scores:
+    """The answers for ``n`` rows.
+
+    Attributes
+    ----------
+    score
+        Shape ``(n,)``: probability of the positive class, probability of the most likely class,
+        or the predicted value; NaN where the model failed on the row.
+    classes
+        Shape ``(n,)``: index of the decided class; ``None`` for regression.
+    probabilities
+        Shape ``(n, k)`` for multiclass, else ``None``.
+    failed
+        Why, by row, for rows the model raised on or answered with a value that is not finite.
+    """
+
+    score: Floats
+    classes: npt.NDArray[np.intp] | None = None
+    probabilities: Floats | None = None
+    failed: dict[int, ProcessError] = field(default_factory=dict)
+
+
+class Scorer:
+    """Scores events of one model version; ``predict`` is safe in a thread.
+
+    Parameters
+    ----------
+    spec
+        The model's contract.
+    session
+        An ``onnxruntime.InferenceSession`` over the model's graph.
+    """
+
+    def __init__(self, spec: ModelSpec, session: Any) -> None:
+        self.spec = spec
+        self._session = session
+        self._outputs = [spec.output.score]
+        self._encoder = MatrixEncoder(
+            spec, [(node.name, node.type, len(node.shape)) for node in session.get_inputs()]
+        )
+
+    @classmethod
+    def load(cls, bundle: BundleLike, *, threads: int = 1) -> Scorer:
+        """Return a warm scorer for a bundle.
+
+        Raises
+        ------
+        BundleError
+            ONNX Runtime refuses the graph, or the graph lacks the declared score output.
+        """
+        import onnxruntime as ort  # heavy, and not needed by services that do not score
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            session = ort.InferenceSession(
+                str(bundle.model_path), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises classes of its own without a common base
+            raise BundleError(f"model.onnx cannot be loaded by ONNX Runtime: {error}") from error
+        names = [node.name for node in session.get_outputs()]
+        if bundle.spec.output.score not in names:
+            raise BundleError(
+                f"output.score is {bundle.spec.output.score!r}, but model.onnx has the outputs {', '.join(names)}"
+            )
+        return cls(bundle.spec, session)
+
+    def predict(self, columns: Sequence[Sequence[Any]]) -> Scores:
+        """Return the scores of ``n`` rows given as one sequence of values per feature.
+
+        A row that makes the model raise does not take the others with it: the micro-batch is
+        halved until the row is alone, and only that row is marked as failed.
+        """
+        raw, failed = self._run(columns, 0, len(columns[0]))
+        scores = self._interpret(raw)
+        for row in np.flatnonzero(~np.isfinite(scores.score)).tolist():
+            failed.setdefault(row, ProcessError(f"the model answered {scores.score[row]}, not a finite score"))
+        scores.failed = failed
+        return scores
+
+    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> Floats:
+        """Return the scores of rows given as mappings by feature name.
+
+        Shape ``(n,)``, or ``(n, k)`` probabilities for a multiclass model.
+
+        Raises
+        ------
+        ProcessError
+            The model fails on a row; the message gives the row's position.
+        """
+        scores = self.predict([[row.get(feature.name) for row in rows] for feature in self.spec.features])
+        if scores.failed:
+            row, error = min(scores.failed.items())
+            raise ProcessError(f"row {row}: {error}") from error
+        return scores.score if scores.probabilities is None else scores.probabilities
+
+    def _run(
+        self, columns: Sequence[Sequence[Any]], first: int, size: int
+    ) -> tuple[Floats, dict[int, ProcessError]]:
+        try:
+            raw = self._session.run(self._outputs, self._encoder.encode(columns))[0]
+            if len(raw) != size:
+                raise ProcessError(f"the model answered {len(raw)} rows for {size}")  # noqa: TRY301
+        except Exception as error:  # onnxruntime raises classes of its own without a common base
+            if size == 1:
+                return self._blank(), {first: ProcessError(f"the model failed on this event: {error}")}
+        else:
+            return raw, {}
+        half = size // 2
+        left, left_failed = self._run([column[:half] for column in columns], first, half)
+        right, right_failed = self._run([column[half:] for column in columns], first + half, size - half)
+        return np.concatenate([left, right]), left_failed | right_failed
+
+    def _blank(self) -> Floats:
+        """Return one row of NaN in the shape the score output has."""
+        rank = next(len(n.shape) for n in self._session.get_outputs() if n.name == self.spec.output.score)
+        if rank == 1:
+            return np.full(1, np.nan, dtype=np.float32)
+        width = 1 if self.spec.task == "regression" else len(self.spec.classes) or 2
+        return np.full((1, width), np.nan, dtype=np.float32)
+
+    def _interpret(self, raw: Floats) -> Scores:
+        if self.spec.task == "multiclass":
+            classes = np.where(np.isnan(raw), -np.inf, raw).argmax(axis=1)
+            return Scores(raw[np.arange(len(raw)), classes], classes, raw)
+        if self.spec.task == "regression":
+            return Scores(raw.reshape(len(raw)))
+        score = raw[:, self.spec.output.positive] if raw.ndim == 2 and raw.shape[1] == 2 else raw.reshape(len(raw))
+        # In the score's own precision, so that a float32 score of 0.1 meets a threshold written as 0.1.
+        threshold = score.dtype.type(self.spec.threshold)
+        return Scores(score, (score >= threshold).astype(np.intp))
