@@ -1,0 +1,1 @@
+"""Kafka as Driftline uses it: columnar fetch, columnar batches, security, capabilities."""

@@ -1,0 +1,114 @@
+"""A consumer that hands out columns instead of one object per record.
+
+Building aiokafka's ``ConsumerRecord`` costs about as much CPU as decoding the JSON inside it
+(``python -m loadtest client-floor`` prints both), so this subclass takes the parsed records from
+the fetcher before they are wrapped. It touches private attributes of the exactly pinned aiokafka:
+``tests/integration/test_column_consumer.py`` compares it with ``getmany`` record by record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
+
+from shared.kafka.records import Records
+
+
+class ColumnConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """``AIOKafkaConsumer`` with :meth:`getcolumns` beside ``getmany``."""
+
+    async def getcolumns(
+        self, partitions: Collection[TopicPartition], *, timeout: float, max_records: int
+    ) -> list[Records]:
+        """Return fetched records of ``partitions`` as columns, waiting up to ``timeout`` seconds.
+
+        Never cancel this call: like ``getmany`` it would leave aiokafka's poll timer switched off.
+
+        Parameters
+        ----------
+        partitions
+            The partitions to read; others keep what was fetched for them.
+        timeout
+            Seconds to wait when nothing has been fetched yet.
+        max_records
+            No further partition is added once this many records are taken; one partition's
+            fetch (at most ``max_partition_fetch_bytes``) is never split.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaError
+            What the background fetch of one of the partitions ran into.
+        """
+        self._coordinator.check_errors()
+        fetcher = self._fetcher
+        deadline = time.monotonic() + timeout
+        with self._subscription.fetch_context():
+            while True:
+                if self._subscription.reassignment_in_progress:
+                    await self._subscription.wait_for_assignment()
+                taken = self._take(partitions, max_records)
+                left = deadline - time.monotonic()
+                if taken or left <= 0 or self._closed:
+                    return taken
+                waiter = fetcher._create_fetch_waiter()
+                done, _ = await asyncio.wait([waiter], timeout=left)
+                if not done:
+                    waiter.cancel()
+                    return []
+                waiter.result()  # authorization errors
+
+    def _take(self, partitions: Collection[TopicPartition], max_records: int) -> list[Records]:
+        fetcher = self._fetcher
+        taken: list[Records] = []
+        total = 0
+        for tp in list(fetcher._records):
+            if tp not in partitions:
+                if not self._subscription.is_assigned(tp):
+                    del fetcher._records[tp]
+                continue
+            fetched = fetcher._records[tp]
+            if type(fetched) is not FetchResult:
+                if taken:
+                    break  # the error is raised by the next call
+                del fetcher._records[tp]
+                fetcher._notify(fetcher._wait_consume_future)
+                fetched.check_raise()
+            columns = _drain(tp, fetched)
+            del fetcher._records[tp]
+            fetcher._notify(fetcher._wait_consume_future)
+            if columns is not None:
+                taken.append(columns)
+                total += len(columns)
+                if total >= max_records:
+                    break
+        return taken
+
+
+def _unwrapped(_tp: TopicPartition, record: Any) -> Any:
+    return record
+
+
+def _drain(tp: TopicPartition, fetched: FetchResult) -> Records | None:
+    """Return all records of one fetch as columns and advance the consumer's position."""
+    if not fetched.has_more() or not fetched.check_assignment(tp):
+        return None
+    source = fetched._partition_records
+    source._consumer_record = _unwrapped  # the instance attribute hides the method that wraps
+    records = list(source._records_iterator)
+    fetched._update_position()
+    if not records:
+        return None
+    return Records(
+        topic=tp.topic,
+        partition=tp.partition,
+        offsets=[record.offset for record in records],
+        timestamps=[record.timestamp for record in records],
+        keys=[record.key for record in records],
+        values=[record.value for record in records],
+        headers=[record.headers for record in records],
+    )

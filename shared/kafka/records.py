@@ -1,0 +1,63 @@
+"""One partition's share of a micro-batch, as columns: no object per record in the scoring path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(slots=True)
+class Records:
+    """Consecutive records of one partition.
+
+    Attributes
+    ----------
+    topic, partition
+        Where they were read.
+    offsets
+        Ascending; gaps are transaction markers and compacted records.
+    timestamps
+        Epoch milliseconds, as Kafka stored them.
+    keys, values, headers
+        The record's bytes, untouched.
+    """
+
+    topic: str
+    partition: int
+    offsets: Sequence[int]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def next_offset(self) -> int:
+        """The offset to commit once these records are done."""
+        return self.offsets[-1] + 1
+
+
+@dataclass(slots=True)
+class Output:
+    """Records to produce, in order, to one topic.
+
+    Attributes
+    ----------
+    topic
+        Full topic name.
+    partition
+        Taken modulo the topic's partition count, so that a source partition can be given for a
+        topic with fewer.
+    keys, values, headers
+        One entry per record; ``headers`` may be ``None`` where no record has any.
+    """
+
+    topic: str
+    partition: int
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers] | None = None
