@@ -1,0 +1,216 @@
+"""Which partitions are ours, and the order in which one is opened and given up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, RecordListTooLargeError
+
+from shared.errors import ServiceError
+from shared.pipeline.options import PipelineOptions
+from shared.pipeline.state import StateReader
+from shared.pipeline.step import Step
+from shared.pipeline.writer import PartitionWriter
+
+log = logging.getLogger(__name__)
+
+BROKER_TROUBLE = (KafkaError, TimeoutError, OSError)
+"""What a broker that is away, slow or changing hands looks like; all of it passes."""
+
+_SMALLEST_BATCH = 1 << 10
+_LONGEST_BACKOFF = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One owned partition.
+
+    Attributes
+    ----------
+    ready
+        Whether records may be taken from it and committed.
+    owned
+        Whether the group still gives it to us; once false it never becomes true again.
+    lock
+        Held while a commit is in flight.
+    """
+
+    tp: TopicPartition
+    writer: PartitionWriter
+    ready: bool = False
+    owned: bool = True
+    next_offset: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Opens partitions that are assigned and lets go of those revoked.
+
+    The listener's methods only flip flags, wait for commits in flight (bounded), and start tasks:
+    no heartbeat is sent while they run, and aiokafka swallows what they raise.
+    """
+
+    def __init__(
+        self,
+        step: Step[Any],
+        options: PipelineOptions,
+        consumer: AIOKafkaConsumer,
+        make_writer: Callable[[TopicPartition, int], PartitionWriter],
+        state_reader: StateReader | None,
+    ) -> None:
+        self._step = step
+        self._options = options
+        self._consumer = consumer
+        self._make_writer = make_writer
+        self._state_reader = state_reader
+        self._batch_bytes: dict[TopicPartition, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.slots: dict[TopicPartition, Slot] = {}
+        self.failure: BaseException | None = None
+        """What broke beyond repair in a background task; the pipeline raises it."""
+
+    @property
+    def ready(self) -> dict[TopicPartition, Slot]:
+        """The partitions that records may be taken from."""
+        return {tp: slot for tp, slot in self.slots.items() if slot.ready}
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        """Start opening each partition; it is read once that is done."""
+        log.info("partitions assigned", extra={"partitions": sorted(tp.partition for tp in assigned)})
+        for tp in assigned:
+            self._start_opening(tp)
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """Take no more records, let commits in flight finish, then let go."""
+        slots = [slot for tp in revoked if (slot := self.slots.pop(tp, None)) is not None]
+        if revoked:
+            log.info("partitions revoked", extra={"partitions": sorted(tp.partition for tp in revoked)})
+        await self._release(slots, within=self._options.rebalance_timeout / 2)
+
+    async def close(self, within: float) -> None:
+        """Let go of everything, for shutdown."""
+        slots = list(self.slots.values())
+        self.slots.clear()
+        await self._release(slots, within=within)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within)
+
+    def give_up(self, slot: Slot, error: BaseException) -> None:
+        """React to a failed commit: drop the producer and open the partition afresh.
+
+        Nothing rewinds by itself after an abort: opening seeks to the committed offset.
+        """
+        tp = slot.tp
+        slot.ready = slot.owned = False
+        if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+            self._shrink_batches(tp)
+        fenced = isinstance(error, ProducerFenced)
+        log.warning(
+            "commit failed, the partition is opened afresh" if not fenced else "fenced by another owner",
+            extra={"topic": tp.topic, "partition": tp.partition, "error": repr(error)},
+        )
+        self._spawn(slot.writer.discard())
+        if self.slots.get(tp) is slot:  # else it was revoked meanwhile, and may be open again already
+            self._step.close(tp.topic, tp.partition)
+            self._start_opening(tp)
+
+    def _shrink_batches(self, tp: TopicPartition) -> None:
+        """Halve the record batches: the topic's ``max.message.bytes`` may have been lowered."""
+        now = self._batch_bytes.get(tp, self._options.max_batch_bytes)
+        self._batch_bytes[tp] = max(_SMALLEST_BATCH, now // 2)
+
+    def _start_opening(self, tp: TopicPartition) -> None:
+        slot = Slot(tp, self._new_writer(tp))
+        self.slots[tp] = slot
+        self._spawn(self._open(slot))
+
+    def _new_writer(self, tp: TopicPartition) -> PartitionWriter:
+        return self._make_writer(tp, self._batch_bytes.get(tp, self._options.max_batch_bytes))
+
+    async def _open(self, slot: Slot) -> None:
+        """Open a partition, trying again while the broker is in trouble and the partition ours.
+
+        1. the writer: fences the former owner, so that earlier offsets are settled
+        2. the committed offset and the state that belongs to it
+        3. an explicit seek: aiokafka took its own first position before the writer was open
+        4. ready
+        """
+        tp, backoff = slot.tp, 0.1
+        while slot.owned:
+            try:
+                await slot.writer.open()  # 1
+                async with asyncio.timeout(self._options.deadline):
+                    next_offset, state = await self._settled(tp)  # 2
+                if not slot.owned:
+                    break
+                self._consumer.seek(tp, next_offset)  # 3
+                self._step.open(tp.topic, tp.partition, next_offset, state)
+                slot.next_offset = next_offset
+                slot.ready = True  # 4
+            except BROKER_TROUBLE as error:
+                log.warning(
+                    "partition cannot be opened yet",
+                    extra={"topic": tp.topic, "partition": tp.partition, "error": repr(error)},
+                )
+                await slot.writer.discard()
+                slot.writer = self._new_writer(tp)
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, _LONGEST_BACKOFF)
+            else:
+                log.info(
+                    "partition opened",
+                    extra={"topic": tp.topic, "partition": tp.partition, "offset": next_offset},
+                )
+                return
+        await slot.writer.discard()
+
+    async def _settled(self, tp: TopicPartition) -> tuple[int, bytes | None]:
+        """Return where to read on and the state that belongs there."""
+        committed = await self._consumer.committed(tp)
+        snapshot = await self._state_reader.last(tp) if self._state_reader is not None else None
+        if committed is None and snapshot is not None:
+            committed = snapshot.next_offset  # the group's offsets expired, the state did not
+        if committed is None:
+            committed = (await self._consumer.beginning_offsets([tp]))[tp]
+        if snapshot is None:
+            return committed, None
+        if self._options.delivery == "exactly-once" and snapshot.next_offset != committed:
+            raise ServiceError(
+                f"the state in {self._options.state_topic} ends at offset {snapshot.next_offset}, but the "
+                f"group {self._options.group} has committed {committed}; if the group's offsets were reset "
+                f"on purpose, delete the topic {self._options.state_topic} and start again",
+                topic=tp.topic,
+                partition=tp.partition,
+                offset=committed,
+            )
+        return committed, snapshot.state
+
+    async def _release(self, slots: list[Slot], *, within: float) -> None:
+        for slot in slots:
+            slot.ready = False
+        try:
+            async with asyncio.timeout(within):
+                for slot in slots:
+                    async with slot.lock:
+                        pass
+        except TimeoutError:
+            log.warning("a commit was still in flight when its partition was given up")
+        for slot in slots:
+            slot.owned = False
+            self._step.close(slot.tp.topic, slot.tp.partition)
+            self._spawn(slot.writer.discard())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failure = error

@@ -1,0 +1,244 @@
+"""The loop: consume, decode, compute, encode, produce, commit; one way, one micro-batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import Any, Generic
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from shared.kafka.consumer import ColumnConsumer
+from shared.kafka.records import Output, Records
+from shared.metrics import PipelineMetrics
+from shared.pipeline.options import PipelineOptions
+from shared.pipeline.ownership import BROKER_TROUBLE, Ownership, Slot
+from shared.pipeline.state import Snapshot, StateReader, snapshot_output
+from shared.pipeline.step import Step, Work
+from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter, stop_within
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+_FLUSH_SECONDS = 1.0
+_DRAIN_SECONDS = 10.0
+
+
+class Pipeline(Generic[Work]):
+    """Runs one step over its input topics with the chosen delivery guarantee.
+
+    One micro-batch, in order:
+
+    1. fetch what the owned partitions have
+    2. decode it into columns
+    3. compute, in a worker thread, over all partitions at once
+    4. encode, per partition that is still ours
+    5. produce outputs and state, and commit the offset, per partition and concurrently
+
+    Under a backlog steps 1 and 2 of the next micro-batch run beside 3 to 5 of this one; it is
+    committed only after this one. When traffic is quiet they do not overlap, so that an event never
+    waits behind a batch it could have joined.
+    """
+
+    def __init__(self, step: Step[Work], options: PipelineOptions, metrics: PipelineMetrics) -> None:
+        self._step = step
+        self._options = options
+        self._metrics = metrics
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._next_flush = 0.0
+        self._ownership: Ownership | None = None
+        self.last_turn = time.monotonic()
+        """When the loop last came round, by the monotonic clock: the liveness signal."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every partition the group gave us is open; true also for a process without any."""
+        return self._ownership is not None and all(s.ready for s in self._ownership.slots.values())
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Process until ``stop`` is set, then finish what is in flight and let go.
+
+        Raises
+        ------
+        ServiceError
+            State and committed offset contradict each other.
+        Exception
+            Whatever the step raises beyond dead letters: nothing of that batch is committed.
+        """
+        async with AsyncExitStack() as stack:
+            stack.callback(self._pool.shutdown, wait=False)
+            consumer = await self._start_consumer(stack)
+            make_writer = await self._writers(stack, consumer)
+            reader = await self._start_state_reader(stack)
+            self._ownership = Ownership(self._step, self._options, consumer, make_writer, reader)
+            consumer.subscribe(list(self._options.topics), listener=self._ownership)
+            try:
+                await self._loop(consumer, self._ownership, stop)
+            finally:
+                await self._ownership.close(within=_DRAIN_SECONDS)
+
+    async def _loop(self, consumer: ColumnConsumer, ownership: Ownership, stop: asyncio.Event) -> None:
+        committing: asyncio.Task[None] | None = None
+        backlog = False
+        try:
+            while not stop.is_set():
+                self.last_turn = time.monotonic()
+                if ownership.failure is not None:
+                    raise ownership.failure
+                if committing is not None and not backlog:
+                    await committing
+                    committing = None
+                    await asyncio.sleep(self._options.commit_interval)
+                batch = await self._fetch(consumer, ownership)  # 1
+                records = [part for _, part in batch]
+                work = self._step.decode(records) if batch else None  # 2
+                if committing is not None:
+                    await committing
+                    committing = None
+                if work is not None:
+                    size = sum(map(len, records))
+                    backlog = size >= self._options.max_records
+                    self._count(consumer, batch, size)
+                    committing = asyncio.create_task(self._finish(ownership, batch, work))
+                else:
+                    backlog = False
+                    await self._flush(ownership)
+        finally:
+            if committing is not None:
+                await committing
+
+    async def _fetch(self, consumer: ColumnConsumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
+        ready = ownership.ready
+        if not ready:
+            await asyncio.sleep(0.02)
+            return []
+        try:
+            fetched = await consumer.getcolumns(
+                ready.keys(), timeout=_POLL_SECONDS, max_records=self._options.max_records
+            )
+        except BROKER_TROUBLE as error:
+            log.warning("fetch failed, trying again", extra={"error": repr(error)})
+            await asyncio.sleep(0.2)
+            return []
+        slots = ((ready[TopicPartition(part.topic, part.partition)], part) for part in fetched)
+        return [(slot, part) for slot, part in slots if slot.ready]
+
+    async def _finish(self, ownership: Ownership, batch: Sequence[tuple[Slot, Records]], work: Work) -> None:
+        started = time.perf_counter()
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._step.compute, work)  # 3
+        await asyncio.gather(
+            *(
+                self._commit(ownership, slot, part, work, index)
+                for index, (slot, part) in enumerate(batch)
+            )
+        )
+        self._metrics.batch_seconds.observe(time.perf_counter() - started)
+        await self._flush(ownership)
+
+    async def _commit(
+        self, ownership: Ownership, slot: Slot, part: Records, work: Work, index: int
+    ) -> None:
+        async with slot.lock:
+            if not slot.ready:
+                return  # revoked or failed meanwhile: nothing committed, so its next owner reads it again
+            outputs = self._step.encode(work, index)  # 4
+            await self._make_durable(ownership, slot, outputs, part.next_offset)  # 5
+
+    async def _make_durable(
+        self, ownership: Ownership, slot: Slot, outputs: list[Output], next_offset: int | None
+    ) -> None:
+        tp = slot.tp
+        position = slot.next_offset if next_offset is None else next_offset
+        if self._options.state_topic is not None:
+            state = self._step.snapshot(tp.topic, tp.partition)
+            if state is not None:
+                outputs.append(snapshot_output(self._options.state_topic, tp, Snapshot(position, state)))
+        try:
+            await slot.writer.commit(outputs, next_offset)
+        except (*BROKER_TROUBLE, AssertionError) as error:  # AssertionError: aiokafka's own state machine
+            self._metrics.transactions.labels("failed").inc()
+            ownership.give_up(slot, error)
+            return
+        slot.next_offset = position
+        self._metrics.transactions.labels("committed").inc()
+        for output in outputs:
+            self._metrics.produced.labels(output.topic).inc(len(output.values))
+
+    async def _flush(self, ownership: Ownership) -> None:
+        """Commit what is due although no record came, at most once a second."""
+        now = time.monotonic()
+        if now < self._next_flush:
+            return
+        self._next_flush = now + _FLUSH_SECONDS
+        for tp, slot in ownership.ready.items():
+            async with slot.lock:
+                if slot.ready and (outputs := self._step.flush(tp.topic, tp.partition)):
+                    await self._make_durable(ownership, slot, outputs, None)
+
+    def _count(self, consumer: ColumnConsumer, batch: Sequence[tuple[Slot, Records]], size: int) -> None:
+        metrics = self._metrics
+        metrics.batch_records.observe(size)
+        metrics.last_progress.set_to_current_time()
+        for slot, part in batch:
+            tp = slot.tp
+            metrics.consumed.labels(tp.topic).inc(len(part))
+            highwater = consumer.highwater(tp)
+            if highwater is not None:
+                metrics.lag.labels(tp.topic, tp.partition).set(max(0, highwater - part.next_offset))
+
+    async def _start_consumer(self, stack: AsyncExitStack) -> ColumnConsumer:
+        options = self._options
+        consumer = ColumnConsumer(
+            **options.client,
+            group_id=options.group,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            session_timeout_ms=int(options.session_timeout * 1000),
+            heartbeat_interval_ms=int(options.heartbeat_interval * 1000),
+            rebalance_timeout_ms=int(options.rebalance_timeout * 1000),
+            max_partition_fetch_bytes=options.partition_fetch_bytes,
+            fetch_max_wait_ms=50,
+            fetch_min_bytes=1,
+        )
+        stack.push_async_callback(consumer.stop)
+        await consumer.start()
+        return consumer
+
+    async def _writers(self, stack: AsyncExitStack, consumer: ColumnConsumer) -> Any:
+        options = self._options
+        if options.delivery == "exactly-once":
+
+            def transactional(tp: TopicPartition, max_batch_bytes: int) -> PartitionWriter:
+                return TransactionalWriter(tp, options, max_batch_bytes=max_batch_bytes)
+
+            return transactional
+        producer = AIOKafkaProducer(
+            **options.client,
+            acks="all",
+            request_timeout_ms=int(options.request_timeout * 1000),
+            retry_backoff_ms=20,
+            linger_ms=0,
+            compression_type=options.compression,
+        )
+        stack.push_async_callback(stop_within, producer, 5.0)
+        await producer.start()
+
+        def at_least_once(tp: TopicPartition, max_batch_bytes: int) -> PartitionWriter:
+            return AtLeastOnceWriter(
+                tp, options, producer=producer, consumer=consumer, max_batch_bytes=max_batch_bytes
+            )
+
+        return at_least_once
+
+    async def _start_state_reader(self, stack: AsyncExitStack) -> StateReader | None:
+        if self._options.state_topic is None:
+            return None
+        reader = StateReader(self._options.client, self._options.state_topic)
+        stack.push_async_callback(reader.stop)
+        await reader.start()
+        return reader

@@ -1,0 +1,112 @@
+"""State that survives: one snapshot per input partition in a compacted changelog topic.
+
+The snapshot is written in the transaction that commits the outputs and the offset it belongs to, so
+state, outputs and offset are of one moment or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.kafka.records import Output
+
+_FIRST_LOOK = 64
+"""Records looked at from the end before looking further: the newest snapshot is always close."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What one changelog record holds.
+
+    Attributes
+    ----------
+    next_offset
+        Offset of the first input record that is not in ``state``.
+    state
+        The step's own bytes.
+    """
+
+    next_offset: int
+    state: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Snapshot).decode
+
+
+def _key(topic: str, partition: int) -> bytes:
+    return f"{topic}-{partition}".encode()
+
+
+def snapshot_output(state_topic: str, tp: TopicPartition, snapshot: Snapshot) -> Output:
+    """Return the changelog record of a snapshot, as something to produce."""
+    return Output(state_topic, tp.partition, [_key(tp.topic, tp.partition)], [_encode(snapshot)])
+
+
+class StateReader:
+    """Reads back the newest committed snapshot of a partition.
+
+    Parameters
+    ----------
+    client
+        Keyword arguments common to every aiokafka client.
+    topic
+        The changelog topic.
+    """
+
+    def __init__(self, client: dict[str, Any], topic: str) -> None:
+        self._topic = topic
+        self._consumer = AIOKafkaConsumer(
+            **client, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        self._lock = asyncio.Lock()  # one assignment at a time
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def last(self, tp: TopicPartition) -> Snapshot | None:
+        """Return the newest snapshot of an input partition, ``None`` where there is none.
+
+        Call it only after the partition's writer is open: until then a former owner may still
+        commit a newer one. Looks back from the end in growing steps, because the changelog holds one
+        record per transaction until it is compacted and only the last one counts.
+        """
+        async with self._lock:
+            changelog = await self._changelog_of(tp)
+            self._consumer.assign([changelog])
+            begin = (await self._consumer.beginning_offsets([changelog]))[changelog]
+            end = (await self._consumer.end_offsets([changelog]))[changelog]
+            look = _FIRST_LOOK
+            upper = end
+            while upper > begin:
+                lower = max(begin, end - look)
+                if (found := await self._scan(changelog, lower, end, _key(*tp))) is not None:
+                    return found
+                upper, look = lower, look * 16
+            return None
+
+    async def _changelog_of(self, tp: TopicPartition) -> TopicPartition:
+        await self._consumer._client._wait_on_metadata(self._topic)
+        partitions = self._consumer.partitions_for_topic(self._topic) or {0}
+        return TopicPartition(self._topic, tp.partition % len(partitions))
+
+    async def _scan(self, changelog: TopicPartition, lower: int, end: int, key: bytes) -> Snapshot | None:
+        """Return the last snapshot under ``key`` in ``[lower, end)``.
+
+        Loops on the position, not on the records: transaction markers take offsets too.
+        """
+        self._consumer.seek(changelog, lower)
+        found: bytes | None = None
+        while await self._consumer.position(changelog) < end:
+            for record in (await self._consumer.getmany(changelog, timeout_ms=200)).get(changelog, []):
+                if record.key == key and record.offset < end:
+                    found = record.value
+        return None if found is None else _decode(found)

@@ -1,0 +1,48 @@
+"""What a service puts into the pipeline: a pure step that knows no Kafka, clock or environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from shared.kafka.records import Output, Records
+
+Work = TypeVar("Work")
+
+
+class Step(Protocol[Work]):
+    """Messages in, messages out.
+
+    For one micro-batch the pipeline calls ``decode``, then ``compute`` in a worker thread, then
+    ``encode`` once per partition that is still ours. State per input partition lives in the step
+    between ``open`` and ``close``; only ``encode`` and ``flush`` may change it, since what they
+    return is committed together with ``snapshot``.
+    """
+
+    def decode(self, batch: Sequence[Records]) -> Work:
+        """Return the micro-batch decoded; bad records become dead letters in ``encode``."""
+        ...
+
+    def compute(self, work: Work) -> None:
+        """Do the heavy arithmetic; runs in a thread and must not touch partition state."""
+        ...
+
+    def encode(self, work: Work, index: int) -> list[Output]:
+        """Return what the ``index``-th partition of the micro-batch produces; updates its state."""
+        ...
+
+    def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
+        """Take over a partition at ``next_offset`` with the state last committed for it."""
+        ...
+
+    def close(self, topic: str, partition: int) -> None:
+        """Forget a partition and its state."""
+        ...
+
+    def flush(self, topic: str, partition: int) -> list[Output]:
+        """Return what is due although no record came (a window that closed on the clock)."""
+        ...
+
+    def snapshot(self, topic: str, partition: int) -> bytes | None:
+        """Return the partition's state to commit with its outputs; ``None`` for a stateless step."""
+        ...
