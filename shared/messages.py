@@ -126,6 +126,8 @@ class Report(Message, frozen=True, kw_only=True, tag_field="kind"):
 
     A report is cumulative: a reader overwrites by (kind, model, model_version, window, source_topic,
     partition) and then merges over partitions. ``final`` says the window is closed there.
+    ``first_offset`` is the first record counted: for the first window of a new model version, the
+    offset at which it took over. ``next_offset`` is the first record not yet counted.
     """
 
     model: str
@@ -133,6 +135,7 @@ class Report(Message, frozen=True, kw_only=True, tag_field="kind"):
     window: Window
     source_topic: str
     partition: int
+    first_offset: int
     next_offset: int
     written_at: int
     final: bool = False

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shared.bundle.spec import ModelSpec
+from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.errors import BundleError, ProcessError
 from shared.scoring.matrix import MatrixEncoder
 
@@ -93,7 +93,8 @@ class Scorer:
         names = [node.name for node in session.get_outputs()]
         if bundle.spec.output.score not in names:
             raise BundleError(
-                f"output.score is {bundle.spec.output.score!r}, but model.onnx has the outputs {', '.join(names)}"
+                f"output.score is {bundle.spec.output.score!r}, "
+                f"but model.onnx has the outputs {', '.join(names)}"
             )
         return cls(bundle.spec, session)
 
@@ -106,9 +107,22 @@ class Scorer:
         raw, failed = self._run(columns, 0, len(columns[0]))
         scores = self._interpret(raw)
         for row in np.flatnonzero(~np.isfinite(scores.score)).tolist():
-            failed.setdefault(row, ProcessError(f"the model answered {scores.score[row]}, not a finite score"))
+            answer = f"the model answered {scores.score[row]}, not a finite score"
+            failed.setdefault(row, ProcessError(answer))
         scores.failed = failed
         return scores
+
+    def warm_up(self) -> None:
+        """Score one row that fits the model's own contract, so that the first event pays nothing.
+
+        Raises
+        ------
+        BundleError
+            The graph fails on that row.
+        """
+        scores = self.predict([[_typical(feature)] for feature in self.spec.features])
+        if scores.failed:
+            raise BundleError(f"the model fails on a row that fits its model.toml: {scores.failed[0]}")
 
     def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> Floats:
         """Return the scores of rows given as mappings by feature name.
@@ -157,7 +171,20 @@ class Scorer:
             return Scores(raw[np.arange(len(raw)), classes], classes, raw)
         if self.spec.task == "regression":
             return Scores(raw.reshape(len(raw)))
-        score = raw[:, self.spec.output.positive] if raw.ndim == 2 and raw.shape[1] == 2 else raw.reshape(len(raw))
+        two_columns = raw.ndim == 2 and raw.shape[1] == 2
+        score = raw[:, self.spec.output.positive] if two_columns else raw.reshape(len(raw))
         # In the score's own precision, so that a float32 score of 0.1 meets a threshold written as 0.1.
         threshold = score.dtype.type(self.spec.threshold)
         return Scores(score, (score >= threshold).astype(np.intp))
+
+
+def _typical(feature: FeatureSpec) -> Any:
+    """Return a value the feature admits."""
+    if feature.kind == "boolean":
+        return False
+    if feature.kind == "categorical":
+        return feature.categories[0] if feature.categories else ""
+    low = feature.min if feature.min is not None else -np.inf
+    high = feature.max if feature.max is not None else np.inf
+    nearest_to_zero = min(max(0.0, low), high)
+    return int(nearest_to_zero) if feature.dtype == "int64" else nearest_to_zero

@@ -1,0 +1,63 @@
+"""The models being served: loaded, warm, and swapped whole between two micro-batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.bundle.read import Bundle
+from shared.scoring.events import EventDecoder
+from shared.scoring.scorer import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One version of one model, ready to answer."""
+
+    name: str
+    version: str
+    digest: str
+    window_ms: int
+    decoder: EventDecoder
+    scorer: Scorer
+
+    @classmethod
+    def load(cls, bundle: Bundle, *, sole: bool, max_event_bytes: int, threads: int) -> ServedModel:
+        """Return a bundle loaded and warmed up; blocking, so call it in a thread.
+
+        Parameters
+        ----------
+        sole
+            Whether events that name no model are meant for this one.
+
+        Raises
+        ------
+        BundleError
+            The graph cannot be loaded, or it fails on a row that fits its own ``model.toml``.
+        """
+        scorer = Scorer.load(bundle, threads=threads)
+        scorer.warm_up()
+        return cls(
+            name=bundle.spec.name,
+            version=bundle.spec.version,
+            digest=bundle.digest,
+            window_ms=bundle.spec.window * 1000,
+            decoder=EventDecoder(bundle.spec, default=sole, max_bytes=max_event_bytes),
+            scorer=scorer,
+        )
+
+
+class ServedModels:
+    """The current version of every served model.
+
+    A micro-batch takes one look at :attr:`current` and keeps it to its end; a swap replaces the
+    mapping as a whole, so no batch sees half of one.
+    """
+
+    def __init__(self) -> None:
+        self.current: dict[str, ServedModel] = {}
+
+    def swap(self, model: ServedModel) -> ServedModel | None:
+        """Serve ``model`` from the next micro-batch on; return the version it replaces."""
+        former = self.current.get(model.name)
+        self.current = {**self.current, model.name: model}
+        return former
