@@ -11,7 +11,7 @@ MODEL = "flights"
 CLASSES = ("on_time", "late")
 
 WINDOW_SECONDS = 6 * 3600
-"""A replay runs through weeks in a minute: a report window of one minute of event time would hold one flight."""
+"""A replay runs through weeks in a minute; one minute of event time would hold a single flight."""
 
 # Plausible, not observed: wide enough for any real reading, narrow enough for the broken sensor of
 # 12 February (wind of 1048 mph at Newark), which is in the data and must never reach a model.

@@ -28,9 +28,11 @@ FEATURES = ("dep_delay", "distance", "hour", "day_of_week", "carrier", "origin",
 IDENTITY = ("event_id", "entity_id", "occurred_at")
 LATE_MINUTES = 15
 
-_FLIGHT_COLUMNS = (
-    "year month day dep_time dep_delay arr_delay carrier flight tailnum origin dest distance hour minute time_hour"
-).split()
+_FLIGHT_COLUMNS = [
+    *("year", "month", "day", "hour", "minute", "time_hour", "dep_time", "dep_delay", "arr_delay"),
+    *("carrier", "flight", "tailnum", "origin", "dest", "distance"),
+]
+_WEATHER_COLUMNS = ["origin", "time_hour", *WEATHER]
 
 
 def data_file(name: str) -> Path:
@@ -61,7 +63,8 @@ def load_flights() -> pd.DataFrame:
         than 15 minutes after schedule).
     """
     flights = pd.read_csv(data_file("flights.csv.zip"), usecols=_FLIGHT_COLUMNS)
-    weather = pd.read_csv(data_file("weather.csv"), usecols=["origin", "time_hour", *WEATHER])
+    # Exactly as written: the fast parser makes 12.658579999999999 of 12.65858.
+    weather = pd.read_csv(data_file("weather.csv"), usecols=_WEATHER_COLUMNS, float_precision="round_trip")
     return build_frame(flights, weather)
 
 
@@ -72,7 +75,9 @@ def build_frame(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
     whose hour has no weather report keeps its row, with nulls.
     """
     flown = flights.dropna(subset=["dep_time", "dep_delay", "arr_delay"])
-    frame = flown.merge(weather, on=["origin", "time_hour"], how="left", validate="many_to_one")
+    frame = flown[_FLIGHT_COLUMNS].merge(
+        weather[_WEATHER_COLUMNS], on=["origin", "time_hour"], how="left", validate="many_to_one"
+    )
     minutes_late = frame["minute"] + frame["dep_delay"]
     departed = pd.to_datetime(frame["time_hour"], utc=True) + pd.to_timedelta(minutes_late, unit="min")
     scheduled_day = pd.to_datetime(frame[["year", "month", "day"]])

@@ -31,6 +31,7 @@ class Ledger:
         self._sent_at: dict[str, float] = {}
         self._times_predicted: Counter[str] = Counter()
         self._bad_values: dict[bytes, str] = {}
+        self._explained: set[bytes] = set()
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._latencies: list[float] = []
         self.first_prediction_at: float | None = None
@@ -64,11 +65,14 @@ class Ledger:
     def dead_lettered(self, value: bytes | None, reason: str) -> None:
         """Note a dead letter: it must be the very bytes of a bad event, its reason naming the fault."""
         self.dead_letters += 1
-        fault = self._bad_values.pop(value, None) if value is not None else None
+        fault = self._bad_values.get(value) if value is not None else None
         if fault is None:
             shown = (value or b"")[:120].decode(errors="replace")
             self.problems.append(f"a dead letter that is no bad event we sent ({reason}): {shown}")
-        elif FAULTS[fault][1] not in reason:
+            return
+        assert value is not None
+        self._explained.add(value)
+        if FAULTS[fault][1] not in reason:
             self.problems.append(f"the dead letter of {fault!r} gives a reason that hides it: {reason!r}")
 
     @property
@@ -84,7 +88,7 @@ class Ledger:
     @property
     def unexplained(self) -> int:
         """Bad events without a dead letter yet."""
-        return len(self._bad_values)
+        return len(self._bad_values) - len(self._explained)
 
     @property
     def complete(self) -> bool:

@@ -35,6 +35,7 @@ class Replay:
         producer: Any,
         topic: str,
         records: Iterable[Outgoing],
+        *,
         rate: float,
         note: Callable[[Outgoing, float], None],
         clock: Callable[[], float],
