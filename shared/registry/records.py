@@ -1,0 +1,125 @@
+"""What a registry knows, as frozen structs: versions, pointers, history and changes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Action = Literal["register", "promote", "rollback", "set-candidate", "remove-candidate"]
+
+
+class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One registered version of a model; it is never rewritten.
+
+    Attributes
+    ----------
+    model, version
+        Name and version in the bundle's ``model.toml``.
+    digest
+        Hexadecimal SHA-256 of the bundle's ``SHA256SUMS``, and so of all its bytes.
+    task, features, size
+        For people: the task, the number of features, the bundle's size in bytes.
+    registered_at
+        Epoch milliseconds.
+    who, why
+        Who registered it, and why.
+    """
+
+    model: str
+    version: str
+    digest: str
+    task: str
+    features: int
+    size: int
+    registered_at: int
+    who: str
+    why: str
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One change, as the append-only history keeps it.
+
+    Attributes
+    ----------
+    model, revision
+        The change made this revision of the model; revisions count up from 1 without a gap.
+    at
+        Epoch milliseconds.
+    who, why
+        Who changed it, and why.
+    action
+        ``register``, ``promote``, ``rollback``, ``set-candidate`` or ``remove-candidate``.
+    from_version, to_version
+        The pointer before and after (``from`` and ``to`` in JSON): the champion for ``promote``
+        and ``rollback``, the candidate for the others; None where there is none.
+    request_id
+        Identity of the request: a request that is repeated is carried out once.
+    """
+
+    model: str
+    revision: int
+    at: int
+    who: str
+    why: str
+    action: Action
+    from_version: str | None = msgspec.field(name="from")
+    to_version: str | None = msgspec.field(name="to")
+    request_id: str
+
+    def __str__(self) -> str:
+        """Return the change in one line for a person."""
+        match self.action:
+            case "register":
+                what = f"registered {self.to_version}"
+            case "set-candidate":
+                what = f"made {self.to_version} a candidate"
+            case "remove-candidate":
+                what = f"removed the candidate {self.from_version}"
+            case _:
+                what = f"{self.action} from {self.from_version or 'nothing'} to {self.to_version}"
+        return f"revision {self.revision}: {what}, by {self.who}" + (f" ({self.why})" if self.why else "")
+
+
+class Pointers(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version of a model is champion and which are candidates.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    champion
+        Version that serves, or None before the first promotion.
+    candidates
+        Versions that run in the shadow, the one set first in front.
+    revision
+        Number of the last change; 0 means that the registry does not know the model.
+    champion_revision
+        Number of the change that made the champion, 0 where there is none.
+    last
+        The last change.
+
+    Examples
+    --------
+    >>> Pointers(model="flights").revision
+    0
+    """
+
+    model: str
+    champion: str | None = None
+    candidates: tuple[str, ...] = ()
+    revision: int = 0
+    champion_revision: int = 0
+    last: HistoryEntry | None = None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What :meth:`RegistryReader.watch` yields: the pointers before (None at first) and after.
+
+    It describes a state, not a step: where several changes follow each other quickly, a watcher
+    may see only the last.
+    """
+
+    model: str
+    before: Pointers | None
+    after: Pointers

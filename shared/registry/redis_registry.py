@@ -1,0 +1,372 @@
+"""The registry over Redis and a bundle store: who may change what, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from shared.bundle.read import load_bundle
+from shared.errors import BundleError, RegistryError, TransientError
+from shared.registry.ledger import Ledger, candidate_field, candidate_value
+from shared.registry.protocol import predecessor
+from shared.registry.records import Action, HistoryEntry, Pointers, VersionInfo
+from shared.registry.store import BundleStore
+from shared.registry.watch import Watch
+
+_ATTEMPTS: Final = 100
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """What a command would do to the pointers as it found them."""
+
+    action: Action
+    from_version: str | None
+    to_version: str | None
+    fields: dict[str, str] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+    version: VersionInfo | None = None
+
+
+_Decide = Callable[[Pointers], Awaitable[_Proposal | HistoryEntry]]
+"""Return what to do to the pointers, or the change that has done it already."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Who wants what, and under which condition."""
+
+    model: str
+    action: Action
+    who: str
+    why: str
+    request_id: str | None = None
+    expect_revision: int | None = None
+    to_version: str | None = None
+    from_version: str | None = None
+    guards_champion: bool = False
+
+
+class RedisRegistry:
+    """A :class:`~shared.registry.protocol.Registry`, with pointers in Redis.
+
+    Parameters
+    ----------
+    redis_url
+        ``redis://``, ``rediss://`` or ``unix://``; password and TLS options pass through.
+    store_url
+        Directory or fsspec URL of the bundles.
+    cache_dir
+        Where bundles of a remote store are kept; may be shared and may be emptied.
+    prefix
+        Put in front of every Redis key, so that installations may share a Redis.
+    poll_interval
+        Seconds after which a watcher looks even though it was told nothing.
+    on_available
+        Called with True or False whenever Redis begins or ceases to answer.
+
+    Raises
+    ------
+    ConfigError
+        A URL cannot be used. Nothing connects before the first call.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        store_url: str,
+        cache_dir: Path,
+        prefix: str = "driftline:",
+        *,
+        poll_interval: float = 5.0,
+        on_available: Callable[[bool], None] = lambda available: None,
+    ) -> None:
+        self._ledger = Ledger(redis_url, prefix, on_available)
+        self._store = BundleStore(store_url, cache_dir)
+        self._poll_interval = poll_interval
+        self._watches: list[Watch] = []
+
+    @property
+    def available(self) -> bool:
+        """Whether Redis answered when it was last asked."""
+        return self._ledger.available
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for watch in self._watches:
+            await watch.aclose()
+        await self._ledger.aclose()
+
+    async def models(self) -> tuple[str, ...]:
+        """Return the names of all models, sorted."""
+        return await self._ledger.models()
+
+    async def versions(self, model: str) -> tuple[VersionInfo, ...]:
+        """Return the registered versions of a model, oldest first."""
+        return await self._ledger.versions(model)
+
+    async def pointers(self, model: str) -> Pointers:
+        """Return champion and candidates; revision 0 where the model is unknown."""
+        return (await self._ledger.pointers([model]))[0]
+
+    async def history(self, model: str, limit: int | None = None) -> tuple[HistoryEntry, ...]:
+        """Return the changes of a model, newest first, at most ``limit``."""
+        return await self._ledger.history(model, limit=limit)
+
+    def watch(self, models: Collection[str] | None = None) -> Watch:
+        """Iterate over changes for ever, beginning with the present state of each known model."""
+        watch = Watch(self._ledger, models, self._poll_interval)
+        self._watches.append(watch)
+        return watch
+
+    async def fetch(self, model: str, version: str) -> Path:
+        """Return the local directory of a version's bundle, every byte of it verified."""
+        info = await self._registered(model, version)
+        return await asyncio.to_thread(self._store.fetch, model, version, info.digest)
+
+    async def register(
+        self, bundle_path: Path, *, who: str, why: str, request_id: str | None = None
+    ) -> VersionInfo:
+        """Upload a bundle and record it; the champion stays as it is."""
+        bundle = await asyncio.to_thread(load_bundle, bundle_path)
+        info = VersionInfo(
+            model=bundle.spec.name,
+            version=bundle.spec.version,
+            digest=bundle.digest,
+            task=bundle.spec.task,
+            features=len(bundle.spec.features),
+            size=bundle.size,
+            registered_at=_now(),
+            who=who,
+            why=why,
+        )
+        if await self._ledger.reserve(info.model, info.version, info.digest) != info.digest:
+            raise RegistryError(
+                f"another bundle is just being registered as version {info.version} of {info.model}; "
+                "a version is never rewritten, so give this bundle another version"
+            )
+        try:
+            known = await self._same(info)
+            await asyncio.to_thread(self._store.upload, bundle)
+        finally:
+            await self._ledger.release(info.model, info.version)
+        if known is not None:
+            return known
+        order = _Order(info.model, "register", who, why, request_id, to_version=info.version)
+        await self._carry_out(order, self._deciding_register(info))
+        return await self._registered(info.model, info.version)
+
+    async def promote(
+        self,
+        model: str,
+        version: str,
+        *,
+        who: str,
+        why: str,
+        request_id: str | None = None,
+        expect_revision: int | None = None,
+    ) -> HistoryEntry:
+        """Make a version champion; returns the change that made it so."""
+
+        async def decide(now: Pointers) -> _Proposal | HistoryEntry:
+            if now.champion == version:
+                return await self._made(now)
+            await self._usable(model, version)
+            return _crown("promote", now, version)
+
+        order = _Order(model, "promote", who, why, request_id, expect_revision, version, guards_champion=True)
+        return await self._carry_out(order, decide)
+
+    async def rollback(
+        self,
+        model: str,
+        *,
+        who: str,
+        why: str,
+        request_id: str | None = None,
+        expect_revision: int | None = None,
+    ) -> HistoryEntry:
+        """Make the champion's predecessor champion again; repeated, it goes back further."""
+
+        async def decide(now: Pointers) -> _Proposal:
+            version = predecessor((await self._ledger.history(model))[::-1])
+            if version is None:
+                raise RegistryError(f"{model} has no earlier champion to go back to")
+            await self._usable(model, version)
+            return _crown("rollback", now, version)
+
+        order = _Order(model, "rollback", who, why, request_id, expect_revision, guards_champion=True)
+        return await self._carry_out(order, decide)
+
+    async def set_candidate(
+        self,
+        model: str,
+        version: str,
+        *,
+        who: str,
+        why: str,
+        request_id: str | None = None,
+        expect_revision: int | None = None,
+    ) -> HistoryEntry:
+        """Add a version to the candidates."""
+
+        async def decide(now: Pointers) -> _Proposal:
+            if now.champion == version:
+                raise RegistryError(f"version {version} of {model} is the champion and no candidate")
+            if version in now.candidates:
+                raise RegistryError(f"version {version} of {model} is a candidate already")
+            await self._usable(model, version)
+            fields = {candidate_field(version): candidate_value(now.revision + 1)}
+            return _Proposal("set-candidate", None, version, fields)
+
+        order = _Order(model, "set-candidate", who, why, request_id, expect_revision, version)
+        return await self._carry_out(order, decide)
+
+    async def remove_candidate(
+        self,
+        model: str,
+        version: str,
+        *,
+        who: str,
+        why: str,
+        request_id: str | None = None,
+        expect_revision: int | None = None,
+    ) -> HistoryEntry:
+        """Take a version out of the candidates."""
+
+        async def decide(now: Pointers) -> _Proposal:
+            if version not in now.candidates:
+                raise RegistryError(f"version {version} of {model} is no candidate")
+            return _Proposal("remove-candidate", version, None, remove=(candidate_field(version),))
+
+        order = _Order(model, "remove-candidate", who, why, request_id, expect_revision, from_version=version)
+        return await self._carry_out(order, decide)
+
+    def _deciding_register(self, info: VersionInfo) -> _Decide:
+        async def decide(now: Pointers) -> _Proposal | HistoryEntry:
+            if await self._same(info) is not None and now.last is not None:
+                return now.last  # registered by somebody else since
+            return _Proposal("register", None, info.version, version=info)
+
+        return decide
+
+    async def _carry_out(self, order: _Order, decide: _Decide) -> HistoryEntry:
+        """Decide and write until no other change comes in between, or the ground has shifted."""
+        request_id = order.request_id or uuid.uuid4().hex
+        done = await self._ledger.request(order.model, request_id)
+        if done is not None:
+            return _answer(order, done)
+        first: Pointers | None = None
+        for _ in range(_ATTEMPTS):
+            now = await self.pointers(order.model)
+            first = first or now
+            await self._check_ground(order, first, now)
+            proposal = await decide(now)
+            if isinstance(proposal, HistoryEntry):
+                return proposal
+            written = await self._write(order, proposal, now.revision + 1, request_id)
+            if written is not None:
+                return _answer(order, written)
+        raise TransientError(f"{order.model} changes too often for {order.action}; try again")
+
+    async def _write(
+        self, order: _Order, proposal: _Proposal, revision: int, request_id: str
+    ) -> HistoryEntry | None:
+        entry = HistoryEntry(
+            model=order.model,
+            revision=revision,
+            at=_now(),
+            who=order.who,
+            why=order.why,
+            action=proposal.action,
+            from_version=proposal.from_version,
+            to_version=proposal.to_version,
+            request_id=request_id,
+        )
+        try:
+            return await self._ledger.write(
+                entry, fields=proposal.fields, remove=proposal.remove, version=proposal.version
+            )
+        except TransientError as error:
+            raise TransientError(
+                f"{error}; whether {order.model} was changed is unknown, so repeat it with the request id "
+                f"{request_id}, and it will have happened once"
+            ) from error
+
+    async def _check_ground(self, order: _Order, first: Pointers, now: Pointers) -> None:
+        """Refuse when the model is not as whoever gave the order believes it to be."""
+        if order.expect_revision is not None and now.revision != order.expect_revision:
+            since, expected = order.expect_revision, f"at revision {order.expect_revision}"
+        elif order.guards_champion and now.champion != first.champion:
+            since, expected = first.revision, f"with champion {first.champion or 'none'}"
+        else:
+            return
+        changes = reversed(await self._ledger.history(order.model, after=since))
+        raise RegistryError(
+            f"{order.action} expected {order.model} {expected}, but it is at revision {now.revision} with "
+            f"champion {now.champion or 'none'}. " + "; ".join(str(change) for change in changes)
+        )
+
+    async def _registered(self, model: str, version: str) -> VersionInfo:
+        info = await self._ledger.version(model, version)
+        if info is None:
+            known = ", ".join(known.version for known in await self._ledger.versions(model))
+            raise RegistryError(
+                f"version {version} of {model} is not registered"
+                + (f"; registered are {known}" if known else "; the registry does not know the model")
+            )
+        return info
+
+    async def _same(self, info: VersionInfo) -> VersionInfo | None:
+        """Return the version as it was registered before, or None.
+
+        Raises
+        ------
+        RegistryError
+            It was registered with other contents.
+        """
+        known = await self._ledger.version(info.model, info.version)
+        if known is not None and known.digest != info.digest:
+            raise RegistryError(
+                f"version {info.version} of {info.model} was registered by {known.who} with other contents; "
+                "a version is never rewritten, so give this bundle another version"
+            )
+        return known
+
+    async def _usable(self, model: str, version: str) -> None:
+        try:
+            await self.fetch(model, version)
+        except BundleError as error:
+            raise RegistryError(f"version {version} of {model} cannot be used: {error}") from error
+
+    async def _made(self, now: Pointers) -> HistoryEntry:
+        entry = await self._ledger.entry(now.model, now.champion_revision)
+        if entry is None:
+            raise RegistryError(f"the history of {now.model} lacks revision {now.champion_revision}")
+        return entry
+
+
+def _crown(action: Action, now: Pointers, version: str) -> _Proposal:
+    fields = {"champion": version, "champion_revision": str(now.revision + 1)}
+    return _Proposal(action, now.champion, version, fields, (candidate_field(version),))
+
+
+def _answer(order: _Order, done: HistoryEntry) -> HistoryEntry:
+    """Return what the request did, unless it was another request under the same id."""
+    asked = (order.action, order.to_version or done.to_version, order.from_version or done.from_version)
+    if (done.action, done.to_version, done.from_version) != asked:
+        raise RegistryError(
+            f"request id {done.request_id!r} was used before, for another change of {done.model}: {done}"
+        )
+    return done
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
