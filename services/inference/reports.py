@@ -87,7 +87,7 @@ class PartitionReports:
         restored = msgspec.msgpack.decode(state, type=_State) if state else _State()
         self._watermark = restored.watermark
         self._cells = {(cell.model, cell.version, cell.start): cell for cell in restored.cells}
-        self._dirty: set[tuple[str, str, int]] = set()
+        self._dirty: set[tuple[str, str, int]] = set(self._cells)  # what was reported is not remembered
 
     def snapshot(self) -> bytes:
         """Return the state to commit."""

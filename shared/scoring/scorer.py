@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +49,27 @@ class Scores:
     classes: npt.NDArray[np.intp] | None = None
     probabilities: Floats | None = None
     failed: dict[int, ProcessError] = field(default_factory=dict)
+
+    def select(self, rows: list[int]) -> Scores:
+        """Return the answers for ``rows`` only."""
+        return Scores(
+            self.score[rows],
+            None if self.classes is None else self.classes[rows],
+            None if self.probabilities is None else self.probabilities[rows],
+        )
+
+    def labels(self, spec: ModelSpec) -> Iterable[str | None]:
+        """Return the decided label of each row, ``None`` for regression."""
+        if self.classes is None:
+            return repeat(None, len(self.score))
+        names = spec.classes or ("0", "1")
+        return [names[index] for index in self.classes.tolist()]
+
+    def probabilities_by_label(self, spec: ModelSpec) -> Iterable[dict[str, float] | None]:
+        """Return each row's probability by label, ``None`` unless the model is multiclass."""
+        if self.probabilities is None:
+            return repeat(None, len(self.score))
+        return [dict(zip(spec.classes, row, strict=True)) for row in self.probabilities.tolist()]
 
 
 class Scorer:

@@ -1,0 +1,359 @@
+"""Events in, predictions and dead letters out: pure, without Kafka, clock or environment."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, chain, repeat
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from services.inference.metrics import InferenceMetrics
+from services.inference.models import ServedModel, ServedModels
+from services.inference.reports import UNROUTED, PartitionReports, bucket_counts
+from shared.dead_letters import dead_letter_headers
+from shared.errors import ServiceError, ValidationError
+from shared.kafka.records import Output, Records
+from shared.messages import Prediction, Source
+from shared.scoring.events import DecodedEvents, wrong_model
+from shared.scoring.scorer import Scores
+from shared.topics import TopicNames
+
+log = logging.getLogger(__name__)
+
+SERVICE = "inference"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Routing(msgspec.Struct):
+    """The one field read to find out which model an event is for."""
+
+    model: str | None = None
+
+
+_route = msgspec.json.Decoder(_Routing).decode
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows of a micro-batch that one model scores.
+
+    Attributes
+    ----------
+    rows
+        Position in the micro-batch of each good event, ascending.
+    payloads
+        The prediction of each good event, encoded.
+    """
+
+    model: ServedModel
+    decoded: DecodedEvents
+    rows: npt.NDArray[np.intp]
+    scores: Scores | None = None
+    payloads: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Work:
+    """One micro-batch on its way through.
+
+    Attributes
+    ----------
+    bounds
+        ``bounds[i]:bounds[i + 1]`` are the rows of the ``i``-th partition.
+    rejected
+        Error and, where it is known, model of each refused row.
+    scored_at
+        Epoch milliseconds.
+    """
+
+    batch: Sequence[Records]
+    bounds: list[int]
+    groups: list[Group]
+    rejected: dict[int, tuple[ServiceError, ServedModel | None]]
+    timestamps: npt.NDArray[np.int64]
+    scored_at: int = 0
+
+
+class InferenceStep:
+    """Scores micro-batches; see :class:`shared.pipeline.step.Step` for the order of the calls.
+
+    Parameters
+    ----------
+    models
+        The served models; each micro-batch uses the versions current when it was decoded.
+    topics
+        Names of the topics to produce to.
+    clock
+        Returns epoch milliseconds.
+    report_interval
+        Milliseconds between two reports of a window that is still open.
+    max_future
+        Milliseconds by which ``occurred_at`` may lie after the record's own timestamp: a clock gone
+        wrong must not close every window.
+    """
+
+    def __init__(
+        self,
+        models: ServedModels,
+        topics: TopicNames,
+        metrics: InferenceMetrics,
+        *,
+        clock: Callable[[], int],
+        report_interval: int = 5_000,
+        max_future: int = 86_400_000,
+    ) -> None:
+        self._models = models
+        self._topics = topics
+        self._metrics = metrics
+        self._clock = clock
+        self._report_interval = report_interval
+        self._max_future = max_future
+        self._reports: dict[tuple[str, int], PartitionReports] = {}
+        self._next_offsets: dict[tuple[str, int], int] = {}
+        self._next_report: dict[tuple[str, int], int] = {}
+        self._answering: dict[tuple[str, int, str], str] = {}
+
+    def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
+        """Take over a partition with the windows last committed for it."""
+        self._reports[topic, partition] = PartitionReports(topic, partition, state)
+        self._next_offsets[topic, partition] = next_offset
+        self._next_report[topic, partition] = self._clock() + self._report_interval
+
+    def close(self, topic: str, partition: int) -> None:
+        """Forget a partition."""
+        self._reports.pop((topic, partition), None)
+
+    def snapshot(self, topic: str, partition: int) -> bytes | None:
+        """Return the partition's open windows."""
+        return self._reports[topic, partition].snapshot()
+
+    def decode(self, batch: Sequence[Records]) -> Work:
+        """Route every record to its model and decode it there."""
+        values = batch[0].values if len(batch) == 1 else list(chain.from_iterable(r.values for r in batch))
+        times = batch[0].timestamps if len(batch) == 1 else chain.from_iterable(r.timestamps for r in batch)
+        work = Work(
+            batch=batch,
+            bounds=[0, *accumulate(map(len, batch))],
+            groups=[],
+            rejected={},
+            timestamps=np.fromiter(times, np.int64, len(values)),
+        )
+        models = self._models.current
+        if len(models) == 1:
+            (model,) = models.values()
+            self._decode_group(work, model, values, None)
+        else:
+            for name, rows in self._routes(work, values, models).items():
+                self._decode_group(work, models[name], [values[row] for row in rows], rows)
+        return work
+
+    def _routes(
+        self, work: Work, values: Sequence[bytes | None], models: dict[str, ServedModel]
+    ) -> dict[str, list[int]]:
+        """Return the rows for each model; rows for no served model are rejected."""
+        routes: dict[str, list[int]] = {}
+        served = sorted(models)
+        for row, value in enumerate(values):
+            try:
+                name = _route(value or b"").model
+            except (msgspec.DecodeError, RecursionError):
+                name = served[0]  # any decoder will do: it finds the reason it is no event
+            if name in models:
+                routes.setdefault(name, []).append(row)
+            else:
+                work.rejected[row] = (wrong_model(name, served), None)
+        return routes
+
+    def _decode_group(
+        self, work: Work, model: ServedModel, values: Sequence[bytes | None], rows: list[int] | None
+    ) -> None:
+        decoded = model.decoder.decode(values)
+        where = np.arange(len(values)) if rows is None else np.array(rows, dtype=np.intp)
+        for position, error in decoded.rejected:
+            work.rejected[int(where[position])] = (error, model)
+        kept = where if decoded.kept is None else where[np.array(decoded.kept, dtype=np.intp)]
+        group = self._without_future(work, Group(model, decoded, kept))
+        if len(group.decoded):
+            work.groups.append(group)
+
+    def _without_future(self, work: Work, group: Group) -> Group:
+        """Return the group without events from beyond ``max_future``, which are rejected."""
+        ahead = np.array(group.decoded.occurred_at, dtype=np.int64) - work.timestamps[group.rows]
+        wrong = ahead > self._max_future
+        if not wrong.any():
+            return group
+        for row, by in zip(group.rows[wrong].tolist(), ahead[wrong].tolist(), strict=True):
+            text = f"occurred_at lies {by / 3_600_000:.1f} hours after the record was written"
+            work.rejected[row] = (ValidationError(text, field="occurred_at"), group.model)
+        good = np.flatnonzero(~wrong)
+        return Group(group.model, group.decoded.select(good.tolist()), group.rows[good])
+
+    def compute(self, work: Work) -> None:
+        """Score every group with one call each, and encode the predictions."""
+        for group in work.groups:
+            group.scores = group.model.scorer.predict(group.decoded.features)
+        work.scored_at = self._clock()
+        for group in work.groups:
+            self._encode_group(work, group)
+
+    def _encode_group(self, work: Work, group: Group) -> None:
+        scores = group.scores
+        assert scores is not None
+        for row, error in scores.failed.items():
+            work.rejected[int(group.rows[row])] = (error, group.model)
+        if scores.failed:
+            good = [row for row in range(len(group.decoded)) if row not in scores.failed]
+            group.decoded = group.decoded.select(good)
+            group.rows = group.rows[good]
+            scores = group.scores = scores.select(good)
+        spec = group.model.scorer.spec
+        group.payloads = list(
+            map(
+                _encode,
+                map(
+                    Prediction,
+                    group.decoded.event_ids,
+                    repeat(spec.name),
+                    repeat(spec.version),
+                    scores.score.tolist(),
+                    group.decoded.occurred_at,
+                    repeat(work.scored_at),
+                    self._sources(work, group),
+                    group.decoded.entity_ids,
+                    scores.labels(spec),
+                    scores.probabilities_by_label(spec),
+                ),
+            )
+        )
+
+    def _sources(self, work: Work, group: Group) -> Sequence[Source]:
+        parts = (map(Source, repeat(p.topic), repeat(p.partition), p.offsets) for p in work.batch)
+        sources = list(chain.from_iterable(parts))
+        return sources if len(group.rows) == len(sources) else [sources[row] for row in group.rows.tolist()]
+
+    def encode(self, work: Work, index: int) -> list[Output]:
+        """Return the partition's predictions and dead letters, in the order of its events."""
+        part = work.batch[index]
+        low, high = work.bounds[index], work.bounds[index + 1]
+        outputs = [self._predictions(work, part, low, high)]
+        bad = sorted(row for row in work.rejected if low <= row < high) if work.rejected else []
+        if bad:
+            outputs.append(self._dead_letters(work, part, low, bad))
+        self._account(work, part, low, high, bad)
+        self._next_offsets[part.topic, part.partition] = part.next_offset
+        return outputs
+
+    def _predictions(self, work: Work, part: Records, low: int, high: int) -> Output:
+        whole = len(work.groups) == 1 and not work.rejected
+        if whole:
+            payloads, keys, headers = work.groups[0].payloads[low:high], part.keys, part.headers
+        else:
+            by_row: list[tuple[int, bytes]] = []
+            for group in work.groups:
+                first, last = np.searchsorted(group.rows, (low, high)).tolist()
+                by_row += zip(group.rows[first:last].tolist(), group.payloads[first:last], strict=True)
+            by_row.sort()
+            payloads = [payload for _, payload in by_row]
+            keys = [part.keys[row - low] for row, _ in by_row]
+            headers = [part.headers[row - low] for row, _ in by_row]
+        return Output(
+            self._topics.predictions, part.partition, keys, payloads, headers if any(headers) else None
+        )
+
+    def _dead_letters(self, work: Work, part: Records, low: int, bad: list[int]) -> Output:
+        headers = [
+            dead_letter_headers(
+                part.headers[row - low],
+                work.rejected[row][0],
+                service=SERVICE,
+                topic=part.topic,
+                partition=part.partition,
+                offset=part.offsets[row - low],
+                now=work.scored_at,
+            )
+            for row in bad
+        ]
+        return Output(
+            self._topics.dead_letters,
+            part.partition,
+            [part.keys[row - low] for row in bad],
+            [part.values[row - low] for row in bad],
+            headers,
+        )
+
+    def _account(self, work: Work, part: Records, low: int, high: int, bad: list[int]) -> None:
+        """Count the partition's rows into its windows and the metrics."""
+        reports = self._reports[part.topic, part.partition]
+        for group in work.groups:
+            first, last = np.searchsorted(group.rows, (low, high)).tolist()
+            if first == last:
+                continue
+            assert group.scores is not None
+            rows = group.rows[first:last] - low
+            offsets = np.array(part.offsets, dtype=np.int64)[rows]
+            latencies = (work.scored_at - work.timestamps[low:high][rows]) / 1000
+            self._note_version(group.model, part, int(offsets[0]))
+            reports.count(
+                group.model.name,
+                group.model.version,
+                group.model.window_ms,
+                regression=group.model.scorer.spec.task == "regression",
+                offsets=offsets,
+                occurred_at=np.array(group.decoded.occurred_at[first:last], dtype=np.int64),
+                scores=group.scores.score[first:last],
+                latencies=latencies,
+            )
+            self._metrics.predictions.labels(group.model.name).inc(last - first)
+            self._metrics.latency.add(bucket_counts(latencies, self._metrics.latency.edges), latencies.sum())
+        for row in bad:
+            self._account_error(work, part, row, low, reports)
+
+    def _account_error(
+        self, work: Work, part: Records, row: int, low: int, reports: PartitionReports
+    ) -> None:
+        error, model = work.rejected[row]
+        reason = type(error).__name__
+        name, version, length = (
+            (model.name, model.version, model.window_ms) if model is not None else (UNROUTED, "-", 60_000)
+        )
+        at = int(work.timestamps[row])
+        reports.count_error(name, version, length, reason, part.offsets[row - low], at)
+        self._metrics.dead_letters.labels(reason).inc()
+
+    def _note_version(self, model: ServedModel, part: Records, offset: int) -> None:
+        """Record the first offset a new version answers in a partition."""
+        key = (part.topic, part.partition, model.name)
+        if self._answering.get(key) != model.version:
+            self._answering[key] = model.version
+            log.info(
+                "model version answers from here",
+                extra={
+                    "model": model.name,
+                    "model_version": model.version,
+                    "topic": part.topic,
+                    "partition": part.partition,
+                    "offset": offset,
+                },
+            )
+
+    def flush(self, topic: str, partition: int) -> list[Output]:
+        """Return the reports that are due."""
+        now = self._clock()
+        if now < self._next_report[topic, partition]:
+            return []
+        self._next_report[topic, partition] = now + self._report_interval
+        next_offset = self._next_offsets[topic, partition]
+        reports = list(self._reports[topic, partition].due(next_offset, now))
+        if not reports:
+            return []
+        keys: list[Any] = [
+            f"inference/{r.model}/{r.model_version}/{r.window.start}/{topic}/{partition}".encode()
+            for r in reports
+        ]
+        return [Output(self._topics.reports, partition, keys, [_encode(report) for report in reports])]
