@@ -1,0 +1,58 @@
+# Everything a developer types. `make help` lists it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SECONDS ?=
+RATE ?=
+KAFKA ?= embedded
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lock schemas bench clean
+
+help: ## list the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The environment is laid from a lock file with hashes: the same everywhere, every time.
+$(VENV)/dev: requirements/dev.lock requirements/uv.lock pyproject.toml
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.lock
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.lock
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@ $(VENV)/demo
+
+$(VENV)/demo: requirements/demo.lock requirements/uv.lock pyproject.toml
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.lock
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --require-hashes -r requirements/demo.lock
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: $(VENV)/demo ## score a year of real flights on an embedded broker (KAFKA=apache, SECONDS=60, RATE=500)
+	@$(BIN)/python -m devstack.demo --kafka $(KAFKA) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE))
+
+test: $(VENV)/dev ## the whole test suite, against a real Apache Kafka
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated files, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m shared.schemas --check
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/dev ## measure CPU per event and latency side by side with other tools
+	$(BIN)/python -m loadtest all
+
+schemas: $(VENV)/dev ## regenerate docs/schemas and docs/asyncapi.json
+	$(BIN)/python -m shared.schemas --write
+
+lock: $(VENV)/dev ## resolve the lock files anew from pyproject.toml
+	for extra in demo dev; do \
+	  $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra $$extra \
+	    --generate-hashes --no-header --quiet --output-file requirements/$$extra.lock; \
+	done
+	echo uv | $(BIN)/uv pip compile - --universal --generate-hashes --no-header --quiet --output-file requirements/uv.lock
+
+clean: ## remove the environment and everything devstack keeps here
+	rm -rf $(VENV) .devstack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

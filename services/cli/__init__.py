@@ -1,0 +1,1 @@
+"""The command line over everything: models, topics, events, predictions, dead letters, doctor."""

@@ -1,0 +1,102 @@
+"""``driftline``: the command line. Commands load on use, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from typing import Any
+
+import click
+
+from shared.errors import ConfigError, ServiceError
+
+_COMMANDS: dict[str, dict[str, str]] = {
+    "models": {
+        "package": "services.cli.bundles:package",
+        "inspect": "services.cli.bundles:inspect",
+        "validate": "services.cli.bundles:validate",
+        "register": "services.cli.registry:register",
+        "list": "services.cli.registry:list_models",
+        "show": "services.cli.registry:show",
+        "history": "services.cli.registry:history",
+        "promote": "services.cli.registry:promote",
+        "rollback": "services.cli.registry:rollback",
+        "candidate": "services.cli.registry:candidate",
+    },
+    "topics": {
+        "create": "services.cli.topics:create",
+        "list": "services.cli.topics:list_topics",
+    },
+    "events": {"send": "services.cli.events:send"},
+    "predictions": {"tail": "services.cli.predictions:tail"},
+    "dead-letters": {
+        "list": "services.cli.dead_letters:list_letters",
+        "show": "services.cli.dead_letters:show",
+        "replay": "services.cli.dead_letters:replay",
+    },
+}
+_GROUP_HELP = {
+    "models": "Package, check, register, promote and roll back models.",
+    "topics": "Create and list Driftline's topics.",
+    "events": "Send events from a terminal.",
+    "predictions": "Watch predictions in a terminal.",
+    "dead-letters": "Look at refused events, and send them again.",
+}
+SERVICES = ("inference",)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def __init__(self, name: str, targets: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self._targets = targets
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order they are declared."""
+        return [*self._targets, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one command, importing it now."""
+        if cmd_name not in self._targets:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self._targets[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="driftline", prog_name="driftline")
+def cli() -> None:
+    """Keep machine-learning models honest in production, on Kafka."""
+
+
+for _name, _targets in _COMMANDS.items():
+    cli.add_command(LazyGroup(_name, _targets, help=_GROUP_HELP[_name]))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("service", type=click.Choice(SERVICES))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(service: str, arguments: tuple[str, ...]) -> None:
+    """Run a service in this process: `driftline run inference --help` lists its settings."""
+    sys.argv = [f"driftline run {service}", *arguments]
+    runpy.run_module(f"services.{service}", run_name="__main__", alter_sys=True)
+
+
+def main() -> None:
+    """Run the command line; an error is one line, and the exit code says whose fault it is."""
+    try:
+        cli(standalone_mode=True)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"driftline: {problem}", err=True)
+        sys.exit(2)
+    except ServiceError as error:
+        click.echo(f"driftline: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
