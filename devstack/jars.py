@@ -64,7 +64,9 @@ def lock_jars() -> int:
         folder = Path(scratch)
         _resolve_with_maven(folder)
         digests = {str(jar.relative_to(folder)): _sha256(jar) for jar in sorted(folder.rglob("*.jar"))}
-    heading = f"# Apache Kafka {kafka_version()}: SHA-256 and Maven path. Made by: python -m devstack lock-jars\n"
+    heading = (
+        f"# Apache Kafka {kafka_version()}: SHA-256 and Maven path. Made by: python -m devstack lock-jars\n"
+    )
     LOCK.write_text(heading + "".join(f"{digest}  {path}\n" for path, digest in digests.items()))
     return len(digests)
 
@@ -78,7 +80,9 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def _complete(folder: Path, lock: dict[str, str]) -> bool:
-    return all((folder / path).is_file() and _sha256(folder / path) == digest for path, digest in lock.items())
+    return all(
+        (folder / path).is_file() and _sha256(folder / path) == digest for path, digest in lock.items()
+    )
 
 
 def _fetch(folder: Path, lock: dict[str, str]) -> None:
@@ -125,8 +129,8 @@ def _download(folder: Path, lock: dict[str, str], maven_error: DevstackError) ->
         except DevstackError as error:
             pool.shutdown(cancel_futures=True)
             raise DevstackError(
-                f"the jars of Apache Kafka {kafka_version()} cannot be had: {maven_error.message}, and {error.message}. "
-                "Install Maven, or set DRIFTLINE_MAVEN_URL to a Maven repository that this machine reaches"
+                f"the jars of Apache Kafka {kafka_version()} cannot be had: {maven_error.message}, "
+                f"and {error.message}. Install Maven, or set DRIFTLINE_MAVEN_URL to a Maven repository that this machine reaches"
             ) from error
 
 
@@ -150,11 +154,15 @@ def _verify(folder: Path, lock: dict[str, str]) -> None:
     found = {str(jar.relative_to(folder)) for jar in folder.rglob("*.jar")}
     if found != lock.keys():
         odd = ", ".join(sorted(found ^ lock.keys()))
-        raise DevstackError(f"{POM.name} and {LOCK.name} disagree about: {odd}. Run: python -m devstack lock-jars")
+        raise DevstackError(
+            f"{POM.name} and {LOCK.name} disagree about: {odd}. Run: python -m devstack lock-jars"
+        )
     for path, digest in lock.items():
         actual = _sha256(folder / path)
         if actual != digest:
-            raise DevstackError(f"{path} is not the jar that {LOCK.name} names: SHA-256 {actual}, not {digest}")
+            raise DevstackError(
+                f"{path} is not the jar that {LOCK.name} names: SHA-256 {actual}, not {digest}"
+            )
 
 
 def _sha256(path: Path) -> str:

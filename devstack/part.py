@@ -142,6 +142,10 @@ class Part:
             log.seek(self._log_start)
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
 
+    def port_was_taken(self) -> bool:
+        """Whether the log says that somebody else holds the port."""
+        return "address already in use" in self.log_tail(200).lower()
+
     def explain(self) -> str:
         """Return the tail of the log as the second half of an error message."""
         return f"; the end of {self.log}:\n{self.log_tail()}"

@@ -52,7 +52,11 @@ def main(scratch: str, command: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=2, process_group=0, preexec_fn=die_with_warden
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        process_group=0,
+        preexec_fn=die_with_warden,  # noqa: PLW1509 - the warden has one thread
     )
     ended = False
     try:

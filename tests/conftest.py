@@ -1,0 +1,31 @@
+"""The real servers that tests share, each started when the first test asks for it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.apache_kafka import ApacheKafka
+from devstack.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[ApacheKafka]:
+    """One node of Apache Kafka for the whole session: never kill or suspend this one."""
+    with ApacheKafka() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One Redis for the whole session: never kill or suspend this one."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Return a prefix for topics, groups and transactional ids that no other test uses."""
+    return f"t{secrets.token_hex(4)}-"
