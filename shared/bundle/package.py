@@ -1,0 +1,156 @@
+"""A model and its training data in, a bundle out; refused unless the bundle scores as the model does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.bundle.compare import DEFAULT_TOLERANCE, Comparison, compare, refuse_difference
+from shared.bundle.convert.graph import OnnxFile, open_session
+from shared.bundle.convert.open import open_model
+from shared.bundle.convert.original import Floats, Original
+from shared.bundle.data import Row, as_columns, read_table, sample_rows
+from shared.bundle.infer import Wishes, apply_wishes, infer_spec
+from shared.bundle.read import MAX_SPEC_BYTES, MODEL_NAME, SPEC_NAME, Bundle, load_bundle
+from shared.bundle.signature import check_signature
+from shared.bundle.spec import decode_spec
+from shared.bundle.write import check_absent, encode_spec, new_bundle
+from shared.errors import BundleError
+from shared.scoring.scorer import Scorer
+
+DEFAULT_ROWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """What came of packaging.
+
+    Attributes
+    ----------
+    bundle
+        The new bundle, verified.
+    source
+        What the model was, for people.
+    rows
+        Rows of the data that were scored.
+    comparison
+        The graph against the original model; None where the model was an ONNX file alone.
+    """
+
+    bundle: Bundle
+    source: str
+    rows: int
+    comparison: Comparison | None
+
+
+def package(
+    model: Any,
+    data: Path | Any,
+    target: Path,
+    *,
+    toml: Path | None = None,
+    wishes: Wishes | None = None,
+    original: Any = None,
+    rows: int = DEFAULT_ROWS,
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> Packaged:
+    """Write the bundle of a model and return it, once real rows have been scored with it.
+
+    Parameters
+    ----------
+    model
+        An estimator or booster, or the path of an ``.onnx``, XGBoost ``.json`` or ``.ubj``,
+        LightGBM ``.txt``, or pickled (``.pkl``, ``.pickle``, ``.joblib``) file. **Unpickling runs
+        code that the file contains: only open files of your own.**
+    data
+        Training data: a path (CSV, Parquet, Arrow, Feather) or a ``pyarrow.Table``.
+    target
+        Directory to make.
+    toml
+        A ``model.toml``; left out, the contract is inferred from the data.
+    wishes
+        What replaces the inferred or given contract.
+    original
+        For an ONNX file: the model it was converted from, to compare with.
+    rows
+        How many rows of the data to check, spread evenly over it.
+    tolerance
+        Largest difference allowed between graph and original model: absolute up to scores of 1,
+        relative beyond.
+
+    Raises
+    ------
+    BundleError
+        The model cannot be read or converted, the data breaks the contract, graph and contract
+        do not fit, or the scores differ; nothing is left at ``target``.
+    """
+    check_absent(target)
+    wishes = wishes or Wishes()
+    source = open_model(model)
+    reference = open_model(original) if original is not None else _reference(source, model)
+    table = read_table(data) if isinstance(data, Path) else data
+    contract = _contract(source, table, toml, wishes)
+    spec = decode_spec(contract)
+    graph = source.to_onnx(spec)
+    checked = sample_rows(table, spec.features, rows)
+    with new_bundle(target, {MODEL_NAME: graph, SPEC_NAME: contract}) as draft:
+        comparison = try_bundle(load_bundle(draft), checked, reference, tolerance)
+    return Packaged(load_bundle(target), source.title, len(checked), comparison)
+
+
+def try_bundle(
+    bundle: Bundle, rows: list[Row], reference: Original | None, tolerance: float
+) -> Comparison | None:
+    """Score rows with a bundle and compare with the original model, where there is one.
+
+    Raises
+    ------
+    BundleError
+        The graph does not fit the contract, fails on a row, or differs from the original.
+    """
+    check_signature(bundle.spec, open_session(bundle.model_path, MODEL_NAME))
+    columns = as_columns(bundle.spec, rows)
+    ours = score(Scorer.load(bundle), columns)
+    if reference is None:
+        return None
+    comparison = compare(ours, reference.predict(bundle.spec, columns), tolerance)
+    refuse_difference(comparison, tolerance)
+    return comparison
+
+
+def score(scorer: Scorer, columns: list[Any]) -> Floats:
+    """Return the scores of columns, ``(n,)`` or ``(n, k)``.
+
+    Raises
+    ------
+    BundleError
+        The model fails on a row, or answers with a value that is not finite.
+    """
+    scores = scorer.predict(columns)
+    if scores.failed:
+        row, error = min(scores.failed.items())
+        raise BundleError(
+            f"the model fails on {len(scores.failed)} of {len(scores.score)} rows; checked row {row}: {error}"
+        ) from error
+    return scores.score if scores.probabilities is None else scores.probabilities
+
+
+def _reference(source: Original, model: Any) -> Original | None:
+    """Return what to compare with: an ONNX file has nothing but itself."""
+    return None if isinstance(source, OnnxFile) else source
+
+
+def _contract(source: Original, table: Any, toml: Path | None, wishes: Wishes) -> bytes:
+    """Return the bytes of ``model.toml``: a given file as it is, unless a wish changes it."""
+    if toml is None:
+        return encode_spec(infer_spec(source.facts, table, wishes))
+    try:
+        if toml.stat().st_size > MAX_SPEC_BYTES:
+            raise BundleError(f"{toml} is larger than {MAX_SPEC_BYTES} bytes")
+        raw = toml.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{toml} cannot be read: {error.strerror}") from error
+    given = decode_spec(raw)
+    wished = apply_wishes(given, wishes)
+    return raw if wished == given else encode_spec(wished)
