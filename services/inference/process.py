@@ -19,7 +19,7 @@ from shared.dead_letters import dead_letter_headers
 from shared.errors import ServiceError, ValidationError
 from shared.kafka.records import Output, Records
 from shared.messages import Prediction, Source
-from shared.scoring.events import DecodedEvents, wrong_model
+from shared.scoring.events import NOT_JSON, DecodedEvents, wrong_model
 from shared.scoring.scorer import Scores
 from shared.topics import TopicNames
 
@@ -162,7 +162,7 @@ class InferenceStep:
         for row, value in enumerate(values):
             try:
                 name = _route(value or b"").model
-            except (msgspec.DecodeError, RecursionError):
+            except NOT_JSON:
                 name = served[0]  # any decoder will do: it finds the reason it is no event
             if name in models:
                 routes.setdefault(name, []).append(row)

@@ -42,8 +42,11 @@ def explain(value: bytes, spec: ModelSpec, parser_says: str) -> ServiceError:
     """
     try:
         document = json.loads(value)  # unlike the fast decoder it accepts NaN, so it can name the field
+        json.dumps(document, ensure_ascii=False).encode()
     except RecursionError:
         return DecodeError("the value is nested too deeply to be an event")
+    except UnicodeEncodeError:
+        return DecodeError("the value is not JSON in UTF-8: a string holds half of a surrogate pair")
     except ValueError as error:
         return DecodeError(f"the value is not JSON in UTF-8: {error}")
     if not isinstance(document, dict):

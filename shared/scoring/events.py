@@ -23,6 +23,9 @@ from shared.scoring.diagnosis import explain
 MAX_EVENT_BYTES = 1 << 20
 """Largest event accepted, in bytes; Kafka's own default limit of a message."""
 
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not a message of the expected type."""
+
 Columns = list[Sequence[Any]]
 """One sequence of ``n`` Python values per feature, in the model's order."""
 
@@ -104,7 +107,7 @@ class EventDecoder:
             if max(map(len, values), default=0) > self._max_bytes:  # type: ignore[arg-type]
                 return self._decode_one_by_one(values)
             events = list(map(self._decode, values))  # type: ignore[arg-type]
-        except (msgspec.DecodeError, TypeError, RecursionError):  # TypeError: a null value
+        except (*NOT_JSON, TypeError):  # TypeError: a null value
             return self._decode_one_by_one(values)
         if not {event.model for event in events} <= self._models:
             return self._decode_one_by_one(values)
@@ -127,7 +130,7 @@ class EventDecoder:
             raise DecodeError(f"the event is {len(value)} bytes, the limit is {self._max_bytes}")
         try:
             event = self._decode(value)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except NOT_JSON as error:
             raise explain(value, self._spec, str(error)) from error
         if event.model not in self._models:
             raise wrong_model(event.model, [self._spec.name])
