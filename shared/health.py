@@ -1,0 +1,127 @@
+"""The HTTP side of every service: ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from shared.errors import ServiceError
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+Check = Callable[[], str | None]
+"""Returns ``None`` while all is well, else the reason as a sentence for a person; must not block."""
+
+_KEEPALIVE_SECONDS: Final = 30.0
+_SHUTDOWN_SECONDS: Final = 1.0
+_LONGEST_REQUEST: Final = 16 * 1024
+
+
+class HealthServer:
+    """Serves the state of this process over HTTP, as an async context manager.
+
+    - ``/healthz``: 200 while the main loop has come round within ``stall_seconds``, else 503, which
+      asks for a restart. A blocked event loop does not answer at all: the prober's timeout sees that.
+    - ``/readyz``: 200 while every check passes, else 503; the JSON says which fails and why.
+    - ``/metrics``: the registry, in the Prometheus or OpenMetrics text format.
+
+    Parameters
+    ----------
+    registry
+        What ``/metrics`` shows.
+    host, port
+        Where to listen; port 0 takes a free one, see :attr:`port`.
+    last_turn
+        Returns when the main loop last came round, by ``time.monotonic``.
+    stall_seconds
+        How old that may be.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        last_turn: Callable[[], float] | None = None,
+        stall_seconds: float = 60.0,
+    ) -> None:
+        self._registry = registry
+        self._address = (host, port)
+        self._last_turn = last_turn
+        self._stall_seconds = stall_seconds
+        self._checks: dict[str, Check] = {}
+        self._runner: web.AppRunner | None = None
+        self.port = port
+        """The port in use, once started."""
+
+    def add_check(self, name: str, check: Check) -> None:
+        """Make readiness depend on ``check``."""
+        self._checks[name] = check
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=_LONGEST_REQUEST)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(
+            app,
+            access_log=None,  # probes every few seconds say nothing
+            handle_signals=False,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        host, port = self._address
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ServiceError(f"http_host, http_port: cannot listen on {host}:{port}: {error}") from error
+        self._runner = runner
+        self.port = runner.addresses[0][1]
+        log.info("http server listens", host=host, port=self.port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        age = 0.0 if self._last_turn is None else time.monotonic() - self._last_turn()
+        alive = age <= self._stall_seconds
+        body = {"status": "alive" if alive else "stalled", "seconds_since_last_turn": round(age, 3)}
+        return _json(body, ok=alive)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        reasons = {name: _reason(check) for name, check in self._checks.items()}
+        ready = not any(reasons.values())
+        checks = {name: {"ok": reason is None, "reason": reason} for name, reason in reasons.items()}
+        return _json({"status": "ready" if ready else "not ready", "checks": checks}, ok=ready)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+def _reason(check: Check) -> str | None:
+    """Return why a check fails; one that raises fails too, and must not hide the others."""
+    try:
+        return check()
+    except Exception as error:
+        return f"the check itself failed: {type(error).__name__}: {error}"
+
+
+def _json(body: object, *, ok: bool) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=200 if ok else 503, content_type="application/json")
