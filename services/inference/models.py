@@ -21,13 +21,8 @@ class ServedModel:
     scorer: Scorer
 
     @classmethod
-    def load(cls, bundle: Bundle, *, sole: bool, max_event_bytes: int, threads: int) -> ServedModel:
+    def load(cls, bundle: Bundle, *, max_event_bytes: int, threads: int) -> ServedModel:
         """Return a bundle loaded and warmed up; blocking, so call it in a thread.
-
-        Parameters
-        ----------
-        sole
-            Whether events that name no model are meant for this one.
 
         Raises
         ------
@@ -41,7 +36,7 @@ class ServedModel:
             version=bundle.spec.version,
             digest=bundle.digest,
             window_ms=bundle.spec.window * 1000,
-            decoder=EventDecoder(bundle.spec, default=sole, max_bytes=max_event_bytes),
+            decoder=EventDecoder(bundle.spec, max_bytes=max_event_bytes),
             scorer=scorer,
         )
 

@@ -76,8 +76,6 @@ class EventDecoder:
     ----------
     spec
         The model whose features the events must carry.
-    default
-        Whether an event that names no model is for this one.
     max_bytes
         Larger events are refused unread.
 
@@ -94,12 +92,11 @@ class EventDecoder:
     features.hour is 77, above the declared maximum 23
     """
 
-    def __init__(self, spec: ModelSpec, *, default: bool = True, max_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, spec: ModelSpec, *, max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._spec = spec
-        self._default = default
         self._max_bytes = max_bytes
         self._decode = msgspec.json.Decoder(event_type(spec)).decode
-        self._models = {spec.name, None} if default else {spec.name}
+        self._models = {spec.name, None}  # an event may leave the model out where one is served
 
     def decode(self, values: Sequence[bytes | None]) -> DecodedEvents:
         """Return the columns of all good events among ``values``; never raises for a bad one."""

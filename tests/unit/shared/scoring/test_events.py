@@ -145,8 +145,3 @@ def test_several_problems_are_told_at_once() -> None:
     assert "features.delay is missing" in str(error)
     assert "(and 2 more)" in str(error)
 
-
-def test_a_service_of_several_models_wants_the_model_named() -> None:
-    decoded = EventDecoder(SPEC, default=False).decode([event(), event(model="flights")])
-    assert decoded.kept == [1]
-    assert decoded.rejected[0][1].field == "model"
