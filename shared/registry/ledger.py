@@ -106,8 +106,11 @@ class Ledger:
         await self._redis.aclose()
 
     @contextmanager
-    def calling(self) -> Iterator[None]:
-        """Translate what the Redis client raises, and keep ``available``."""
+    def calling(self, *, answered: bool = True) -> Iterator[None]:
+        """Translate what the Redis client raises, and keep ``available``.
+
+        ``answered`` is false where coming through says nothing about Redis, like waiting in vain.
+        """
         try:
             yield
         except exceptions.AuthenticationError as error:
@@ -118,7 +121,8 @@ class Ledger:
             raise TransientError(f"Redis at {self.address} does not answer: {error}") from error
         except exceptions.RedisError as error:
             raise RegistryError(f"Redis at {self.address} refuses the command: {error}") from error
-        self._report(True)
+        if answered:
+            self._report(True)
 
     def _report(self, available: bool) -> None:
         if available != self.available:
@@ -276,6 +280,7 @@ def _client(url: str, address: str) -> Any:
         return aioredis.Redis.from_url(
             url,
             decode_responses=True,
+            protocol=2,  # the same answers from every redis-py we allow, and through proxies
             socket_connect_timeout=3,
             socket_timeout=5,
             health_check_interval=15,

@@ -60,12 +60,12 @@ class Watch:
         """Give up the subscription; the iterator may still be used and subscribes again."""
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
-            with suppress(ServiceError), self._ledger.calling():
+            with suppress(ServiceError), self._ledger.calling(answered=False):
                 await pubsub.aclose()
 
     async def _subscribe(self) -> None:
         self._pubsub = self._ledger.subscription()
-        with self._ledger.calling():
+        with self._ledger.calling(answered=False):
             await self._pubsub.subscribe(self._ledger.channel)
             confirmed = await self._pubsub.get_message(timeout=5.0)
         if confirmed is None:
@@ -75,7 +75,7 @@ class Watch:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._poll_interval
         while (left := deadline - clock()) > 0:
-            with self._ledger.calling():
+            with self._ledger.calling(answered=False):
                 message = await self._pubsub.get_message(timeout=left)
             if message is not None and self._concerns(message):
                 return

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+
+from devstack.redis_server import RedisServer
+from shared.registry import RedisRegistry
 
 MakeBundle = Callable[..., Path]
 
@@ -29,3 +35,34 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         return directory
 
     return make
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis of this test alone, which may kill and suspend it."""
+    with RedisServer() as server:
+        yield server
+
+
+class OpenRegistry(Protocol):
+    def __call__(self, url: str = ..., *, prefix: str = ..., poll_interval: float = ...) -> RedisRegistry: ...
+
+
+@pytest.fixture
+async def open_registry(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenRegistry]:
+    """Return a function that opens registries over one store, under a prefix of this test alone."""
+    own_prefix = f"test-{secrets.token_hex(4)}:"
+    async with AsyncExitStack() as stack:
+
+        def open_one(
+            url: str | None = None, *, prefix: str = own_prefix, poll_interval: float = 0.2
+        ) -> RedisRegistry:
+            if url is None:
+                url = request.getfixturevalue("redis_server").url
+            registry = RedisRegistry(
+                url, str(tmp_path / "store"), tmp_path / "cache", prefix, poll_interval=poll_interval
+            )
+            stack.push_async_exit(registry)
+            return registry
+
+        yield open_one
