@@ -1,0 +1,122 @@
+"""The pipeline on a real Apache Kafka: everything once and in order, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from prometheus_client import CollectorRegistry
+
+from devstack.apache_kafka import ApacheKafka
+from shared.errors import ServiceError
+from shared.metrics import PipelineMetrics
+from shared.pipeline.pipeline import Pipeline
+from tests.integration.pipeline.echo import Echo, options
+from tests.streams import ByPartition, committed_offsets, create_topics, produce, read_all, until
+
+pytestmark = pytest.mark.kafka
+PARTITIONS = 3
+
+
+async def make_topics(client: dict[str, object], prefix: str) -> None:
+    await create_topics(client, {f"{prefix}in": PARTITIONS, f"{prefix}out": PARTITIONS, f"{prefix}state": 3})
+
+
+def values(found: ByPartition) -> dict[int, list[bytes]]:
+    return {partition: [record.value for record in records] for partition, records in found.items()}
+
+
+def numbered(count: int, first: int = 0) -> list[tuple[int, bytes]]:
+    return [(i % PARTITIONS, b"%d" % i) for i in range(first, first + count)]
+
+
+def by_partition(records: list[tuple[int, bytes]]) -> dict[int, list[bytes]]:
+    return {p: [value for partition, value in records if partition == p] for p in range(PARTITIONS)}
+
+
+@asynccontextmanager
+async def running(step: Echo, client: dict[str, object], prefix: str, **kwargs: str) -> AsyncIterator[Pipeline]:
+    stop = asyncio.Event()
+    pipeline = Pipeline(step, options(client, prefix, **kwargs), PipelineMetrics(CollectorRegistry()))
+    task = asyncio.create_task(pipeline.run(stop))
+    try:
+        yield pipeline
+    finally:
+        stop.set()
+        await task
+
+
+async def all_committed(client: dict[str, object], prefix: str, count: int) -> bool:
+    return sum((await committed_offsets(client, f"{prefix}echo", f"{prefix}in")).values()) == count
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+async def test_everything_once_and_in_order_over_a_restart(
+    kafka: ApacheKafka, topic_prefix: str, delivery: str
+) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await make_topics(client, topic_prefix)
+    sent = numbered(5_000)
+    await produce(client, f"{topic_prefix}in", sent[:3_000], headers=[("traceparent", b"00-abc")])
+    first, second = Echo(f"{topic_prefix}out"), Echo(f"{topic_prefix}out")
+    async with running(first, client, topic_prefix, delivery=delivery) as pipeline:
+        await until(lambda: all_committed(client, topic_prefix, 3_000), what="3,000 committed")
+        assert pipeline.ready
+    await produce(client, f"{topic_prefix}in", sent[3_000:])
+    async with running(second, client, topic_prefix, delivery=delivery):
+        await until(lambda: all_committed(client, topic_prefix, 5_000), what="5,000 committed")
+    found = await read_all(client, f"{topic_prefix}out")
+    assert values(found) == by_partition(sent)
+    assert found[0][0].headers == (("traceparent", b"00-abc"),)
+    assert found[0][0].key == b"k"
+    assert sorted(first.opened) == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    assert sorted(second.opened) == [(0, 1_000, 1_000), (1, 1_000, 1_000), (2, 1_000, 1_000)]
+
+
+async def test_a_foreign_transaction_with_our_id_is_fenced_and_its_records_stay_invisible(
+    kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await make_topics(client, topic_prefix)
+    zombie = AIOKafkaProducer(**client, transactional_id=f"{topic_prefix}echo.{topic_prefix}in.0")
+    await zombie.start()
+    await zombie.begin_transaction()
+    await zombie.send_and_wait(f"{topic_prefix}out", b"zombie", partition=0)
+    await produce(client, f"{topic_prefix}in", [(0, b"1"), (0, b"2")])
+    async with running(Echo(f"{topic_prefix}out"), client, topic_prefix):
+        await until(lambda: all_committed(client, topic_prefix, 2), what="2 committed")
+    from aiokafka.errors import ProducerFenced
+
+    with pytest.raises(ProducerFenced):
+        await zombie.commit_transaction()
+    await zombie.stop()
+    assert values(await read_all(client, f"{topic_prefix}out"))[0] == [b"1", b"2"]
+    raw = await read_all(client, f"{topic_prefix}out", isolation="read_uncommitted")
+    assert [record.value for record in raw[0]] == [b"zombie", b"1", b"2"]
+
+
+async def test_state_that_contradicts_the_offsets_stops_the_service(
+    kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await make_topics(client, topic_prefix)
+    await produce(client, f"{topic_prefix}in", numbered(30))
+    async with running(Echo(f"{topic_prefix}out"), client, topic_prefix):
+        await until(lambda: all_committed(client, topic_prefix, 30), what="30 committed")
+    await _reset_offsets(client, f"{topic_prefix}echo", f"{topic_prefix}in")
+    with pytest.raises(ServiceError, match=r"ends at offset 10, but the group .* has committed 4"):
+        async with running(Echo(f"{topic_prefix}out"), client, topic_prefix):
+            await asyncio.sleep(20)
+
+
+async def _reset_offsets(client: dict[str, object], group: str, topic: str) -> None:
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    consumer = AIOKafkaConsumer(**client, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    consumer.assign([TopicPartition(topic, p) for p in range(PARTITIONS)])
+    await consumer.commit({TopicPartition(topic, p): 4 for p in range(PARTITIONS)})
+    await consumer.stop()
