@@ -35,6 +35,7 @@ class Ledger:
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._latencies: list[float] = []
         self.first_prediction_at: float | None = None
+        self.last_event_id = ""
 
     def sent(self, record: Outgoing, at: float) -> None:
         """Note a record handed to the producer, before it can possibly come back."""
@@ -45,6 +46,7 @@ class Ledger:
         else:
             self.good += 1
             self._sent_at[record.event_id] = at
+            self.last_event_id = record.event_id
 
     def predicted(self, event_id: str, version: str, label: str | None, at: float) -> None:
         """Note a visible prediction."""

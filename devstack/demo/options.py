@@ -1,0 +1,91 @@
+"""What a person can choose: how long, how fast, on which broker."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from devstack.demo.faults import EVERY
+
+Broker = Literal["embedded", "apache"]
+Delivery = Literal["at-least-once", "exactly-once"]
+
+DEFAULT_RATE = 500.0
+"""Events per second: a year of flights in eleven minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line, checked.
+
+    Attributes
+    ----------
+    seconds
+        How long the replay runs, counted from its first event; None until Ctrl-C or the year's end.
+    kafka
+        ``embedded`` (Tansu, in memory) or ``apache`` (Kafka on the JVM).
+    rate
+        Events per second.
+    faults_every
+        One bad event after so many good ones; 0 for none.
+    """
+
+    seconds: float | None = None
+    kafka: Broker = "embedded"
+    rate: float = DEFAULT_RATE
+    faults_every: int = EVERY
+
+    @property
+    def delivery(self) -> Delivery:
+        """The guarantee that the broker can give: Tansu has no transactions."""
+        return "exactly-once" if self.kafka == "apache" else "at-least-once"
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> Options:
+    """Return the options in the command line; exits with code 2 and a sentence where one is wrong.
+
+    Examples
+    --------
+    >>> parse_options(["--seconds", "60", "--kafka", "apache"]).delivery
+    'exactly-once'
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m devstack.demo",
+        description="Streams the real flights of 2013 through a real model on a Kafka-compatible broker.",
+    )
+    parser.add_argument(
+        "--seconds", type=_positive, help="stop after so many seconds of replay (default: Ctrl-C)"
+    )
+    parser.add_argument(
+        "--kafka",
+        choices=("embedded", "apache"),
+        default="embedded",
+        help="embedded: Tansu, at least once; apache: Apache Kafka, exactly once (default: embedded)",
+    )
+    parser.add_argument(
+        "--rate", type=_positive, default=DEFAULT_RATE, help="events per second (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--faults-every",
+        type=_count,
+        default=EVERY,
+        metavar="N",
+        help="one bad event after every N good ones, 0 for none (default: %(default)s)",
+    )
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value

@@ -1,0 +1,154 @@
+"""Brings the demo up to the moment before its first event."""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import time
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+
+import aiohttp
+import pandas as pd
+from aiokafka import AIOKafkaProducer
+
+from devstack.demo.champion import open_registry, publish
+from devstack.demo.contract import MODEL
+from devstack.demo.events import flight_events
+from devstack.demo.faults import with_faults
+from devstack.demo.flights import load_flights
+from devstack.demo.ledger import Ledger
+from devstack.demo.look import Lookout
+from devstack.demo.model import FlightModel, prepare_model
+from devstack.demo.options import Options
+from devstack.demo.replay import Replay
+from devstack.demo.services import START_TIMEOUT, Service, launch_services, service_environment
+from devstack.demo.stack import Servers, start_servers
+from devstack.demo.state import Run
+from devstack.demo.topics import EVENTS, create_topics
+from devstack.demo.view import View
+from devstack.errors import DevstackError
+from devstack.ports import Ports
+
+POLL_SECONDS = 0.1
+
+
+class Interrupted(Exception):
+    """Ctrl-C came before the first event was sent."""
+
+
+async def start(
+    options: Options,
+    view: View,
+    began_at: float,
+    folder: Path,
+    *,
+    stack: AsyncExitStack,
+    stop: asyncio.Event,
+) -> Run:
+    """Return the run, every server and service ready; ``stack`` stops them in reverse order.
+
+    Raises
+    ------
+    ServiceError
+        Something did not start; the message names it and shows the end of its log.
+    Interrupted
+        ``stop`` was set meanwhile.
+    """
+    servers, frame, model = await _servers_and_model(options, view, folder, stack)
+    _go_on(stop)
+    registry = await stack.enter_async_context(open_registry(servers.redis_url, folder))
+    await asyncio.gather(create_topics(servers.client), publish(registry, model))
+    environment = service_environment(
+        options, servers.bootstrap_servers, servers.redis_url, folder / "bundles"
+    )
+    services = _launch(environment, folder, stack)
+    ledger, clock = Ledger(), time.monotonic
+    producer = AIOKafkaProducer(**servers.client, linger_ms=0)
+    await producer.start()
+    stack.push_async_callback(producer.stop)
+    records = with_faults(flight_events(frame, MODEL), options.faults_every)
+    replay = Replay(producer, EVENTS, records, rate=options.rate, note=ledger.sent, clock=clock)
+    lookout = Lookout(services, clock)
+    run = Run(
+        options, folder, model, servers, services, lookout, registry, ledger, replay, clock, began_at=began_at
+    )
+    view.say(f"waiting for {', '.join(service.name for service in services)} to be ready ...")
+    await _all_ready(run, stop)
+    return run
+
+
+async def _servers_and_model(
+    options: Options, view: View, folder: Path, stack: AsyncExitStack
+) -> tuple[Servers, pd.DataFrame, FlightModel]:
+    """Start the servers while the model is trained: each takes seconds."""
+    view.say("starting the broker and Redis, reading the flights of 2013 ...")
+    running = ExitStack()
+    stack.push_async_callback(asyncio.to_thread, running.close)
+    starting = asyncio.to_thread(start_servers, options, folder, running)
+    making = asyncio.to_thread(_flights_and_model)
+    # Both are awaited whatever happens to the other, so that nothing starts after the stack is closed.
+    servers, made = await asyncio.gather(starting, making, return_exceptions=True)
+    for outcome in (servers, made):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    assert isinstance(servers, Servers)
+    assert isinstance(made, tuple)
+    frame, model = made
+    view.say(f"{servers.kafka_name} at {servers.bootstrap_servers}, {servers.redis_url}")
+    view.say(describe_model(model, len(frame)))
+    return servers, frame, model
+
+
+def _flights_and_model() -> tuple[pd.DataFrame, FlightModel]:
+    frame = load_flights()
+    return frame, prepare_model(frame)
+
+
+def describe_model(model: FlightModel, flights: int) -> str:
+    """Return what the model is and how well it does, for a person."""
+    months = "  ".join(f"{calendar.month_abbr[month]} {auc:.2f}" for month, auc in model.auc.items())
+    origin = "trained just now on" if model.fresh else "from the cache, trained on"
+    return f"model {model.version}, {origin} January to March; {flights:,} flights; AUC by month:\n  {months}"
+
+
+def _launch(environment: dict[str, str], folder: Path, stack: AsyncExitStack) -> list[Service]:
+    ports = Ports()
+    stack.callback(ports.release)
+    services: list[Service] = []
+
+    def stop_all() -> None:
+        for service in services:
+            service.part.stop()
+
+    stack.push_async_callback(asyncio.to_thread, stop_all)
+    launch_services(environment, folder, ports, services)
+    return services
+
+
+async def _all_ready(run: Run, stop: asyncio.Event) -> None:
+    deadline = run.clock() + START_TIMEOUT
+    async with aiohttp.ClientSession() as http:
+        while True:
+            await run.lookout.look(http)
+            _go_on(stop)
+            behind = [service for service in run.services if run.sights[service.name].state != "ready"]
+            if not behind:
+                return
+            _complain(behind, timed_out=run.clock() > deadline)
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _complain(behind: list[Service], *, timed_out: bool) -> None:
+    for service in behind:
+        if not service.part.running:
+            raise DevstackError(f"the service {service.name} ended while starting{service.part.explain()}")
+        if timed_out:
+            raise DevstackError(
+                f"the service {service.name} was not ready after {START_TIMEOUT:g} s{service.part.explain()}"
+            )
+
+
+def _go_on(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        raise Interrupted

@@ -1,0 +1,86 @@
+"""Everything the view shows and the verdict judges, in one place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack.demo.ledger import Ledger
+from devstack.demo.look import Lookout, Sight
+from devstack.demo.model import FlightModel
+from devstack.demo.options import Options
+from devstack.demo.replay import Replay
+from devstack.demo.services import Service
+from devstack.demo.stack import Servers
+from devstack.part import Part
+from shared.registry import RedisRegistry
+
+Clock = Callable[[], float]
+
+
+@dataclass(slots=True)
+class Run:
+    """One demo while it runs.
+
+    Attributes
+    ----------
+    folder
+        Where the logs are.
+    began_at
+        When the command began, on ``clock``.
+    champion
+        What the registry says, None before the first look or while Redis is away.
+    replay_began_at, replay_ended_at
+        When the first event was due, and when the last one was on the broker.
+    process_ended
+        Set when a server or service is gone that nobody stopped.
+    problems
+        What went wrong, a sentence each.
+    """
+
+    options: Options
+    folder: Path
+    model: FlightModel
+    servers: Servers
+    services: list[Service]
+    lookout: Lookout
+    registry: RedisRegistry
+    ledger: Ledger
+    replay: Replay
+    clock: Clock
+    began_at: float
+    champion: str | None = None
+    replay_began_at: float | None = None
+    replay_ended_at: float | None = None
+    process_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def sights(self) -> dict[str, Sight]:
+        """What was last seen of every service, by name."""
+        return self.lookout.sights
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the replay has taken so far, or took."""
+        if self.replay_began_at is None:
+            return 0.0
+        return (self.replay_ended_at or self.clock()) - self.replay_began_at
+
+    @property
+    def events(self) -> int:
+        """Records sent, good and bad."""
+        return self.ledger.good + sum(self.ledger.bad.values())
+
+    @property
+    def first_prediction_seconds(self) -> float | None:
+        """Seconds from the command to the first visible prediction."""
+        first = self.ledger.first_prediction_at
+        return None if first is None else first - self.began_at
+
+    def ended_part(self) -> Part | None:
+        """Return a process that is gone although nobody stopped it."""
+        processes = [*self.servers.parts, *(service.part for service in self.services)]
+        return next((part for part in processes if not part.running), None)

@@ -1,0 +1,134 @@
+"""Whether all is well, and the one JSON object that says so; later parts of Driftline add their own."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from devstack.demo.state import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one contributor found.
+
+    Attributes
+    ----------
+    facts
+        Keys it adds to the last line.
+    problems
+        A sentence for everything that is not well; none when all is.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+Contributor = Callable[[Run], Contribution]
+
+
+def replay_contribution(run: Run) -> Contribution:
+    """Return what was sent, and how fast."""
+    rate = run.events / run.elapsed if run.elapsed else 0.0
+    problems = [] if run.ledger.good else ["nothing was sent"]
+    return Contribution({"events": run.events, "events_per_second": round(rate, 1)}, problems)
+
+
+def predictions_contribution(run: Run) -> Contribution:
+    """Return what came back: one prediction per good event, or at least one at least once."""
+    ledger = run.ledger
+    _, p99 = ledger.percentiles()
+    return Contribution(
+        {"predictions": ledger.predictions, "p99_ms": None if math.isnan(p99) else p99},
+        [*_prediction_problems(run), *ledger.problems[:5]],
+    )
+
+
+def _prediction_problems(run: Run) -> Iterator[str]:
+    ledger = run.ledger
+    if ledger.waiting:
+        yield f"{ledger.waiting} events have no prediction, among them {', '.join(ledger.missing())}"
+    if ledger.repeated and run.options.delivery == "exactly-once":
+        yield f"{ledger.repeated} events have more than one prediction, and exactly-once was promised"
+
+
+def dead_letters_contribution(run: Run) -> Contribution:
+    """Return how many bad events were refused with a reason: all of them must be."""
+    missing = run.ledger.unexplained
+    problems = [f"{missing} bad events are in no dead letter"] if missing else []
+    return Contribution({"dead_letters": run.ledger.dead_letters}, problems)
+
+
+def champion_contribution(run: Run) -> Contribution:
+    """Return which version is champion and whether it alone answered."""
+    promoted = run.model.version
+    problems = []
+    if run.champion != promoted:
+        problems.append(f"the registry's champion is {run.champion}, promoted was {promoted}")
+    strangers = sorted(set(run.ledger.versions) - {promoted})
+    if strangers:
+        problems.append(f"versions that were never promoted answered: {', '.join(strangers)}")
+    return Contribution({"champion": run.champion}, problems)
+
+
+def services_contribution(run: Run) -> Contribution:
+    """Return which services and servers are not as they should be."""
+    problems = [
+        f"the service {name} is {sight.state}" for name, sight in run.sights.items() if sight.state != "ready"
+    ]
+    ended = run.ended_part()
+    if ended is not None and ended.name not in run.sights:
+        problems.append(f"{ended.name} is not running any more")
+    return Contribution({}, problems)
+
+
+CONTRIBUTORS: list[Contributor] = [
+    replay_contribution,
+    predictions_contribution,
+    dead_letters_contribution,
+    champion_contribution,
+    services_contribution,
+]
+"""Everybody who adds to the verdict, in the order of the last line's keys."""
+
+KEY_ORDER = ("events", "predictions", "dead_letters", "events_per_second", "p99_ms", "champion")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a demo.
+
+    Attributes
+    ----------
+    facts
+        What the last line says.
+    problems
+        Empty when all is well.
+    """
+
+    facts: dict[str, Any]
+    problems: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is well, else 1."""
+        return 1 if self.problems else 0
+
+    def last_line(self) -> str:
+        """Return the facts as one line of JSON."""
+        return json.dumps(self.facts)
+
+
+def judge(run: Run) -> Verdict:
+    """Return the verdict over a run that has ended."""
+    facts: dict[str, Any] = {}
+    problems = list(run.problems)
+    for contributor in CONTRIBUTORS:
+        contribution = contributor(run)
+        facts |= contribution.facts
+        problems += contribution.problems
+    ordered = {key: facts[key] for key in KEY_ORDER if key in facts}
+    return Verdict(ordered | facts, problems)

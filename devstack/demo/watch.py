@@ -1,0 +1,104 @@
+"""Reads what came back from the broker, as any consumer of predictions would, into the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from devstack.demo.ledger import Ledger
+from shared.dead_letters import read_dead_letter
+
+POLL_MS = 100
+
+
+class _Prediction(msgspec.Struct):
+    """The fields of a prediction that the demo looks at."""
+
+    event_id: str
+    model_version: str
+    label: str | None = None
+
+
+class TopicReader:
+    """Hands every record of a topic to a function, from the beginning on.
+
+    Parameters
+    ----------
+    settings
+        aiokafka arguments: where, and at which isolation level.
+    topic
+        What to read, all partitions of it.
+    take
+        Called with each record and the time at which it was visible.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        topic: str,
+        take: Callable[[Any, float], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._consumer = AIOKafkaConsumer(**settings, enable_auto_commit=False, auto_offset_reset="earliest")
+        self._topic = topic
+        self._take = take
+        self._clock = clock
+        self._partitions: list[TopicPartition] = []
+
+    async def start(self, partitions: int) -> None:
+        """Connect and stand at the beginning of every partition."""
+        await self._consumer.start()
+        self._partitions = [TopicPartition(self._topic, number) for number in range(partitions)]
+        self._consumer.assign(self._partitions)
+        await self._consumer.seek_to_beginning(*self._partitions)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read until ``stop`` is set."""
+        while not stop.is_set():
+            # Never cancelled, hence the short timeout: see docs of aiokafka's getmany.
+            fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
+            now = self._clock()
+            for records in fetched.values():
+                for record in records:
+                    self._take(record, now)
+
+    async def at_end(self) -> bool:
+        """Return whether everything that is visible has been read."""
+        ends = await self._consumer.end_offsets(self._partitions)
+        for partition, end in ends.items():
+            if await self._consumer.position(partition) < end:
+                return False
+        return True
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+
+def prediction_taker(ledger: Ledger) -> Callable[[Any, float], None]:
+    """Return what enters a record of the predictions topic into the ledger."""
+    decode = msgspec.json.Decoder(_Prediction).decode
+
+    def take(record: Any, now: float) -> None:
+        seen = decode(record.value)
+        ledger.predicted(seen.event_id, seen.model_version, seen.label, now)
+
+    return take
+
+
+def dead_letter_taker(ledger: Ledger) -> Callable[[Any, float], None]:
+    """Return what enters a record of the dead-letters topic into the ledger."""
+
+    def take(record: Any, now: float) -> None:
+        letter = read_dead_letter(record.headers)
+        ledger.dead_lettered(
+            record.value, letter.message if letter is not None else "no reason in the headers"
+        )
+
+    return take
