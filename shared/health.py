@@ -106,7 +106,7 @@ class HealthServer:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         reasons = {name: _reason(check) for name, check in self._checks.items()}
-        ready = not any(reasons.values())
+        ready = all(reason is None for reason in reasons.values())
         checks = {name: {"ok": reason is None, "reason": reason} for name, reason in reasons.items()}
         return _json({"status": "ready" if ready else "not ready", "checks": checks}, ok=ready)
 
