@@ -221,7 +221,18 @@ class Ledger:
         HistoryEntry or None
             The change that the request made, now or when it was sent before; None where another
             change came first.
+
+        Raises
+        ------
+        RegistryError
+            ``who``, ``why`` or the request id is missing or too long: what no reader could read is
+            not written.
         """
+        raw = msgspec.json.encode(entry)
+        try:
+            msgspec.json.decode(raw, type=HistoryEntry)
+        except msgspec.ValidationError as error:
+            raise RegistryError(f"{entry.action} of {entry.model} cannot be recorded: {error}") from error
         write = {
             "model": entry.model,
             "request_id": entry.request_id,
@@ -233,8 +244,7 @@ class Ledger:
             "channel": self.channel,
         }
         keys = [self.key(entry.model, what) for what in ("pointers", "history", "requests", "versions")]
-        args = [msgspec.json.encode(part) for part in (write, entry)]
-        args.append(b"" if version is None else msgspec.json.encode(version))
+        args = [msgspec.json.encode(write), raw, b"" if version is None else msgspec.json.encode(version)]
         with self.calling():
             outcome, revision = await self._write(keys=[*keys, f"{self.prefix}models"], args=args)
         if outcome == "conflict":

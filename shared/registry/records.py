@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Action = Literal["register", "promote", "rollback", "set-candidate", "remove-candidate"]
+
+
+Who = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Why = Annotated[str, msgspec.Meta(max_length=2000)]
+RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +65,12 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     revision: int
     at: int
-    who: str
-    why: str
+    who: Who
+    why: Why
     action: Action
     from_version: str | None = msgspec.field(name="from")
     to_version: str | None = msgspec.field(name="to")
-    request_id: str
+    request_id: RequestId
 
     def __str__(self) -> str:
         """Return the change in one line for a person."""

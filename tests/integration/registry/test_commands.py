@@ -243,6 +243,21 @@ async def test_an_expected_revision_that_has_passed_is_refused(three):
     assert (await three.promote("flights", "2", expect_revision=4, **ANN)).revision == 5
 
 
+@pytest.mark.parametrize(
+    ("signature", "field"),
+    [
+        ({"who": "", "why": "x"}, "who"),
+        ({"who": "ann", "why": None}, "why"),
+        ({"who": "ann", "why": "x" * 2001}, "why"),
+        ({"who": "ann", "why": "x", "request_id": "r" * 201}, "request_id"),
+    ],
+)
+async def test_what_no_reader_could_read_is_not_written(three, signature, field):
+    with pytest.raises(RegistryError, match=rf"promote of flights cannot be recorded: .* at `\$\.{field}`"):
+        await three.promote("flights", "1", **signature)
+    assert (await three.pointers("flights")).revision == 3
+
+
 async def test_scripts_forgotten_by_redis_are_loaded_again(three, redis_server):
     async with aioredis.Redis.from_url(redis_server.url) as client:
         await client.script_flush()

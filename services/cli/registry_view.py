@@ -1,0 +1,162 @@
+"""What a person or a script sees of the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from shared.registry import HistoryEntry, Pointers, VersionInfo
+
+_PIPED_WIDTH = 160
+
+
+def print_line(text: str) -> None:
+    """Print one line of plain text."""
+    click.echo(clean(text))
+
+
+def print_json(value: Any) -> None:
+    """Print structs as indented JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def clean(text: str) -> str:
+    r"""Return text without control characters: what others wrote must not steer this terminal.
+
+    Examples
+    --------
+    >>> clean("why\x1b[2J\nnot")
+    'why?[2J?not'
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def moment(epoch_ms: int) -> str:
+    """Return a moment in UTC.
+
+    Examples
+    --------
+    >>> moment(1_356_998_400_000)
+    '2013-01-01 00:00:00'
+    """
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def sentence(entry: HistoryEntry) -> str:
+    """Return what a change did.
+
+    Examples
+    --------
+    >>> entry = HistoryEntry(model="flights", revision=7, at=0, who="ann", why="", action="promote",
+    ...                      from_version="2", to_version="3", request_id="r")
+    >>> sentence(entry)
+    'flights: champion 2 -> 3 (revision 7)'
+    """
+    match entry.action:
+        case "promote" | "rollback":
+            what = f"champion {entry.from_version or 'none'} -> {entry.to_version}"
+        case "set-candidate":
+            what = f"{entry.to_version} is a candidate"
+        case "remove-candidate":
+            what = f"{entry.from_version} is no candidate any more"
+        case "register":
+            what = f"{entry.to_version} is registered"
+    return f"{entry.model}: {what} (revision {entry.revision})"
+
+
+def summary(pointers: Pointers, versions: Sequence[VersionInfo]) -> dict[str, Any]:
+    """Return a model as JSON has it: the pointers, and the versions under ``versions``."""
+    found: dict[str, Any] = msgspec.to_builtins(pointers)
+    return found | {"versions": msgspec.to_builtins(versions)}
+
+
+def print_models(found: Sequence[tuple[Pointers, Sequence[VersionInfo]]]) -> None:
+    """Print one row per model."""
+    rows = [
+        (
+            pointers.model,
+            pointers.champion or "-",
+            ", ".join(pointers.candidates) or "-",
+            str(len(versions)),
+            str(pointers.revision),
+            moment(pointers.last.at) if pointers.last else "-",
+            pointers.last.who if pointers.last else "-",
+        )
+        for pointers, versions in found
+    ]
+    _print(("Model", "Champion", "Candidates", "Versions", "Revision", "Changed (UTC)", "By"), rows)
+
+
+def print_versions(pointers: Pointers, versions: Sequence[VersionInfo]) -> None:
+    """Print the pointers of one model, and one row per version, newest first."""
+    print_line(
+        f"{pointers.model}: champion {pointers.champion or 'none'}, "
+        f"candidates {', '.join(pointers.candidates) or 'none'}, revision {pointers.revision}"
+    )
+    rows = [
+        (
+            info.version,
+            _role(pointers, info.version),
+            info.task,
+            str(info.features),
+            _size(info.size),
+            info.digest[:12],
+            moment(info.registered_at),
+            info.who,
+            info.why,
+        )
+        for info in reversed(versions)
+    ]
+    titles = ("Version", "Role", "Task", "Features", "Size", "Digest", "Registered (UTC)", "By", "Why")
+    _print(titles, rows)
+
+
+def print_history(entries: Iterable[HistoryEntry]) -> None:
+    """Print one row per change."""
+    rows = [
+        (
+            str(entry.revision),
+            moment(entry.at),
+            entry.action,
+            entry.from_version or "-",
+            entry.to_version or "-",
+            entry.who,
+            entry.why,
+        )
+        for entry in entries
+    ]
+    _print(("Revision", "When (UTC)", "Action", "From", "To", "Who", "Why"), rows)
+
+
+def _role(pointers: Pointers, version: str) -> str:
+    if version == pointers.champion:
+        return "champion"
+    return "candidate" if version in pointers.candidates else "-"
+
+
+def _size(size: int) -> str:
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1e3:.1f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"
+
+
+def _print(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; only the last column wraps, and a pipe gets wide lines."""
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        last = title == titles[-1]
+        right = title in ("Versions", "Revision", "Features", "Size")
+        table.add_column(title, justify="right" if right else "left", no_wrap=not last, overflow="fold")
+    for row in rows:
+        table.add_row(*(clean(cell) for cell in row))
+    console.print(table)
