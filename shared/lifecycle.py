@@ -89,6 +89,28 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     return EXIT_OK
 
 
+async def alive_until(
+    work: Coroutine[Any, Any, Any], stop: asyncio.Event, *, turn: Callable[[], None], every: float = 1.0
+) -> bool:
+    """Wait for ``work`` and return True, or False where ``stop`` came first (``work`` is cancelled).
+
+    Calls ``turn`` every so many seconds meanwhile, since a process that waits for something outside
+    it is alive, and restarting it would not help.
+    """
+    waiting = {asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())}
+    try:
+        done: set[asyncio.Future[Any]] = set()
+        while not done:
+            turn()
+            done, _ = await asyncio.wait(waiting, timeout=every, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in waiting:
+            task.cancel()
+    return not stop.is_set()
+
+
 class Background:
     """Tasks beside the main loop: every handle is kept, and a failure is never lost.
 

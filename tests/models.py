@@ -40,7 +40,11 @@ def table(values: list[float]) -> onnx.ModelProto:
 
 
 def _graph(
-    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], width: int, output: str, columns: int | None
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, np.ndarray],
+    width: int,
+    output: str,
+    columns: int | None,
 ) -> onnx.ModelProto:
     shape = ["n"] if columns is None else ["n", columns]
     graph = helper.make_graph(

@@ -90,7 +90,11 @@ async def committed_offsets(client: Client, group: str, topic: str) -> dict[int,
 
 
 async def until(
-    condition: Callable[[], Awaitable[bool] | bool], *, seconds: float = 60, every: float = 0.1, what: str = ""
+    condition: Callable[[], Awaitable[bool] | bool],
+    *,
+    seconds: float = 60,
+    every: float = 0.1,
+    what: str = "",
 ) -> None:
     """Wait until a condition holds; fail with ``what`` was awaited."""
     deadline = time.monotonic() + seconds

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from shared.settings import ServiceSettings
+from shared.settings import CommaSeparated, ServiceSettings
 
 
 class InferenceSettings(ServiceSettings):
-    """Everything the inference service can be told; see ``docs/configuration.md``."""
+    """Score events from Kafka and write predictions, exactly once."""
+
+    service: ClassVar[str] = "inference"
 
     delivery: Literal["exactly-once", "at-least-once"] = Field(
-        "exactly-once", description="The guarantee to hold; the service refuses to start without it."
+        "exactly-once", description="The guarantee to hold; the service refuses to start without it"
     )
-    models: list[str] = Field(
-        default_factory=list, description="Models to serve; empty serves every model that has a champion."
+    models: CommaSeparated = Field(
+        (), description="Models to serve; none named serves every model that has a champion"
     )
-    model_bundles: list[str] = Field(
-        default_factory=list,
-        description="Bundle directories to serve without a registry, each the champion of its model.",
+    model_bundles: CommaSeparated = Field(
+        (), description="Bundle directories to serve without a registry, each the champion of its model"
     )
-    threads: int = Field(1, ge=1, le=64, description="Threads of one ONNX Runtime call.")
-    max_event_bytes: int = Field(1 << 20, ge=100, description="Larger events become dead letters.")
-    max_batch_events: int = Field(4_000, ge=1, le=100_000, description="Events per micro-batch, about.")
-    report_seconds: float = Field(5.0, gt=0, description="Between two reports of a window still open.")
+    threads: int = Field(1, ge=1, le=64, description="Threads of one ONNX Runtime call")
+    max_event_bytes: int = Field(1 << 20, ge=100, description="Larger events become dead letters")
+    max_batch_events: int = Field(4_000, ge=1, le=100_000, description="Events per micro-batch, about")
+    report_seconds: float = Field(
+        5.0, gt=0, description="Seconds between two reports of a window that is still open"
+    )
     max_future_seconds: int = Field(
-        86_400, ge=0, description="How far occurred_at may lie after the record's own timestamp."
+        86_400, ge=0, description="How far occurred_at may lie after the record's own timestamp"
     )

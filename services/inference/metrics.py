@@ -36,5 +36,8 @@ class InferenceMetrics(PipelineMetrics):
             "driftline_model_info", "1 for the version that answers", ["model", "version"], registry=registry
         )
         self.model_loads = Counter(
-            "driftline_model_loads_total", "Versions loaded, by outcome", ["model", "outcome"], registry=registry
+            "driftline_model_loads_total",
+            "Versions loaded, by outcome",
+            ["model", "outcome"],
+            registry=registry,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, repeat
@@ -18,12 +17,13 @@ from services.inference.reports import UNROUTED, PartitionReports, bucket_counts
 from shared.dead_letters import dead_letter_headers
 from shared.errors import ServiceError, ValidationError
 from shared.kafka.records import Output, Records
+from shared.logs import get_logger
 from shared.messages import Prediction, Source
 from shared.scoring.events import NOT_JSON, DecodedEvents, wrong_model
 from shared.scoring.scorer import Scores
 from shared.topics import TopicNames
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 SERVICE = "inference"
 
@@ -333,13 +333,11 @@ class InferenceStep:
             self._answering[key] = model.version
             log.info(
                 "model version answers from here",
-                extra={
-                    "model": model.name,
-                    "model_version": model.version,
-                    "topic": part.topic,
-                    "partition": part.partition,
-                    "offset": offset,
-                },
+                model=model.name,
+                model_version=model.version,
+                topic=part.topic,
+                partition=part.partition,
+                offset=offset,
             )
 
     def flush(self, topic: str, partition: int) -> list[Output]:

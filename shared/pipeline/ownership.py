@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +11,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, RecordListTooLargeError
 
 from shared.errors import ServiceError
+from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.state import StateReader
 from shared.pipeline.step import Step
 from shared.pipeline.writer import PartitionWriter
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 BROKER_TROUBLE = (KafkaError, TimeoutError, OSError)
 """What a broker that is away, slow or changing hands looks like; all of it passes."""
@@ -81,7 +81,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Start opening each partition; it is read once that is done."""
-        log.info("partitions assigned", extra={"partitions": sorted(tp.partition for tp in assigned)})
+        log.info("partitions assigned", partitions=sorted(tp.partition for tp in assigned))
         for tp in assigned:
             self._start_opening(tp)
 
@@ -89,7 +89,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Take no more records, let commits in flight finish, then let go."""
         slots = [slot for tp in revoked if (slot := self.slots.pop(tp, None)) is not None]
         if revoked:
-            log.info("partitions revoked", extra={"partitions": sorted(tp.partition for tp in revoked)})
+            log.info("partitions revoked", partitions=sorted(tp.partition for tp in revoked))
         await self._release(slots, within=self._options.rebalance_timeout / 2)
 
     async def close(self, within: float) -> None:
@@ -112,7 +112,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         fenced = isinstance(error, ProducerFenced)
         log.warning(
             "commit failed, the partition is opened afresh" if not fenced else "fenced by another owner",
-            extra={"topic": tp.topic, "partition": tp.partition, "error": repr(error)},
+            topic=tp.topic,
+            partition=tp.partition,
+            error=repr(error),
         )
         self._spawn(slot.writer.discard())
         if self.slots.get(tp) is slot:  # else it was revoked meanwhile, and may be open again already
@@ -155,7 +157,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
             except BROKER_TROUBLE as error:
                 log.warning(
                     "partition cannot be opened yet",
-                    extra={"topic": tp.topic, "partition": tp.partition, "error": repr(error)},
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    error=repr(error),
                 )
                 await slot.writer.discard()
                 slot.writer = self._new_writer(tp)
@@ -164,7 +168,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
             else:
                 log.info(
                     "partition opened",
-                    extra={"topic": tp.topic, "partition": tp.partition, "offset": next_offset},
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    offset=next_offset,
                 )
                 return
         await slot.writer.discard()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from shared.kafka.consumer import ColumnConsumer
 from shared.kafka.records import Output, Records
+from shared.logs import get_logger
 from shared.metrics import PipelineMetrics
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.ownership import BROKER_TROUBLE, Ownership, Slot
@@ -21,7 +21,7 @@ from shared.pipeline.state import Snapshot, StateReader, snapshot_output
 from shared.pipeline.step import Step, Work
 from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter, stop_within
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _POLL_SECONDS = 0.2
 _FLUSH_SECONDS = 1.0
@@ -59,6 +59,10 @@ class Pipeline(Generic[Work]):
         """Whether every partition the group gave us is open; true also for a process without any."""
         return self._ownership is not None and all(s.ready for s in self._ownership.slots.values())
 
+    def turn(self) -> None:
+        """Note that the process is alive, while something outside the loop is waited for."""
+        self.last_turn = time.monotonic()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Process until ``stop`` is set, then finish what is in flight and let go.
 
@@ -86,7 +90,7 @@ class Pipeline(Generic[Work]):
         backlog = False
         try:
             while not stop.is_set():
-                self.last_turn = time.monotonic()
+                self.turn()
                 if ownership.failure is not None:
                     raise ownership.failure
                 if committing is not None and not backlog:
@@ -121,7 +125,7 @@ class Pipeline(Generic[Work]):
                 ready.keys(), timeout=_POLL_SECONDS, max_records=self._options.max_records
             )
         except BROKER_TROUBLE as error:
-            log.warning("fetch failed, trying again", extra={"error": repr(error)})
+            log.warning("fetch failed, trying again", error=repr(error))
             await asyncio.sleep(0.2)
             return []
         slots = ((ready[TopicPartition(part.topic, part.partition)], part) for part in fetched)
@@ -131,17 +135,12 @@ class Pipeline(Generic[Work]):
         started = time.perf_counter()
         await asyncio.get_running_loop().run_in_executor(self._pool, self._step.compute, work)  # 3
         await asyncio.gather(
-            *(
-                self._commit(ownership, slot, part, work, index)
-                for index, (slot, part) in enumerate(batch)
-            )
+            *(self._commit(ownership, slot, part, work, index) for index, (slot, part) in enumerate(batch))
         )
         self._metrics.batch_seconds.observe(time.perf_counter() - started)
         await self._flush(ownership)
 
-    async def _commit(
-        self, ownership: Ownership, slot: Slot, part: Records, work: Work, index: int
-    ) -> None:
+    async def _commit(self, ownership: Ownership, slot: Slot, part: Records, work: Work, index: int) -> None:
         async with slot.lock:
             if not slot.ready:
                 return  # revoked or failed meanwhile: nothing committed, so its next owner reads it again

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -14,10 +13,11 @@ from aiokafka.errors import KafkaError
 
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.records import Output
+from shared.logs import get_logger
 from shared.pipeline.crash_points import crash_point
 from shared.pipeline.options import PipelineOptions
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _CODECS = {None: 0, "lz4": 3, "zstd": 4}
 
@@ -60,9 +60,7 @@ async def send(
                 transactional=options.delivery == "exactly-once",
             )
             position = batch.fill(output, position, timestamp)
-            futures.append(
-                await producer.send_batch(batch, output.topic, partition=output.partition % count)
-            )
+            futures.append(await producer.send_batch(batch, output.topic, partition=output.partition % count))
     return futures
 
 
@@ -80,7 +78,7 @@ async def stop_within(producer: AIOKafkaProducer, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await producer.stop()
     except (TimeoutError, KafkaError, OSError, AssertionError) as error:
-        log.warning("producer did not stop by itself and was cut off: %r", error)
+        log.warning("producer did not stop by itself and was cut off", error=repr(error))
         sender = producer._sender.sender_task
         if sender is not None:
             sender.cancel()
@@ -140,9 +138,7 @@ class TransactionalWriter:
             if next_offset is not None:  # 3
                 offsets = {self._tp: next_offset}
                 waiting.append(
-                    asyncio.ensure_future(
-                        producer.send_offsets_to_transaction(offsets, self._options.group)
-                    )
+                    asyncio.ensure_future(producer.send_offsets_to_transaction(offsets, self._options.group))
                 )
             await all_done(waiting)  # 4
             await crash_point("before-commit")

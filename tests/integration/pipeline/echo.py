@@ -74,9 +74,7 @@ async def _main(bootstrap: str, prefix: str, delivery: str, deadline: str = "15"
         options({"bootstrap_servers": bootstrap}, prefix, delivery), deadline=float(deadline)
     )
     with stop_on_signals() as stop:
-        await Pipeline(
-            Echo(f"{prefix}out"), pipeline_options, PipelineMetrics(CollectorRegistry())
-        ).run(stop)
+        await Pipeline(Echo(f"{prefix}out"), pipeline_options, PipelineMetrics(CollectorRegistry())).run(stop)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def by_partition(records: list[tuple[int, bytes]]) -> dict[int, list[bytes]]:
 
 
 @asynccontextmanager
-async def running(step: Echo, client: dict[str, object], prefix: str, **kwargs: str) -> AsyncIterator[Pipeline]:
+async def running(
+    step: Echo, client: dict[str, object], prefix: str, **kwargs: str
+) -> AsyncIterator[Pipeline]:
     stop = asyncio.Event()
     pipeline = Pipeline(step, options(client, prefix, **kwargs), PipelineMetrics(CollectorRegistry()))
     task = asyncio.create_task(pipeline.run(stop))
@@ -108,8 +110,10 @@ async def test_state_that_contradicts_the_offsets_stops_the_service(
         await until(lambda: all_committed(client, topic_prefix, 30), what="30 committed")
     await _reset_offsets(client, f"{topic_prefix}echo", f"{topic_prefix}in")
     with pytest.raises(ServiceError, match=r"ends at offset 10, but the group .* has committed 4"):
-        async with running(Echo(f"{topic_prefix}out"), client, topic_prefix):
-            await asyncio.sleep(20)
+        pipeline = Pipeline(
+            Echo(f"{topic_prefix}out"), options(client, topic_prefix), PipelineMetrics(CollectorRegistry())
+        )
+        await asyncio.wait_for(pipeline.run(asyncio.Event()), 30)
 
 
 async def _reset_offsets(client: dict[str, object], group: str, topic: str) -> None:

@@ -20,9 +20,7 @@ SPEC = ModelSpec(
         FeatureSpec(name="delay", min=-60, max=2000),
         FeatureSpec(name="wind speed", nullable=True),
         FeatureSpec(name="carrier", kind="categorical", categories=("AA", "UA")),
-        FeatureSpec(
-            name="dest", kind="categorical", categories=("LAX",), unknown="missing", nullable=True
-        ),
+        FeatureSpec(name="dest", kind="categorical", categories=("LAX",), unknown="missing", nullable=True),
         FeatureSpec(name="holiday", kind="boolean"),
         FeatureSpec(name="hour", dtype="int64", min=0, max=23),
     ),
@@ -77,12 +75,32 @@ BAD = {
     ),
     "features a list": (event(features=[1]), ValidationError, "features", "array"),
     "missing": (without("delay"), ValidationError, "features.delay", "is missing"),
-    "unknown": (with_feature("colour", 1), ValidationError, "features.colour", "not a feature of model flights"),
+    "unknown": (
+        with_feature("colour", 1),
+        ValidationError,
+        "features.colour",
+        "not a feature of model flights",
+    ),
     "wrong type": (with_feature("delay", "5"), ValidationError, "features.delay", "expected a number"),
-    "boolean for number": (with_feature("delay", True), ValidationError, "features.delay", "expected a number"),
+    "boolean for number": (
+        with_feature("delay", True),
+        ValidationError,
+        "features.delay",
+        "expected a number",
+    ),
     "null": (with_feature("delay", None), ValidationError, "features.delay", "not nullable"),
-    "below": (with_feature("delay", -61), ValidationError, "features.delay", "below the declared minimum -60"),
-    "above": (with_feature("delay", 2001), ValidationError, "features.delay", "above the declared maximum 2000"),
+    "below": (
+        with_feature("delay", -61),
+        ValidationError,
+        "features.delay",
+        "below the declared minimum -60",
+    ),
+    "above": (
+        with_feature("delay", 2001),
+        ValidationError,
+        "features.delay",
+        "above the declared maximum 2000",
+    ),
     "category": (with_feature("carrier", "ZZ"), ValidationError, "features.carrier", '"ZZ"'),
     "category type": (with_feature("carrier", 1), ValidationError, "features.carrier", "expected a string"),
     "NaN": (with_feature("delay", float("nan")), ValidationError, "features.delay", "NaN"),
@@ -101,7 +119,12 @@ BAD = {
         "model",
         "trains",
     ),
-    "lone surrogate": (b'{"event_id": "\\ud800", "occurred_at": 1, "features": {}}', DecodeError, None, "UTF-8"),
+    "lone surrogate": (
+        b'{"event_id": "\\ud800", "occurred_at": 1, "features": {}}',
+        DecodeError,
+        None,
+        "UTF-8",
+    ),
     "too large": (event(event_id="a" * 3000), DecodeError, None, "the limit is 2000"),
 }
 
@@ -128,7 +151,14 @@ def test_good_events_come_out_as_columns_in_the_models_order() -> None:
     assert decoded.rejected == []
     assert list(decoded.entity_ids) == [None, "N1"]
     assert decoded.occurred_at == [5, 1357035300000]
-    assert decoded.features == [(5.0, 5.0), (None, None), ("AA", "AA"), ("XNA", "XNA"), (False, False), (7, 7)]
+    assert decoded.features == [
+        (5.0, 5.0),
+        (None, None),
+        ("AA", "AA"),
+        ("XNA", "XNA"),
+        (False, False),
+        (7, 7),
+    ]
 
 
 def test_an_absent_nullable_feature_is_null() -> None:
@@ -144,4 +174,3 @@ def test_several_problems_are_told_at_once() -> None:
     assert str(error).startswith("event_id is 4")
     assert "features.delay is missing" in str(error)
     assert "(and 2 more)" in str(error)
-

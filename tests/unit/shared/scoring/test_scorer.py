@@ -110,8 +110,6 @@ def test_one_matrix_in_the_declared_order() -> None:
         output=OutputSpec(score="y"),
         features=(*MIXED.features[:3], MIXED.features[4]),
     )
-    (matrix,) = (
-        MatrixEncoder(spec, [("X", "tensor(double)", 2)]).encode([*COLUMNS[:3], COLUMNS[4]]).values()
-    )
+    (matrix,) = MatrixEncoder(spec, [("X", "tensor(double)", 2)]).encode([*COLUMNS[:3], COLUMNS[4]]).values()
     assert matrix.flags.c_contiguous
     np.testing.assert_array_equal(matrix, [[1.5, 1, 1, 0, 1], [np.nan, np.nan, 0, 1, 0]])

@@ -1,0 +1,109 @@
+"""Wiring of the inference service, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from services.inference.config import InferenceSettings
+from services.inference.loading import LoadOptions, ModelLoader
+from services.inference.metrics import InferenceMetrics
+from services.inference.models import ServedModels
+from services.inference.process import InferenceStep
+from shared.health import HealthServer
+from shared.kafka.capability import require_transactions
+from shared.kafka.security import client_options
+from shared.kafka.startup import require_topics, when_reachable
+from shared.lifecycle import Background, alive_until, stop_on_signals
+from shared.logs import get_logger
+from shared.metrics import describe_process, registry_up
+from shared.pipeline.options import PipelineOptions
+from shared.pipeline.pipeline import Pipeline
+from shared.registry import RedisRegistry, RegistryReader, StaticRegistry
+from shared.topics import TopicNames
+
+log = get_logger(__name__)
+
+
+async def serve(settings: InferenceSettings) -> None:
+    """Run the service until a signal asks it to stop.
+
+    Raises
+    ------
+    ConfigError
+        A topic is missing or of the wrong shape, or the broker cannot give the guarantee.
+    """
+    topics = TopicNames(settings.topic_prefix)
+    client = client_options(settings)
+    collectors = CollectorRegistry()
+    describe_process(collectors, "inference")
+    metrics = InferenceMetrics(collectors)
+    served = ServedModels()
+    step = InferenceStep(
+        served,
+        topics,
+        metrics,
+        clock=lambda: int(time.time() * 1000),
+        report_interval=int(settings.report_seconds * 1000),
+        max_future=settings.max_future_seconds * 1000,
+    )
+    pipeline = Pipeline(step, _pipeline_options(settings, topics, client), metrics)
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        background = await stack.enter_async_context(Background(stop))
+        registry = await stack.enter_async_context(_registry(settings, collectors))
+        loader = ModelLoader(registry, served, _load_options(settings), metrics)
+        health = HealthServer(
+            collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
+        )
+        health.add_check("models", loader.missing)
+        health.add_check("partitions", lambda: None if pipeline.ready else "not every partition is open yet")
+        await stack.enter_async_context(health)
+        background.start("registry watch", loader.watch())
+        background.start("model loading", loader.load())
+        await when_reachable(client, stop, turn=pipeline.turn)
+        await require_topics(
+            client,
+            same_partitions=(topics.events, topics.predictions, topics.state("inference")),
+            others=(topics.dead_letters, topics.reports),
+        )
+        if settings.delivery == "exactly-once":
+            await require_transactions(client, group=settings.group, topic=topics.events)
+        log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
+        if await alive_until(loader.wait_until_serving(), stop, turn=pipeline.turn):
+            await pipeline.run(stop)
+
+
+def _registry(settings: InferenceSettings, collectors: CollectorRegistry) -> RegistryReader:
+    if settings.model_bundles:
+        return StaticRegistry([Path(path) for path in settings.model_bundles])
+    up = registry_up(collectors)
+    return RedisRegistry(
+        settings.redis_url.get_secret_value(),
+        settings.bundle_store,
+        settings.cache_dir,
+        on_available=lambda available: up.set(int(available)),
+    )
+
+
+def _load_options(settings: InferenceSettings) -> LoadOptions:
+    return LoadOptions(
+        names=settings.models, max_event_bytes=settings.max_event_bytes, threads=settings.threads
+    )
+
+
+def _pipeline_options(
+    settings: InferenceSettings, topics: TopicNames, client: dict[str, object]
+) -> PipelineOptions:
+    return PipelineOptions(
+        service="inference",
+        topics=(topics.events,),
+        group=settings.group,
+        delivery=settings.delivery,
+        client=client,
+        state_topic=topics.state("inference"),
+        max_records=settings.max_batch_events,
+    )

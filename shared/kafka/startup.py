@@ -1,0 +1,82 @@
+"""What a service makes sure of before it reads its first record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from shared.errors import ConfigError
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+_LONGEST_BACKOFF = 10.0
+
+
+async def when_reachable(client: dict[str, Any], stop: asyncio.Event, *, turn: Callable[[], None]) -> None:
+    """Return once a broker answers, or once ``stop`` is set; says at growing intervals that it waits.
+
+    Parameters
+    ----------
+    turn
+        Called while waiting, so that the process counts as alive: a restart would not help.
+    """
+    backoff = 0.25
+    while not stop.is_set():
+        turn()
+        admin = AIOKafkaAdminClient(**client)
+        try:
+            async with asyncio.timeout(10):
+                await admin.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("no broker answers yet", servers=client["bootstrap_servers"], error=repr(error))
+            await _pause(stop, backoff)
+            backoff = min(2 * backoff, _LONGEST_BACKOFF)
+        else:
+            return
+        finally:
+            await admin.close()
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+async def require_topics(
+    client: dict[str, Any], *, same_partitions: Sequence[str], others: Sequence[str]
+) -> None:
+    """Return if every topic exists and those that keep an event's partition have equally many.
+
+    Raises
+    ------
+    ConfigError
+        Every topic that is missing or differs, at once.
+    """
+    admin = AIOKafkaAdminClient(**client)
+    await admin.start()
+    try:
+        described = await admin.describe_topics([*same_partitions, *others])
+    finally:
+        await admin.close()
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+    problems = [
+        f"topic {name} does not exist; create it with: driftline topics create"
+        for name in (*same_partitions, *others)
+        if name not in counts
+    ]
+    first, *rest = same_partitions
+    problems += [
+        f"topic {name} has {counts[name]} partitions and {first} has {counts[first]}; they must be equal, "
+        "because its records keep the partition of their event"
+        for name in rest
+        if name in counts and first in counts and counts[name] != counts[first]
+    ]
+    if problems:
+        raise ConfigError(problems)
