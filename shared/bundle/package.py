@@ -14,7 +14,7 @@ from shared.bundle.data import Row, as_columns, read_table, sample_rows
 from shared.bundle.infer import Wishes, apply_wishes, infer_spec
 from shared.bundle.read import MAX_SPEC_BYTES, MODEL_NAME, SPEC_NAME, Bundle, load_bundle
 from shared.bundle.signature import check_signature
-from shared.bundle.spec import decode_spec
+from shared.bundle.spec import ModelSpec, decode_spec
 from shared.bundle.write import check_absent, encode_spec, new_bundle
 from shared.errors import BundleError
 from shared.scoring.scorer import Scorer
@@ -47,7 +47,7 @@ class Packaged:
 def package(
     model: Any,
     data: Path | Any,
-    target: Path,
+    target: Path | None = None,
     *,
     toml: Path | None = None,
     wishes: Wishes | None = None,
@@ -66,7 +66,7 @@ def package(
     data
         Training data: a path (CSV, Parquet, Arrow, Feather) or a ``pyarrow.Table``.
     target
-        Directory to make.
+        Directory to make; left out, ``NAME-VERSION`` in the working directory.
     toml
         A ``model.toml``; left out, the contract is inferred from the data.
     wishes
@@ -85,13 +85,15 @@ def package(
         The model cannot be read or converted, the data breaks the contract, graph and contract
         do not fit, or the scores differ; nothing is left at ``target``.
     """
-    check_absent(target)
+    if target is not None:
+        check_absent(target)  # before the work, not only after it
     wishes = wishes or Wishes()
     source = open_model(model)
     reference = open_model(original) if original is not None else _reference(source, model)
     table = read_table(data) if isinstance(data, Path) else data
     contract = _contract(source, table, toml, wishes)
     spec = decode_spec(contract)
+    target = target or Path(f"{spec.name}-{spec.version}")
     graph = source.to_onnx(spec)
     checked = sample_rows(table, spec.features, rows)
     with new_bundle(target, {MODEL_NAME: graph, SPEC_NAME: contract}) as draft:
@@ -109,12 +111,13 @@ def try_bundle(
     BundleError
         The graph does not fit the contract, fails on a row, or differs from the original.
     """
-    check_signature(bundle.spec, open_session(bundle.model_path, MODEL_NAME))
+    session = open_session(bundle.model_path, MODEL_NAME)
+    check_signature(bundle.spec, session)
     columns = as_columns(bundle.spec, rows)
-    ours = score(Scorer.load(bundle), columns)
+    ours = score(Scorer(bundle.spec, session), columns)
     if reference is None:
         return None
-    comparison = compare(ours, reference.predict(bundle.spec, columns), tolerance)
+    comparison = compare(ours, _predict(reference, bundle.spec, columns), tolerance)
     refuse_difference(comparison, tolerance)
     return comparison
 
@@ -134,6 +137,16 @@ def score(scorer: Scorer, columns: list[Any]) -> Floats:
             f"the model fails on {len(scores.failed)} of {len(scores.score)} rows; checked row {row}: {error}"
         ) from error
     return scores.score if scores.probabilities is None else scores.probabilities
+
+
+def _predict(reference: Original, spec: ModelSpec, columns: list[Any]) -> Floats:
+    try:
+        return reference.predict(spec, columns)
+    except BundleError:
+        raise
+    except Exception as error:  # the libraries raise anything on a wrong width or an unknown category
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BundleError(f"the original model ({reference.title}) fails on these rows: {first}") from error
 
 
 def _reference(source: Original, model: Any) -> Original | None:

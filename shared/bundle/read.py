@@ -76,22 +76,54 @@ def load_bundle(
         A file is missing, unlisted, a link, too large or damaged, or ``model.toml`` contradicts
         itself; the message names the file, and the key where one is at fault.
     """
-    if not path.is_dir():
-        raise BundleError(f"{path} is no directory, and a bundle is one")
+    digest, files = verify_files(
+        path,
+        max_model_bytes=max_model_bytes,
+        max_spec_bytes=max_spec_bytes,
+        max_other_bytes=max_other_bytes,
+    )
+    return Bundle(path, read_spec(path), digest, files)
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Return what the ``model.toml`` in the directory ``path`` says.
+
+    Raises
+    ------
+    BundleError
+        It cannot be read, or contradicts itself; the message names the key.
+    """
     try:
-        raw, files = _verify(path, {MODEL_NAME: max_model_bytes, SPEC_NAME: max_spec_bytes}, max_other_bytes)
-        spec = decode_spec((path / SPEC_NAME).read_bytes())
+        return decode_spec((path / SPEC_NAME).read_bytes())
     except OSError as error:
         raise BundleError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    return Bundle(path, spec, hashlib.sha256(raw).hexdigest(), files)
 
 
-def _verify(path: Path, limits: Mapping[str, int], other: int) -> tuple[bytes, dict[str, str]]:
-    check_regular(path / SUMS_NAME, MAX_SUMS_BYTES)
-    raw = (path / SUMS_NAME).read_bytes()
-    files = parse_sums(raw)
-    for name in (MODEL_NAME, SPEC_NAME):
-        if name not in files:
-            raise BundleError(f"{path / SUMS_NAME} does not list {name}, and every bundle has one")
-    check_directory(path, files, limits, other)
-    return raw, files
+def verify_files(
+    path: Path,
+    *,
+    max_model_bytes: int = MAX_MODEL_BYTES,
+    max_spec_bytes: int = MAX_SPEC_BYTES,
+    max_other_bytes: int = MAX_OTHER_BYTES,
+) -> tuple[str, dict[str, str]]:
+    """Return the digest of a bundle and the SHA-256 of each of its files, all checked.
+
+    Raises
+    ------
+    BundleError
+        A file is missing, unlisted, a link, too large or damaged; the message names the file.
+    """
+    if not path.is_dir():
+        raise BundleError(f"{path} is no directory, and a bundle is one")
+    limits = {MODEL_NAME: max_model_bytes, SPEC_NAME: max_spec_bytes}
+    try:
+        check_regular(path / SUMS_NAME, MAX_SUMS_BYTES)
+        raw = (path / SUMS_NAME).read_bytes()
+        files = parse_sums(raw)
+        for name in (MODEL_NAME, SPEC_NAME):
+            if name not in files:
+                raise BundleError(f"{path / SUMS_NAME} does not list {name}, and every bundle has one")
+        check_directory(path, files, limits, max_other_bytes)
+    except OSError as error:
+        raise BundleError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+    return hashlib.sha256(raw).hexdigest(), files
