@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -80,8 +80,6 @@ class Replay:
         Whether to send those that were sent before, too.
     limit
         Most letters to send; None for all.
-    progress
-        Called with the number of letters after each batch.
     """
 
     consumer: AIOKafkaConsumer
@@ -89,7 +87,6 @@ class Replay:
     selection: Selection
     again: bool = False
     limit: int | None = None
-    progress: Callable[[int], None] = lambda count: None
     tally: Tally = field(default_factory=Tally)
 
     async def plan(self, spans: Spans) -> Plan:
@@ -180,7 +177,6 @@ class Replay:
             await writer.commit(originals, None)
             await writer.commit(marks, None)
         self.tally.replayed += len(batch)
-        self.progress(len(batch))
 
     @asynccontextmanager
     async def _writer(self, tp: TopicPartition) -> AsyncIterator[PartitionWriter]:
