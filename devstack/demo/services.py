@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.demo.contract import MODEL
 from devstack.demo.options import Options
+from devstack.demo.stack import Servers
 from devstack.part import Part
 from devstack.ports import Ports
 
 START_TIMEOUT = 45.0
+DEVSTACK_SETTINGS = ("DRIFTLINE_CACHE", "DRIFTLINE_MAVEN_URL")
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A service of the demo: what a person calls it and what Python runs."""
+    """A service of the demo.
+
+    Attributes
+    ----------
+    name
+        What a person calls it.
+    module
+        What Python runs.
+    settings
+        The settings that only this service has, from the options.
+    """
 
     name: str
     module: str
+    settings: Callable[[Options], dict[str, str]] = lambda options: {}
 
 
-SERVICES = (Blueprint("inference", "services.inference"),)
+SERVICES = (
+    Blueprint(
+        "inference",
+        "services.inference",
+        lambda options: {"DRIFTLINE_MODELS": MODEL, "DRIFTLINE_DELIVERY": options.delivery},
+    ),
+)
 """Every service of the demo, in the order of the data."""
 
 
@@ -35,21 +56,30 @@ class Service:
         self.url = f"http://127.0.0.1:{port}"
 
 
-def service_environment(
-    options: Options, bootstrap_servers: str, redis_url: str, store: Path
-) -> dict[str, str]:
-    """Return the settings that all services share."""
+def shared_settings(servers: Servers, store: Path) -> dict[str, str]:
+    """Return the settings that every service of the demo gets."""
     return {
-        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "DRIFTLINE_REDIS_URL": redis_url,
+        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": servers.bootstrap_servers,
+        "DRIFTLINE_REDIS_URL": servers.redis_url,
         "DRIFTLINE_BUNDLE_STORE": str(store),
-        "DRIFTLINE_MODELS": MODEL,
-        "DRIFTLINE_DELIVERY": options.delivery,
         "DRIFTLINE_HTTP_HOST": "127.0.0.1",
     }
 
 
-def launch_services(environment: dict[str, str], logs: Path, ports: Ports, services: list[Service]) -> None:
+def forget_settings() -> None:
+    """Drop the caller's own Driftline settings, so that the demo is the same for everybody.
+
+    A prefix meant for another cluster would otherwise send the services to topics nobody made.
+    """
+    for name in [
+        name for name in os.environ if name.startswith("DRIFTLINE_") and name not in DEVSTACK_SETTINGS
+    ]:
+        del os.environ[name]
+
+
+def launch_services(
+    options: Options, settings: dict[str, str], logs: Path, ports: Ports, services: list[Service]
+) -> None:
     """Launch every service without waiting until it serves, each added to ``services`` at once.
 
     The caller stops what is in the list, also when a later one could not be launched.
@@ -60,7 +90,7 @@ def launch_services(environment: dict[str, str], logs: Path, ports: Ports, servi
             blueprint.name,
             [sys.executable, "-m", blueprint.module],
             logs,
-            environment=environment | {"DRIFTLINE_HTTP_PORT": str(port)},
+            environment=settings | blueprint.settings(options) | {"DRIFTLINE_HTTP_PORT": str(port)},
         )
         services.append(Service(blueprint, part, port))
         part.launch()

@@ -22,7 +22,7 @@ from devstack.demo.look import Lookout
 from devstack.demo.model import FlightModel, prepare_model
 from devstack.demo.options import Options
 from devstack.demo.replay import Replay
-from devstack.demo.services import START_TIMEOUT, Service, launch_services, service_environment
+from devstack.demo.services import START_TIMEOUT, Service, forget_settings, launch_services, shared_settings
 from devstack.demo.stack import Servers, start_servers
 from devstack.demo.state import Run
 from devstack.demo.topics import EVENTS, create_topics
@@ -55,14 +55,12 @@ async def start(
     Interrupted
         ``stop`` was set meanwhile.
     """
+    forget_settings()
     servers, frame, model = await _servers_and_model(options, view, folder, stack)
     _go_on(stop)
     registry = await stack.enter_async_context(open_registry(servers.redis_url, folder))
     await asyncio.gather(create_topics(servers.client), publish(registry, model))
-    environment = service_environment(
-        options, servers.bootstrap_servers, servers.redis_url, folder / "bundles"
-    )
-    services = _launch(environment, folder, stack)
+    services = _launch(options, shared_settings(servers, folder / "bundles"), folder, stack)
     ledger, clock = Ledger(), time.monotonic
     producer = AIOKafkaProducer(**servers.client, linger_ms=0)
     await producer.start()
@@ -112,7 +110,7 @@ def describe_model(model: FlightModel, flights: int) -> str:
     return f"model {model.version}, {origin} January to March; {flights:,} flights; AUC by month:\n  {months}"
 
 
-def _launch(environment: dict[str, str], folder: Path, stack: AsyncExitStack) -> list[Service]:
+def _launch(options: Options, settings: dict[str, str], folder: Path, stack: AsyncExitStack) -> list[Service]:
     ports = Ports()
     stack.callback(ports.release)
     services: list[Service] = []
@@ -122,7 +120,7 @@ def _launch(environment: dict[str, str], folder: Path, stack: AsyncExitStack) ->
             service.part.stop()
 
     stack.push_async_callback(asyncio.to_thread, stop_all)
-    launch_services(environment, folder, ports, services)
+    launch_services(options, settings, folder, ports, services)
     return services
 
 
