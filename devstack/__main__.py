@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"Apache Kafka {kafka_version()}: {len(kafka_jars())} jars, verified")
         else:
             print(f"Apache Kafka {kafka_version()}: {lock_jars()} jars locked")
+    except KeyboardInterrupt:
+        return 130
     except DevstackError as error:
         print(f"devstack: {error}", file=sys.stderr)
         return 1

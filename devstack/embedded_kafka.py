@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any, ClassVar
 
 from devstack.errors import DevstackError
-from devstack.probe import broker_ids
+from devstack.probe import describe_cluster
 from devstack.server import Server
 
 
@@ -21,6 +22,10 @@ class EmbeddedKafka(Server):
 
     name = "Tansu"
     environment: ClassVar[dict[str, str]] = {"RUST_LOG": "warn"}
+
+    def __init__(self, data_dir: Path | str | None = None, *, start_timeout: float = 20.0) -> None:
+        super().__init__(data_dir, start_timeout=start_timeout)
+        self._cluster_id = f"driftline-{secrets.token_hex(4)}"
 
     @property
     def bootstrap_servers(self) -> str:
@@ -39,7 +44,7 @@ class EmbeddedKafka(Server):
             find_tansu(),
             "broker",
             "--cluster-id",
-            "driftline",
+            self._cluster_id,
             "--storage-engine",
             "memory://tansu/",
             *urls,
@@ -47,7 +52,7 @@ class EmbeddedKafka(Server):
 
     def ready(self) -> bool:
         """Return whether the broker answers a metadata request."""
-        return bool(broker_ids("127.0.0.1", self.port, self.client_settings()))
+        return describe_cluster("127.0.0.1", self.port, self.client_settings()).cluster_id == self._cluster_id
 
 
 def find_tansu() -> str:

@@ -74,7 +74,7 @@ def lock_jars() -> int:
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as guard:
+    with folder.with_name(f"{folder.name}.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         yield
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from devstack.errors import DevstackError
 from devstack.part import Part
-from devstack.probe import broker_ids
+from devstack.probe import describe_cluster
 from devstack.security import MECHANISM, PASSWORD, USERNAME, Security
 
 LOG_CONFIG = Path(__file__).with_name("log4j2.properties")
@@ -60,6 +60,7 @@ class KafkaNode:
         self.start_timeout = start_timeout
         self._jvm = jvm
         self._client_settings = client_settings
+        self._cluster_id = ""
         self.properties_file = data_dir / "server.properties"
         command = jvm.command(JVM_FLAGS, "kafka.Kafka", str(self.properties_file))
         self.part = Part(f"Kafka node {node_id}", command, data_dir, scratch=scratch)
@@ -76,6 +77,7 @@ class KafkaNode:
 
     def format(self, properties: Mapping[str, str], cluster_id: str, security: Security) -> None:
         """Write ``server.properties`` and format the log folder, unless it is formatted already."""
+        self._cluster_id = cluster_id
         self.part.data_dir.mkdir(parents=True, exist_ok=True)
         self.properties_file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         arguments = ["format", "--config", str(self.properties_file), "--cluster-id", cluster_id]
@@ -99,9 +101,10 @@ class KafkaNode:
             lambda: wanted <= self.known_brokers(), self.start_timeout if timeout is None else timeout
         )
 
-    def known_brokers(self) -> set[int]:
+    def known_brokers(self) -> Set[int]:
         """Return the ids of the brokers that are alive, in this node's view; empty if it does not answer."""
-        return broker_ids("127.0.0.1", self.port, self._client_settings)
+        cluster = describe_cluster("127.0.0.1", self.port, self._client_settings)
+        return cluster.brokers if cluster.cluster_id == self._cluster_id else frozenset()
 
     def start(self) -> None:
         """Start it again after `stop` or `kill` and wait until it serves.

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,20 +15,34 @@ from aiokafka.errors import KafkaError
 REQUEST_TIMEOUT_MS = 3_000
 
 
-def broker_ids(host: str, port: int, client_settings: Mapping[str, Any]) -> set[int]:
-    """Return the ids of the brokers that the cluster's metadata names; empty when nobody answers yet.
+@dataclass(frozen=True)
+class Cluster:
+    """What a broker says about its cluster.
+
+    The id tells ours from somebody else's broker on the same port.
+    """
+
+    cluster_id: str
+    brokers: frozenset[int]
+
+
+NOBODY = Cluster("", frozenset())
+
+
+def describe_cluster(host: str, port: int, client_settings: Mapping[str, Any]) -> Cluster:
+    """Return the cluster's id and the brokers that are alive; `NOBODY` when nobody answers yet.
 
     It runs in a thread with its own event loop, so that code inside a running loop may call it.
     """
     try:  # aiokafka logs an error for a refused connection, and refusing is normal here
         socket.create_connection((host, port), timeout=1.0).close()
     except OSError:
-        return set()
+        return NOBODY
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, _ask(f"{host}:{port}", client_settings)).result()
 
 
-async def _ask(bootstrap_servers: str, client_settings: Mapping[str, Any]) -> set[int]:
+async def _ask(bootstrap_servers: str, client_settings: Mapping[str, Any]) -> Cluster:
     admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS, **client_settings
     )
@@ -35,7 +50,7 @@ async def _ask(bootstrap_servers: str, client_settings: Mapping[str, Any]) -> se
         await admin.start()
         cluster = await admin.describe_cluster()
     except (TimeoutError, KafkaError, OSError):
-        return set()
+        return NOBODY
     finally:
         await admin.close()
-    return {broker["node_id"] for broker in cluster["brokers"]}
+    return Cluster(cluster["cluster_id"], frozenset(broker["node_id"] for broker in cluster["brokers"]))

@@ -34,13 +34,18 @@ class RedisServer(Server):
         return [find_redis_server(), *options, *durability, "--daemonize", "no"]
 
     def ready(self) -> bool:
-        """Return whether PING is answered with PONG (not with LOADING)."""
+        """Return whether this very process answers, its data loaded."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG")
+            # PING alone might be answered by a stranger on the same port.
+            ours = f"process_id:{self.part.pid}\r\n".encode() in self._ask(b"INFO server\r\n")
+            return ours and self._ask(b"PING\r\n").startswith(b"+PONG")
         except OSError:
             return False
+
+    def _ask(self, request: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
+            connection.sendall(request)
+            return connection.recv(4096)
 
 
 def find_redis_server() -> str:

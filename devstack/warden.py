@@ -51,13 +51,17 @@ def main(scratch: str, command: list[str]) -> int:
     parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=2,
-        process_group=0,
-        preexec_fn=die_with_warden,  # noqa: PLW1509 - the warden has one thread
-    )
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            process_group=0,
+            preexec_fn=die_with_warden,  # noqa: PLW1509 - the warden has one thread
+        )
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 127
     ended = False
     try:
         os.write(1, b"%d\n" % child.pid)
