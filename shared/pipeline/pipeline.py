@@ -77,7 +77,8 @@ class Pipeline(Generic[Work]):
             stack.callback(self._pool.shutdown, wait=False)
             consumer = await self._start_consumer(stack)
             make_writer = await self._writers(stack, consumer)
-            reader = await self._start_state_reader(stack)
+            state_topic = self._options.state_topic
+            reader = StateReader(self._options.client, state_topic) if state_topic is not None else None
             self._ownership = Ownership(self._step, self._options, consumer, make_writer, reader)
             consumer.subscribe(list(self._options.topics), listener=self._ownership)
             try:
@@ -233,11 +234,3 @@ class Pipeline(Generic[Work]):
             )
 
         return at_least_once
-
-    async def _start_state_reader(self, stack: AsyncExitStack) -> StateReader | None:
-        if self._options.state_topic is None:
-            return None
-        reader = StateReader(self._options.client, self._options.state_topic)
-        stack.push_async_callback(reader.stop)
-        await reader.start()
-        return reader

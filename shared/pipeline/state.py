@@ -6,7 +6,6 @@ state, outputs and offset are of one moment or not at all.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -49,6 +48,9 @@ def snapshot_output(state_topic: str, tp: TopicPartition, snapshot: Snapshot) ->
 class StateReader:
     """Reads back the newest committed snapshot of a partition.
 
+    Every read connects for itself, so that a process that is given many partitions at once opens
+    them side by side, and nothing idles afterwards.
+
     Parameters
     ----------
     client
@@ -58,19 +60,8 @@ class StateReader:
     """
 
     def __init__(self, client: dict[str, Any], topic: str) -> None:
+        self._client = client
         self._topic = topic
-        self._consumer = AIOKafkaConsumer(
-            **client, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
-        )
-        self._lock = asyncio.Lock()  # one assignment at a time
-
-    async def start(self) -> None:
-        """Connect."""
-        await self._consumer.start()
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._consumer.stop()
 
     async def last(self, tp: TopicPartition) -> Snapshot | None:
         """Return the newest snapshot of an input partition, ``None`` where there is none.
@@ -79,34 +70,53 @@ class StateReader:
         commit a newer one. Looks back from the end in growing steps, because the changelog holds one
         record per transaction until it is compacted and only the last one counts.
         """
-        async with self._lock:
-            changelog = await self._changelog_of(tp)
-            self._consumer.assign([changelog])
-            begin = (await self._consumer.beginning_offsets([changelog]))[changelog]
-            end = (await self._consumer.end_offsets([changelog]))[changelog]
-            look = _FIRST_LOOK
-            upper = end
-            while upper > begin:
-                lower = max(begin, end - look)
-                if (found := await self._scan(changelog, lower, end, _key(*tp))) is not None:
-                    return found
-                upper, look = lower, look * 16
-            return None
+        consumer = AIOKafkaConsumer(
+            **self._client,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            await consumer.start()
+            changelog = await self._changelog_of(consumer, tp)
+            begin = (await consumer.beginning_offsets([changelog]))[changelog]
+            end = (await consumer.end_offsets([changelog]))[changelog]
+            if begin == end:
+                return None
+            consumer.assign([changelog])
+            return await _newest(consumer, changelog, begin, end, _key(tp.topic, tp.partition))
+        finally:
+            await consumer.stop()
 
-    async def _changelog_of(self, tp: TopicPartition) -> TopicPartition:
-        await self._consumer._client._wait_on_metadata(self._topic)
-        partitions = self._consumer.partitions_for_topic(self._topic) or {0}
+    async def _changelog_of(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> TopicPartition:
+        await consumer._client._wait_on_metadata(self._topic)
+        partitions = consumer.partitions_for_topic(self._topic) or {0}
         return TopicPartition(self._topic, tp.partition % len(partitions))
 
-    async def _scan(self, changelog: TopicPartition, lower: int, end: int, key: bytes) -> Snapshot | None:
-        """Return the last snapshot under ``key`` in ``[lower, end)``.
 
-        Loops on the position, not on the records: transaction markers take offsets too.
-        """
-        self._consumer.seek(changelog, lower)
-        found: bytes | None = None
-        while await self._consumer.position(changelog) < end:
-            for record in (await self._consumer.getmany(changelog, timeout_ms=200)).get(changelog, []):
-                if record.key == key and record.offset < end:
-                    found = record.value
-        return None if found is None else _decode(found)
+async def _newest(
+    consumer: AIOKafkaConsumer, changelog: TopicPartition, begin: int, end: int, key: bytes
+) -> Snapshot | None:
+    look, upper = _FIRST_LOOK, end
+    while upper > begin:
+        lower = max(begin, end - look)
+        if (found := await _scan(consumer, changelog, lower, end, key)) is not None:
+            return found
+        upper, look = lower, look * 16
+    return None
+
+
+async def _scan(
+    consumer: AIOKafkaConsumer, changelog: TopicPartition, lower: int, end: int, key: bytes
+) -> Snapshot | None:
+    """Return the last snapshot under ``key`` in ``[lower, end)``.
+
+    Loops on the position, not on the records: transaction markers take offsets too.
+    """
+    consumer.seek(changelog, lower)
+    found: bytes | None = None
+    while await consumer.position(changelog) < end:
+        for record in (await consumer.getmany(changelog, timeout_ms=200)).get(changelog, []):
+            if record.key == key and record.offset < end:
+                found = record.value
+    return None if found is None else _decode(found)
