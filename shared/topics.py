@@ -10,6 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.errors import ServiceError
+from shared.kafka.security import check_connection
 
 _DAY_MS: Final = 86_400_000
 _MIB: Final = 1 << 20
@@ -192,12 +193,13 @@ async def existing_topics(client: dict[str, Any], names: TopicNames) -> dict[str
 
 
 class _Admin:
-    """An admin client as a context manager, whose failure to connect is a sentence."""
+    """An admin client as a context manager, whose failure to connect names the setting at fault."""
 
     def __init__(self, client: dict[str, Any]) -> None:
         self._client = client
 
     async def __aenter__(self) -> Any:
+        await check_connection(self._client)
         self._admin = AIOKafkaAdminClient(**self._client)
         await self._admin.start()
         return self._admin
@@ -212,20 +214,17 @@ async def _partition_counts(admin: Any) -> dict[str, int]:
 
 
 def _refuse_mismatch(specs: list[TopicSpec], existing: dict[str, int], names: TopicNames) -> None:
-    if names.events not in existing:
-        odd = {spec.name for spec in specs if spec.copartitioned and spec.name in existing}
-    else:
-        odd = set()
     wrong = [
         f"{spec.name} has {existing[spec.name]} partitions"
         for spec in specs
         if spec.copartitioned and existing.get(spec.name, spec.partitions) != spec.partitions
     ]
     if wrong:
-        whose = f"{names.events} {'would have' if odd else 'has'} {specs[0].partitions}"
+        verb = "has" if names.events in existing else "would have"
         raise ServiceError(
-            f"{', '.join(wrong)}, but {whose}: a prediction keeps the partition of its event, so these must "
-            "be equal; delete the topic that is wrong, or choose another topic_prefix"
+            f"{', '.join(wrong)}, but {names.events} {verb} {specs[0].partitions}: a prediction keeps the "
+            "partition of its event, so these must be equal; ask for that number, delete the topic that is "
+            "wrong, or choose another topic_prefix"
         )
 
 
