@@ -13,13 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.registry import HistoryEntry, Pointers, VersionInfo
+from shared.registry.records import printable
 
 _PIPED_WIDTH = 160
+_NUMBERS = ("Versions", "Rev", "Size")
 
 
 def print_line(text: str) -> None:
     """Print one line of plain text."""
-    click.echo(clean(text))
+    click.echo(printable(text))
 
 
 def print_json(value: Any) -> None:
@@ -27,26 +29,15 @@ def print_json(value: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def clean(text: str) -> str:
-    r"""Return text without control characters: what others wrote must not steer this terminal.
-
-    Examples
-    --------
-    >>> clean("why\x1b[2J\nnot")
-    'why?[2J?not'
-    """
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def moment(epoch_ms: int) -> str:
-    """Return a moment in UTC.
+    """Return a moment in UTC, to the minute.
 
     Examples
     --------
     >>> moment(1_356_998_400_000)
-    '2013-01-01 00:00:00'
+    '2013-01-01 00:00'
     """
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def sentence(entry: HistoryEntry) -> str:
@@ -83,15 +74,13 @@ def print_models(found: Sequence[tuple[Pointers, Sequence[VersionInfo]]]) -> Non
         (
             pointers.model,
             pointers.champion or "-",
-            ", ".join(pointers.candidates) or "-",
             str(len(versions)),
-            str(pointers.revision),
             moment(pointers.last.at) if pointers.last else "-",
-            pointers.last.who if pointers.last else "-",
+            ", ".join(pointers.candidates) or "-",
         )
         for pointers, versions in found
     ]
-    _print(("Model", "Champion", "Candidates", "Versions", "Revision", "Changed (UTC)", "By"), rows)
+    _print(("Model", "Champion", "Versions", "Changed (UTC)", "Candidates"), rows)
 
 
 def print_versions(pointers: Pointers, versions: Sequence[VersionInfo]) -> None:
@@ -104,35 +93,32 @@ def print_versions(pointers: Pointers, versions: Sequence[VersionInfo]) -> None:
         (
             info.version,
             _role(pointers, info.version),
-            info.task,
-            str(info.features),
             _size(info.size),
-            info.digest[:12],
+            info.digest[:8],
             moment(info.registered_at),
-            info.who,
-            info.why,
+            _signature(info),
         )
         for info in reversed(versions)
     ]
-    titles = ("Version", "Role", "Task", "Features", "Size", "Digest", "Registered (UTC)", "By", "Why")
-    _print(titles, rows)
+    _print(("Version", "Role", "Size", "Digest", "Registered (UTC)", "By"), rows)
 
 
 def print_history(entries: Iterable[HistoryEntry]) -> None:
     """Print one row per change."""
     rows = [
-        (
-            str(entry.revision),
-            moment(entry.at),
-            entry.action,
-            entry.from_version or "-",
-            entry.to_version or "-",
-            entry.who,
-            entry.why,
-        )
+        (str(entry.revision), moment(entry.at), entry.action, _arrow(entry), _signature(entry))
         for entry in entries
     ]
-    _print(("Revision", "When (UTC)", "Action", "From", "To", "Who", "Why"), rows)
+    _print(("Rev", "When (UTC)", "Action", "Version", "By"), rows)
+
+
+def _arrow(entry: HistoryEntry) -> str:
+    both = [version for version in (entry.from_version, entry.to_version) if version]
+    return " -> ".join(both)
+
+
+def _signature(signed: VersionInfo | HistoryEntry) -> str:
+    return f"{signed.who}: {signed.why}" if signed.why else signed.who
 
 
 def _role(pointers: Pointers, version: str) -> str:
@@ -152,11 +138,12 @@ def _print(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
     for title in titles:
-        last = title == titles[-1]
-        right = title in ("Versions", "Revision", "Features", "Size")
-        table.add_column(title, justify="right" if right else "left", no_wrap=not last, overflow="fold")
+        if title == titles[-1]:
+            table.add_column(title, overflow="fold", min_width=16)
+        else:
+            table.add_column(title, justify="right" if title in _NUMBERS else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(clean(cell) for cell in row))
+        table.add_row(*(printable(cell) for cell in row))
     console.print(table)

@@ -77,13 +77,29 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
         match self.action:
             case "register":
                 what = f"registered {self.to_version}"
+            case "promote":
+                what = f"promoted {self.to_version}" + (
+                    f" over {self.from_version}" if self.from_version else ""
+                )
+            case "rollback":
+                what = f"rolled back from {self.from_version} to {self.to_version}"
             case "set-candidate":
                 what = f"made {self.to_version} a candidate"
             case "remove-candidate":
                 what = f"removed the candidate {self.from_version}"
-            case _:
-                what = f"{self.action} from {self.from_version or 'nothing'} to {self.to_version}"
-        return f"revision {self.revision}: {what}, by {self.who}" + (f" ({self.why})" if self.why else "")
+        line = f"revision {self.revision}: {what}, by {self.who}" + (f" ({self.why})" if self.why else "")
+        return printable(line)
+
+
+def printable(text: str) -> str:
+    r"""Return text without control characters: what somebody wrote must not steer another's terminal.
+
+    Examples
+    --------
+    >>> printable("why\x1b[2J\nnot")
+    'why?[2J?not'
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class Pointers(msgspec.Struct, frozen=True, kw_only=True):

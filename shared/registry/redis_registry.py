@@ -19,6 +19,8 @@ from shared.registry.store import BundleStore
 from shared.registry.watch import Watch
 
 _ATTEMPTS: Final = 100
+_TOLD: Final = 3
+"""How many of the changes that came first a refusal quotes."""
 
 
 @dataclass(frozen=True)
@@ -308,10 +310,11 @@ class RedisRegistry:
             since, expected = first.revision, f"with champion {first.champion or 'none'}"
         else:
             return
-        changes = reversed(await self._ledger.history(order.model, after=since))
+        changes = await self._ledger.history(order.model, after=since, limit=_TOLD)
         raise RegistryError(
             f"{order.action} expected {order.model} {expected}, but it is at revision {now.revision} with "
-            f"champion {now.champion or 'none'}. " + "; ".join(str(change) for change in changes)
+            f"champion {now.champion or 'none'}. Newest first: "
+            + "; ".join(str(change) for change in changes)
         )
 
     async def _registered(self, model: str, version: str) -> VersionInfo:

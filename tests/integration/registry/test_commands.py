@@ -238,7 +238,7 @@ async def test_an_expected_revision_that_has_passed_is_refused(three):
         await three.promote("flights", "2", expect_revision=3, **ANN)
     assert str(caught.value) == (
         "promote expected flights at revision 3, but it is at revision 4 with champion 1. "
-        "revision 4: promote from nothing to 1, by bob (hotfix)"
+        "Newest first: revision 4: promoted 1, by bob (hotfix)"
     )
     assert (await three.promote("flights", "2", expect_revision=4, **ANN)).revision == 5
 

@@ -68,7 +68,7 @@ async def test_a_promotion_is_not_repeated_over_another_champion(pair):
     with pytest.raises(
         RegistryError,
         match=r"promote expected flights with champion none, but it is at revision 3 with champion 2\. "
-        r"revision 3: promote from nothing to 2, by bob \(first\)",
+        r"Newest first: revision 3: promoted 2, by bob \(first\)",
     ):
         await pair[0].promote("flights", "1", **ANN)
     assert (await pair[0].pointers("flights")).champion == "2"
