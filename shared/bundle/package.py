@@ -93,6 +93,8 @@ def package(
     table = read_table(data) if isinstance(data, Path) else data
     contract = _contract(source, table, toml, wishes)
     spec = decode_spec(contract)
+    for named in {id(one): one for one in (source, reference) if one is not None}.values():
+        _check_order(spec, named)
     target = target or Path(f"{spec.name}-{spec.version}")
     graph = source.to_onnx(spec)
     checked = sample_rows(table, spec.features, rows)
@@ -147,6 +149,20 @@ def _predict(reference: Original, spec: ModelSpec, columns: list[Any]) -> Floats
     except Exception as error:  # the libraries raise anything on a wrong width or an unknown category
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BundleError(f"the original model ({reference.title}) fails on these rows: {first}") from error
+
+
+def _check_order(spec: ModelSpec, model: Original) -> None:
+    """Refuse another order of columns than the model's: scores alone may not tell.
+
+    Where both are given the same matrix without names, graph and original agree on the wrong columns.
+    """
+    declared = tuple(feature.name for feature in spec.features)
+    trained = model.facts.features
+    if trained is not None and set(trained) == set(declared) and trained != declared:
+        raise BundleError(
+            f"features are declared in the order {', '.join(declared)}, "
+            f"and the model was trained on {', '.join(trained)}"
+        )
 
 
 def _reference(source: Original, model: Any) -> Original | None:
