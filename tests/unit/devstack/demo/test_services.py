@@ -1,0 +1,32 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from devstack.demo.options import Options
+from devstack.demo.services import SERVICES, forget_settings, shared_settings
+from devstack.demo.stack import Servers
+
+
+def test_every_service_starts_with_settings_it_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from services.inference.config import InferenceSettings
+    from shared.settings import load_settings
+
+    forget_settings()
+    servers = Servers("Tansu", "127.0.0.1:9092", "redis://127.0.0.1:6379/0", {}, [])
+    (inference,) = SERVICES
+    given = shared_settings(servers, tmp_path) | inference.settings(Options(kafka="apache"))
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(InferenceSettings, argv=[])
+    assert (settings.delivery, list(settings.models)) == ("exactly-once", ["flights"])
+    assert settings.bundle_store == str(tmp_path)
+    assert settings.redis_url.get_secret_value() == "redis://127.0.0.1:6379/0"
+
+
+def test_the_callers_settings_are_dropped_and_devstacks_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIFTLINE_TOPIC_PREFIX", "prod.")
+    monkeypatch.setenv("DRIFTLINE_CACHE", "/somewhere")
+    forget_settings()
+    assert "DRIFTLINE_TOPIC_PREFIX" not in os.environ
+    assert os.environ["DRIFTLINE_CACHE"] == "/somewhere"
