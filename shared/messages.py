@@ -149,7 +149,7 @@ class InferenceReport(Report, frozen=True, kw_only=True, tag="inference"):
     predictions
         Events scored.
     errors
-        Dead letters by reason (``validation``, ``decode``, ``process``).
+        Dead letters by error class (``ValidationError``, ``DecodeError``, ``ProcessError``).
     late
         Events counted here although their own window had closed.
     latency

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Literal, Never, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -74,9 +74,16 @@ def _parser(cls: type[ServiceSettings]) -> _Parser:
 
 
 def _help(key: str, info: FieldInfo) -> str:
-    default = default_text(info)
-    note = f"{ENV_PREFIX}{key.upper()}; " + ("required" if info.is_required() else f"default: {default}")
-    return f"{info.description} ({note})".replace("%", "%%")
+    text = info.description or ""
+    if choices := choices_of(info):
+        text += f": {', '.join(choices)}"
+    default = "required" if info.is_required() else f"default: {default_text(info)}"
+    return f"{text} ({ENV_PREFIX}{key.upper()}; {default})".replace("%", "%%")
+
+
+def choices_of(info: FieldInfo) -> tuple[str, ...]:
+    """Return the words that a setting may be, empty where it is free."""
+    return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
 
 
 def default_text(info: FieldInfo) -> str:

@@ -88,7 +88,8 @@ class ServiceSettings(BaseSettings):
         None, description="Password for SASL", json_schema_extra=NO_FLAG
     )
     kafka_ssl_ca_file: FilePath | None = Field(
-        None, description="PEM file of the authorities that sign the brokers' certificates; system's if unset"
+        None,
+        description="PEM file of the authorities that sign the brokers' certificates; the system's if unset",
     )
     kafka_ssl_cert_file: FilePath | None = Field(
         None, description="PEM file of our certificate, for mutual TLS"
@@ -121,7 +122,9 @@ class ServiceSettings(BaseSettings):
         8080, ge=0, le=65_535, description="Port for the same; 0 takes a free one and logs it"
     )
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field("INFO", description="Lowest level to log")
-    log_format: Literal["json", "console"] = Field("json", description="For machines or for people")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="How to write the log, for machines or for people"
+    )
     drain_seconds: float = Field(
         25.0, gt=0, le=3_600, description="Time to finish what is in flight after SIGTERM"
     )
