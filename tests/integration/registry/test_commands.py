@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from pathlib import Path
 
 import pytest
 import redis.asyncio as aioredis
@@ -264,6 +265,20 @@ async def test_scripts_forgotten_by_redis_are_loaded_again(three, redis_server):
     assert (await three.promote("flights", "1", **ANN)).revision == 4
 
 
+async def test_after_a_loss_of_redis_the_bundles_are_registered_from_the_store(three, redis_server, tmp_path):
+    await three.promote("flights", "1", **ANN)
+    async with aioredis.Redis.from_url(redis_server.url) as client:
+        await client.delete(*await client.keys(three._ledger.prefix + "*"))
+    assert await three.models() == ()
+    for version in "21":
+        await three.register(
+            tmp_path / "store" / "flights" / version, who="ann", why="after the loss of Redis"
+        )
+    await three.promote("flights", "2", **ANN)
+    assert [info.version for info in await three.versions("flights")] == ["2", "1"]
+    assert ((await three.fetch("flights", "2")) / "model.onnx").read_bytes() == b"2"
+
+
 async def test_prefixes_keep_installations_apart(three, open_registry):
     assert await open_registry(prefix="another-installation:").models() == ()
 
@@ -297,3 +312,36 @@ async def test_passwords_are_used_and_never_shown(open_registry, own_redis):
     assert "://:wrong" not in str(caught.value)
     with pytest.raises(RegistryError, match="refuses the login: Authentication required"):
         await open_registry(own_redis.url).models()
+
+
+READER = "+hgetall +hget +hvals +smembers +xrange +xrevrange +subscribe +ping"
+WRITER = "+evalsha +script|load +xadd +hset +hdel +sadd +publish +set +get +del"
+
+
+async def test_the_rights_that_the_documentation_names_are_enough(open_registry, own_redis, make_bundle):
+    documentation = " ".join((Path(__file__).parents[3] / "docs" / "registry.md").read_text().split())
+    assert READER in documentation
+    assert WRITER in documentation
+    async with aioredis.Redis.from_url(own_redis.url) as client:
+        for name, rights in [("reader", READER), ("writer", f"{READER} {WRITER}")]:
+            own = f"on >secret resetkeys ~driftline:* resetchannels &driftline:changes -@all {rights}"
+            await client.execute_command("ACL", "SETUSER", name, *own.split())
+    reader, writer = (
+        open_registry(own_redis.url.replace("://", f"://{name}:secret@"), prefix="driftline:")
+        for name in ("reader", "writer")
+    )
+    watch = reader.watch()
+    bundle = make_bundle("1")
+    await writer.register(bundle, **ANN)
+    await writer.promote("flights", "1", **ANN)
+    await writer.register(make_bundle("2", graph=b"2"), **ANN)
+    await writer.set_candidate("flights", "2", **ANN)
+    await writer.remove_candidate("flights", "2", **ANN)
+    await writer.promote("flights", "2", **ANN)
+    await writer.rollback("flights", **ANN)
+    assert (await asyncio.wait_for(anext(watch), 20)).after.champion == "1"
+    assert len(await reader.history("flights")) == 7
+    assert [info.version for info in await reader.versions("flights")] == ["1", "2"]
+    await reader.fetch("flights", "1")
+    with pytest.raises(RegistryError, match="refuses the command"):
+        await reader.promote("flights", "2", **ANN)
