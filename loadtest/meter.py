@@ -1,0 +1,77 @@
+"""CPU time and memory of a process and its children, read from Linux's ``/proc``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used so far.
+
+    Attributes
+    ----------
+    cpu_seconds
+        User and system time of all its threads, ended ones included, and of its living children.
+        Linux counts in steps of 10 ms.
+    resident_bytes, peak_resident_bytes
+        Now, and the most since it started; summed over the process and its children.
+    """
+
+    cpu_seconds: float
+    resident_bytes: int
+    peak_resident_bytes: int
+
+
+def usage(pid: int) -> Usage:
+    """Return what a process and its living descendants have used.
+
+    Raises
+    ------
+    ProcessLookupError
+        There is no such process.
+
+    Examples
+    --------
+    >>> own = usage(os.getpid())
+    >>> own.cpu_seconds > 0, own.peak_resident_bytes >= own.resident_bytes > 1_000_000
+    (True, True)
+    """
+    seconds, resident, peak = 0.0, 0, 0
+    for process in [pid, *_descendants(pid)]:
+        try:
+            fields = (PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
+            status = (PROC / str(process) / "status").read_text()
+        except FileNotFoundError:
+            if process == pid:
+                raise ProcessLookupError(f"process {pid} is gone") from None
+            continue  # a child that has just ended
+        seconds += (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+        resident += _kibibytes(status, "VmRSS:") * 1024
+        peak += _kibibytes(status, "VmHWM:") * 1024
+    return Usage(seconds, resident, peak)
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for listing in (PROC / str(pid) / "task").glob("*/children"):
+        try:
+            children = [int(child) for child in listing.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread that has just ended
+        for child in children:
+            found += [child, *_descendants(child)]
+    return found
+
+
+def _kibibytes(status: str, label: str) -> int:
+    """Return one figure of ``/proc/<pid>/status``; 0 where a dead process has none."""
+    for line in status.splitlines():
+        if line.startswith(label):
+            return int(line.split()[1])
+    return 0

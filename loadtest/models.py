@@ -1,0 +1,69 @@
+"""The two models of the load test, trained here and packaged as Driftline bundles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from loadtest.events import feature_names
+from shared.bundle.infer import Wishes
+from shared.bundle.package import package
+
+ModelName = Literal["logistic", "trees"]
+MODELS: tuple[ModelName, ...] = ("logistic", "trees")
+TITLES = {"logistic": "logistic regression", "trees": "100 trees of depth 5"}
+ROWS = 5_000
+TREES = 100
+DEPTH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A packaged model.
+
+    Attributes
+    ----------
+    bundle
+        Its directory.
+    score
+        Name of the graph's output with the probabilities.
+    features
+        Names in the order of the input's columns.
+    """
+
+    name: ModelName
+    bundle: Path
+    score: str
+    features: tuple[str, ...]
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX file, which the peers load without the bundle around it."""
+        return self.bundle / "model.onnx"
+
+
+def make_model(name: ModelName, folder: Path, *, features: int = 10, seed: int = 0) -> Model:
+    """Train and package one model; every feature has a declared range, so that validation has work."""
+    import pyarrow as pa
+
+    random = np.random.default_rng(seed)
+    rows = random.standard_normal((ROWS, features))
+    weights = random.standard_normal(features)
+    label = (rows @ weights + 0.5 * rows[:, 0] * rows[:, -1] + random.standard_normal(ROWS) > 0).astype(int)
+    names = feature_names(features)
+    table = pa.table(dict(zip(names, rows.T.copy(), strict=True)) | {"label": label})
+    wishes = Wishes(name=f"loadtest-{name}", version="1", target="label", ranges=2.0)
+    packaged = package(_estimator(name).fit(rows, label), table, folder / name, wishes=wishes)
+    return Model(name, folder / name, packaged.bundle.spec.output.score, tuple(names))
+
+
+def _estimator(name: ModelName) -> Any:
+    from sklearn.ensemble import GradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    if name == "logistic":
+        return LogisticRegression()
+    return GradientBoostingClassifier(n_estimators=TREES, max_depth=DEPTH, subsample=0.5, random_state=0)

@@ -1,0 +1,1 @@
+"""One scenario per file: what is run, and how its answer is laid out."""
