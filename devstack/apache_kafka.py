@@ -55,7 +55,7 @@ class ApacheKafka:
         security: Security = "plaintext",
         *,
         settings: Mapping[str, str] | None = None,
-        start_timeout: float = 60.0,
+        start_timeout: float = 120.0,
     ) -> None:
         if nodes not in (1, 3):
             raise DevstackError(f"nodes: Apache Kafka runs here with 1 or 3 nodes, not {nodes}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -144,7 +145,8 @@ class Part:
 
     def port_was_taken(self) -> bool:
         """Whether the log says that somebody else holds the port."""
-        return "address already in use" in self.log_tail(200).lower()
+        # The C libraries word it differently: glibc says "already", musl (Tansu) does not.
+        return re.search("address (already )?in use", self.log_tail(200), re.IGNORECASE) is not None
 
     def explain(self) -> str:
         """Return the tail of the log as the second half of an error message."""

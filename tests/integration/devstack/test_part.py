@@ -51,7 +51,8 @@ def test_only_the_last_run_is_in_the_tail_of_the_log(tmp_path: Path) -> None:
 
 
 def test_a_part_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    script = f"{deaf}; print('deaf', flush=True); signal.pause()"
     part = Part("Example", [sys.executable, "-c", script], tmp_path)
     part.launch()
     part.wait_until(lambda: part.log_tail() == "deaf", 30)
