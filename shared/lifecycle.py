@@ -6,7 +6,7 @@ exit code   why
 0           stopped as asked
 1           a ServiceError: what went wrong is named in the last line
 2           a ConfigError: every bad setting is named
-70          a crash: the traceback is in the log, nothing of it was committed
+70          a crash, or a drain that took too long: the log says which, nothing was committed
 130         interrupted a second time while stopping
 ==========  ====================================================================
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -37,19 +38,28 @@ EXIT_INTERRUPTED: Final = 130
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[asyncio.Event]:
+def stop_on_signals(drain_seconds: float | None = None) -> Iterator[asyncio.Event]:
     """Yield an event that SIGTERM and SIGINT set; the loop that watches it finishes its batch.
 
     A second SIGINT raises ``KeyboardInterrupt``: a person at a terminal wants out now. Call it inside
     a running event loop, in the main thread.
+
+    Parameters
+    ----------
+    drain_seconds
+        How long stopping may take: past it the process ends at once with exit code 70, which says
+        more than the supervisor's SIGKILL would. Nothing uncommitted counts, so nothing is lost.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    deadline: list[asyncio.TimerHandle] = []
 
     def on_signal(number: signal.Signals) -> None:
         if number == signal.SIGINT and stop.is_set():
             raise KeyboardInterrupt
         log.info("stopping", signal=number.name)
+        if drain_seconds is not None and not stop.is_set():
+            deadline.append(loop.call_later(drain_seconds, _give_up, drain_seconds))
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,6 +67,8 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
     try:
         yield stop
     finally:
+        for timer in deadline:
+            timer.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
@@ -175,6 +187,13 @@ class Background:
         if self.failure is None:
             self.failure = error
         self._stop.set()
+
+
+def _give_up(after: float) -> None:
+    """End the process without unwinding: what hangs would hang the unwinding too."""
+    log.error("still not stopped, ending the process uncommitted", drain_seconds=after)
+    logging.shutdown()
+    os._exit(EXIT_CRASH)
 
 
 def _complain(kind: str, message: str) -> None:

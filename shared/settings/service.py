@@ -78,55 +78,63 @@ class ServiceSettings(BaseSettings):
         description="Brokers to ask first: host:port, several separated by commas"
     )
     kafka_security_protocol: Annotated[SecurityProtocol, BeforeValidator(_upper)] = Field(
-        "PLAINTEXT", description="How to talk to the brokers"
+        default="PLAINTEXT", description="How to talk to the brokers"
     )
     kafka_sasl_mechanism: Annotated[SaslMechanism, BeforeValidator(_upper)] = Field(
-        "SCRAM-SHA-512", description="How to log in, where the protocol is a SASL one"
+        default="SCRAM-SHA-512", description="How to log in, where the protocol is a SASL one"
     )
-    kafka_sasl_username: str | None = Field(None, description="User name for SASL")
+    kafka_sasl_username: str | None = Field(default=None, description="User name for SASL")
     kafka_sasl_password: SecretStr | None = Field(
-        None, description="Password for SASL", json_schema_extra=NO_FLAG
+        default=None, description="Password for SASL", json_schema_extra=NO_FLAG
     )
     kafka_ssl_ca_file: FilePath | None = Field(
-        None,
+        default=None,
         description="PEM file of the authorities that sign the brokers' certificates; the system's if unset",
     )
     kafka_ssl_cert_file: FilePath | None = Field(
-        None, description="PEM file of our certificate, for mutual TLS"
+        default=None, description="PEM file of our certificate, for mutual TLS"
     )
-    kafka_ssl_key_file: FilePath | None = Field(None, description="PEM file of the key of our certificate")
+    kafka_ssl_key_file: FilePath | None = Field(
+        default=None, description="PEM file of the key of our certificate"
+    )
     kafka_ssl_check_hostname: bool = Field(
-        True, description="Whether the broker's certificate must be for the name we connect to"
+        default=True, description="Whether the broker's certificate must be for the name we connect to"
     )
     topic_prefix: str = Field(
-        "", pattern=r"^[A-Za-z0-9._-]{0,100}$", description='Put before every topic name, such as "prod."'
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description='Put before every topic name, such as "prod."',
     )
     group_prefix: str = Field(
-        "driftline",
+        default="driftline",
         pattern=r"^[A-Za-z0-9._-]{1,100}$",
         description="Put before the service's name: consumer group and transactional ids",
     )
     redis_url: SecretStr = Field(
-        SecretStr("redis://127.0.0.1:6379/0"),
+        default=SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis of the model registry: redis:// or rediss://",
     )
-    bundle_store: str = Field("bundles", description="Directory or fsspec URL where the model bundles lie")
+    bundle_store: str = Field(
+        default="bundles", description="Directory or fsspec URL where the model bundles lie"
+    )
     cache_dir: Path = Field(
         default_factory=_cache_dir,
         description="Where fetched bundles are kept; by default driftline in the user's cache directory",
     )
     http_host: str = Field(
-        "127.0.0.1", description="Address for /healthz, /readyz and /metrics; 0.0.0.0 for all"
+        default="127.0.0.1", description="Address for /healthz, /readyz and /metrics; 0.0.0.0 for all"
     )
     http_port: int = Field(
-        8080, ge=0, le=65_535, description="Port for the same; 0 takes a free one and logs it"
+        default=8080, ge=0, le=65_535, description="Port for the same; 0 takes a free one and logs it"
     )
-    log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field("INFO", description="Lowest level to log")
+    log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field(
+        default="INFO", description="Lowest level to log"
+    )
     log_format: Literal["json", "console"] = Field(
-        "json", description="How to write the log, for machines or for people"
+        default="json", description="How to write the log, for machines or for people"
     )
     drain_seconds: float = Field(
-        25.0, gt=0, le=3_600, description="Time to finish what is in flight after SIGTERM"
+        default=25.0, gt=0, le=3_600, description="Time to finish what is in flight after SIGTERM"
     )
 
     @classmethod
