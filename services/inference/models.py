@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.inference.reports import CountedAs
 from shared.bundle.read import Bundle
 from shared.scoring.events import EventDecoder
 from shared.scoring.scorer import Scorer
@@ -16,7 +17,7 @@ class ServedModel:
     name: str
     version: str
     digest: str
-    window_ms: int
+    counted_as: CountedAs
     decoder: EventDecoder
     scorer: Scorer
 
@@ -35,7 +36,12 @@ class ServedModel:
             name=bundle.spec.name,
             version=bundle.spec.version,
             digest=bundle.digest,
-            window_ms=bundle.spec.window * 1000,
+            counted_as=CountedAs(
+                bundle.spec.name,
+                bundle.spec.version,
+                bundle.spec.window * 1000,
+                bundle.spec.task == "regression",
+            ),
             decoder=EventDecoder(bundle.spec, max_bytes=max_event_bytes),
             scorer=scorer,
         )

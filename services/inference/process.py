@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from services.inference.metrics import InferenceMetrics
 from services.inference.models import ServedModel, ServedModels
-from services.inference.reports import UNROUTED, PartitionReports, bucket_counts
+from services.inference.reports import UNROUTED, PartitionReports
 from shared.dead_letters import dead_letter_headers
 from shared.errors import ServiceError, ValidationError
 from shared.kafka.records import Output, Records
@@ -56,6 +56,28 @@ class Group:
     rows: npt.NDArray[np.intp]
     scores: Scores | None = None
     payloads: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Share:
+    """What one group has in one partition; ``rows`` count from the partition's first record."""
+
+    model: ServedModel
+    rows: npt.NDArray[np.intp]
+    occurred_at: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.floating[Any]]
+
+    @classmethod
+    def of(cls, group: Group, low: int, high: int) -> Share:
+        """Return the part of ``group`` that lies in the rows ``low`` to ``high``."""
+        assert group.scores is not None
+        first, last = np.searchsorted(group.rows, (low, high)).tolist()
+        return cls(
+            group.model,
+            group.rows[first:last] - low,
+            np.array(group.decoded.occurred_at[first:last], dtype=np.int64),
+            group.scores.score[first:last],
+        )
 
 
 @dataclass(slots=True)
@@ -290,41 +312,37 @@ class InferenceStep:
     def _account(self, work: Work, part: Records, low: int, high: int, bad: list[int]) -> None:
         """Count the partition's rows into its windows and the metrics."""
         reports = self._reports[part.topic, part.partition]
-        for group in work.groups:
-            first, last = np.searchsorted(group.rows, (low, high)).tolist()
-            if first == last:
-                continue
-            assert group.scores is not None
-            rows = group.rows[first:last] - low
-            offsets = np.array(part.offsets, dtype=np.int64)[rows]
-            latencies = (work.scored_at - work.timestamps[low:high][rows]) / 1000
-            self._note_version(group.model, part, int(offsets[0]))
+        shares = [share for group in work.groups if len((share := Share.of(group, low, high)).rows)]
+        occurred_at = np.full(high - low, -1, dtype=np.int64)
+        for share in shares:
+            occurred_at[share.rows] = share.occurred_at
+        watermarks = reports.advance(occurred_at)
+        for row in bad:
+            error, model = work.rejected[row]
+            reason = type(error).__name__
+            reports.count_error(
+                model.counted_as if model is not None else UNROUTED,
+                reason,
+                offset=part.offsets[row - low],
+                watermark=int(watermarks[row - low]),
+            )
+            self._metrics.dead_letters.labels(reason).inc()
+        if watermarks[-1] >= 0:
+            reports.settle_early(int(watermarks[watermarks >= 0][0]))
+        offsets = np.array(part.offsets, dtype=np.int64)
+        for share in shares:
+            latencies = (work.scored_at - work.timestamps[low:high][share.rows]) / 1000
+            self._note_version(share.model, part, int(offsets[share.rows[0]]))
             reports.count(
-                group.model.name,
-                group.model.version,
-                group.model.window_ms,
-                regression=group.model.scorer.spec.task == "regression",
-                offsets=offsets,
-                occurred_at=np.array(group.decoded.occurred_at[first:last], dtype=np.int64),
-                scores=group.scores.score[first:last],
+                share.model.counted_as,
+                offsets=offsets[share.rows],
+                occurred_at=share.occurred_at,
+                watermarks=watermarks[share.rows],
+                scores=share.scores,
                 latencies=latencies,
             )
-            self._metrics.predictions.labels(group.model.name).inc(last - first)
-            self._metrics.latency.add(bucket_counts(latencies, self._metrics.latency.edges), latencies.sum())
-        for row in bad:
-            self._account_error(work, part, row, low, reports)
-
-    def _account_error(
-        self, work: Work, part: Records, row: int, low: int, reports: PartitionReports
-    ) -> None:
-        error, model = work.rejected[row]
-        reason = type(error).__name__
-        name, version, length = (
-            (model.name, model.version, model.window_ms) if model is not None else (UNROUTED, "-", 60_000)
-        )
-        at = int(work.timestamps[row])
-        reports.count_error(name, version, length, reason, part.offsets[row - low], at)
-        self._metrics.dead_letters.labels(reason).inc()
+            self._metrics.predictions.labels(share.model.name).inc(len(share.rows))
+            self._metrics.latency.observe(latencies)
 
     def _note_version(self, model: ServedModel, part: Records, offset: int) -> None:
         """Record the first offset a new version answers in a partition."""

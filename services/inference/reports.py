@@ -31,24 +31,55 @@ VALUE_EDGES: Final = tuple(
 
 Counts = npt.NDArray[np.int64]
 
-UNROUTED: Final = "unrouted"
-"""Model name under which refused events are counted when they name no served model."""
+_Key = tuple[str, str, int]
+"""Model, version and start of a window."""
+
+
+class CountedAs(msgspec.Struct, frozen=True):
+    """Whose windows something is counted in.
+
+    Attributes
+    ----------
+    window
+        Length of the model's windows, milliseconds.
+    regression
+        Whether its scores are values of an unknown range rather than probabilities.
+    """
+
+    model: str
+    version: str
+    window: int
+    regression: bool
+
+
+UNROUTED: Final = CountedAs("unrouted", "-", 60_000, regression=False)
+"""Where refused events are counted that name no served model."""
 
 
 class _Cell(msgspec.Struct):
     """The counts of one model version in one window."""
 
-    model: str
-    version: str
+    of: CountedAs
     start: int
-    length: int
     first_offset: int
+    latency: list[int]
+    scores: list[int]
     predictions: int = 0
-    errors: dict[str, int] = {}
     late: int = 0
-    latency: list[int] = []
-    scores: list[int] = []
-    regression: bool = False
+    errors: dict[str, int] = {}
+
+    @property
+    def key(self) -> _Key:
+        return self.of.model, self.of.version, self.start
+
+
+class _Early(msgspec.Struct):
+    """Dead letters that came before any event time was known."""
+
+    of: CountedAs
+    reason: str
+    offset: int
+    count: int = 0
 
 
 class _State(msgspec.Struct):
@@ -56,6 +87,7 @@ class _State(msgspec.Struct):
 
     watermark: int = -1
     cells: list[_Cell] = []
+    early: list[_Early] = []
 
 
 def bucket_counts(values: npt.NDArray[np.floating[Any]], edges: npt.NDArray[np.float64]) -> Counts:
@@ -78,7 +110,8 @@ class PartitionReports:
     """The open windows of one input partition.
 
     A window closes when the watermark (the latest event time seen) is a whole window past its end;
-    an event that comes later still is counted, as ``late``, in the newest window.
+    an event that comes later still is counted, as ``late``, in the newest window. The watermark moves
+    record by record, so that the counts do not depend on how records were cut into batches.
     """
 
     def __init__(self, topic: str, partition: int, state: bytes | None) -> None:
@@ -86,87 +119,95 @@ class PartitionReports:
         self._partition = partition
         restored = msgspec.msgpack.decode(state, type=_State) if state else _State()
         self._watermark = restored.watermark
-        self._cells = {(cell.model, cell.version, cell.start): cell for cell in restored.cells}
-        self._dirty: set[tuple[str, str, int]] = set(self._cells)  # what was reported is not remembered
+        self._cells = {cell.key: cell for cell in restored.cells}
+        self._early = {(early.of, early.reason): early for early in restored.early}
+        self._dirty: set[_Key] = set(self._cells)  # what was reported is not remembered
 
     def snapshot(self) -> bytes:
         """Return the state to commit."""
-        return msgspec.msgpack.encode(_State(self._watermark, list(self._cells.values())))
+        state = _State(self._watermark, list(self._cells.values()), list(self._early.values()))
+        return msgspec.msgpack.encode(state)
+
+    def advance(self, occurred_at: Counts) -> Counts:
+        """Move the watermark over consecutive records; return it as it was after each, shape ``(n,)``.
+
+        ``occurred_at`` is in epoch milliseconds, negative where a record has no readable time.
+        """
+        watermarks = np.maximum.accumulate(np.maximum(occurred_at, self._watermark))
+        self._watermark = int(watermarks[-1])
+        return watermarks
 
     def count(
         self,
-        model: str,
-        version: str,
-        length: int,
+        of: CountedAs,
         *,
-        regression: bool,
-        offsets: npt.NDArray[np.int64],
-        occurred_at: npt.NDArray[np.int64],
+        offsets: Counts,
+        occurred_at: Counts,
+        watermarks: Counts,
         scores: npt.NDArray[np.floating[Any]],
         latencies: npt.NDArray[np.float64],
     ) -> None:
-        """Count scored events; all arrays have shape ``(n,)``, ``length`` is in milliseconds."""
-        self._watermark = max(self._watermark, int(occurred_at.max()))
-        starts = occurred_at - occurred_at % length
-        closed = starts < self._oldest_open(length)
-        if closed.any():
-            starts = np.where(closed, self._newest(length), starts)
-        edges = _VALUE if regression else _PROBABILITY
+        """Count scored events; all arrays have shape ``(n,)``."""
+        newest = watermarks - watermarks % of.window
+        starts = occurred_at - occurred_at % of.window
+        late = starts < newest - of.window
+        starts = np.where(late, newest, starts)
+        edges = _VALUE if of.regression else _PROBABILITY
         for start in np.unique(starts).tolist():
             rows = starts == start
-            cell = self._cell(model, version, start, length, int(offsets[rows][0]), regression)
+            cell = self._cell(of, start, int(offsets[rows][0]))
             cell.predictions += int(rows.sum())
-            cell.late += int((rows & closed).sum())
+            cell.late += int((rows & late).sum())
             cell.latency = _plus(cell.latency, bucket_counts(latencies[rows], _LATENCY))
             cell.scores = _plus(cell.scores, bucket_counts(scores[rows], edges))
 
-    def count_error(self, model: str, version: str, length: int, reason: str, offset: int, at: int) -> None:
+    def count_error(self, of: CountedAs, reason: str, *, offset: int, watermark: int) -> None:
         """Count one dead letter in the newest window, since its own event time may be unreadable.
 
-        ``at`` (the record's timestamp, epoch milliseconds) stands in before any event was scored.
+        Those that come before any readable event time wait for the first window there is.
         """
-        start = self._newest(length) if self._watermark >= 0 else at - at % length
-        cell = self._cell(model, version, start, length, offset, regression=False)
+        if watermark < 0:
+            self._early.setdefault((of, reason), _Early(of, reason, offset)).count += 1
+            return
+        cell = self._cell(of, watermark - watermark % of.window, offset)
         cell.errors[reason] = cell.errors.get(reason, 0) + 1
 
+    def settle_early(self, watermark: int) -> None:
+        """Put dead letters that waited for an event time into the window of the first one."""
+        for early in self._early.values():
+            cell = self._cell(early.of, watermark - watermark % early.of.window, early.offset)
+            cell.errors[early.reason] = cell.errors.get(early.reason, 0) + early.count
+        self._early.clear()
+
     def due(self, next_offset: int, now: int) -> Iterator[InferenceReport]:
-        """Yield a report per window that changed since the last call; closed ones are final and go."""
-        for key in sorted(self._dirty):
+        """Yield a report per window that changed since the last call or is closed; the latter go."""
+        for key in sorted(self._cells):
             cell = self._cells[key]
-            final = cell.start < self._oldest_open(cell.length)
+            final = cell.start < self._watermark - self._watermark % cell.of.window - cell.of.window
             if final:
                 del self._cells[key]
-            yield self._report(cell, next_offset, now, final=final)
+            if final or key in self._dirty:
+                yield self._report(cell, next_offset, now, final=final)
         self._dirty.clear()
-        for key, cell in list(self._cells.items()):
-            if cell.start < self._oldest_open(cell.length):
-                del self._cells[key]
-                yield self._report(cell, next_offset, now, final=True)
 
-    def _cell(
-        self, model: str, version: str, start: int, length: int, offset: int, regression: bool
-    ) -> _Cell:
-        key = (model, version, start)
+    def _cell(self, of: CountedAs, start: int, offset: int) -> _Cell:
+        key = (of.model, of.version, start)
         self._dirty.add(key)
         cell = self._cells.get(key)
         if cell is None:
-            cell = _Cell(model, version, start, length, offset, errors={}, regression=regression)
-            cell.latency = [0] * (len(LATENCY_EDGES) + 1)
-            cell.scores = [0] * (len(VALUE_EDGES if regression else PROBABILITY_EDGES) + 1)
-            self._cells[key] = cell
+            score_edges = VALUE_EDGES if of.regression else PROBABILITY_EDGES
+            cell = self._cells[key] = _Cell(
+                of, start, offset, [0] * (len(LATENCY_EDGES) + 1), [0] * (len(score_edges) + 1)
+            )
+        cell.first_offset = min(cell.first_offset, offset)
         return cell
 
-    def _newest(self, length: int) -> int:
-        return self._watermark - self._watermark % length
-
-    def _oldest_open(self, length: int) -> int:
-        return self._newest(length) - length
-
     def _report(self, cell: _Cell, next_offset: int, now: int, *, final: bool) -> InferenceReport:
+        score_edges = VALUE_EDGES if cell.of.regression else PROBABILITY_EDGES
         return InferenceReport(
-            model=cell.model,
-            model_version=cell.version,
-            window=Window(start=cell.start, end=cell.start + cell.length),
+            model=cell.of.model,
+            model_version=cell.of.version,
+            window=Window(start=cell.start, end=cell.start + cell.of.window),
             source_topic=self._topic,
             partition=self._partition,
             first_offset=cell.first_offset,
@@ -177,11 +218,10 @@ class PartitionReports:
             errors=dict(cell.errors),
             late=cell.late,
             latency=Histogram(edges=LATENCY_EDGES, counts=tuple(cell.latency)),
-            scores=Histogram(
-                edges=VALUE_EDGES if cell.regression else PROBABILITY_EDGES, counts=tuple(cell.scores)
-            ),
+            scores=Histogram(edges=score_edges, counts=tuple(cell.scores)),
         )
 
 
 def _plus(counts: list[int], more: Counts) -> list[int]:
-    return (np.array(counts, dtype=np.int64) + more).tolist()
+    total: list[int] = (np.array(counts, dtype=np.int64) + more).tolist()
+    return total

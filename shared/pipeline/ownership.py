@@ -148,8 +148,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 await slot.writer.open()  # 1
                 async with asyncio.timeout(self._options.deadline):
                     next_offset, state = await self._settled(tp)  # 2
-                if not slot.owned:
-                    break
+                if self.slots.get(tp) is not slot:
+                    break  # revoked meanwhile
                 self._consumer.seek(tp, next_offset)  # 3
                 self._step.open(tp.topic, tp.partition, next_offset, state)
                 slot.next_offset = next_offset

@@ -8,7 +8,7 @@ fails is looked at a second time, in Python, to find the sentence that names the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -162,7 +162,7 @@ def wrong_model(model: str | None, served: Sequence[str]) -> ValidationError:
     return ValidationError(text, field="model")
 
 
-def event_type(spec: ModelSpec) -> type[msgspec.Struct]:
+def event_type(spec: ModelSpec) -> Any:
     """Return the struct that decodes an event of this model, features typed and constrained."""
     fields: list[Any] = []
     rename: dict[str, str] = {}
@@ -192,20 +192,11 @@ def _feature_type(feature: FeatureSpec) -> Any:
         return bool
     if feature.kind == "categorical":
         closed = feature.categories is not None and feature.unknown == "reject"
-        return Literal[feature.categories] if closed else str  # type: ignore[valid-type]
-    bounds: dict[str, float] = {}
-    if feature.min is not None:
-        bounds["ge"] = feature.min
-    if feature.max is not None:
-        bounds["le"] = feature.max
+        return Literal[feature.categories] if closed else str
+    low, high = feature.min, feature.max
     if feature.dtype == "int64":
-        return Annotated[int, msgspec.Meta(**{k: _whole(k, v) for k, v in bounds.items()})] if bounds else int
-    return Annotated[float, msgspec.Meta(**bounds)] if bounds else float
-
-
-_ROUND: dict[str, Callable[[float], int]] = {"ge": math.ceil, "le": math.floor}
-
-
-def _whole(bound: str, value: float) -> int:
-    """Return the tightest whole bound that admits the same integers."""
-    return _ROUND[bound](value)
+        # msgspec wants whole bounds for an integer; these admit the same integers.
+        low = None if low is None else math.ceil(low)
+        high = None if high is None else math.floor(high)
+        return Annotated[int, msgspec.Meta(ge=low, le=high)]
+    return Annotated[float, msgspec.Meta(ge=low, le=high)]
