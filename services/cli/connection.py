@@ -91,6 +91,7 @@ class Connection:
         )
         try:
             await consumer.start()
+            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
             yield consumer
         finally:
             await consumer.stop()
@@ -103,11 +104,21 @@ class Connection:
         ServiceError
             There is no such topic, or nobody may see it.
         """
-        if topic not in await consumer.topics():
+        known = await partitions_by_topic(consumer)
+        if topic not in known:
             raise ServiceError(
                 f"there is no topic {topic}: `driftline topics create` makes it (is --topic-prefix right?)"
             )
-        return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
+        return [TopicPartition(topic, number) for number in sorted(known[topic])]
+
+
+async def partitions_by_topic(consumer: AIOKafkaConsumer) -> dict[str, set[int]]:
+    """Return the partitions of every topic we may see, as the brokers tell it now.
+
+    Asks about all topics at once, because to ask about one by name can create it.
+    """
+    cluster = await consumer._client.fetch_all_metadata()
+    return {topic: set(cluster.partitions_for_topic(topic)) for topic in cluster.topics()}
 
 
 def connection_options(command: Callable[..., T]) -> Callable[..., T]:

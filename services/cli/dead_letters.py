@@ -16,7 +16,7 @@ import click
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
-from services.cli.connection import Connection, connection_options
+from services.cli.connection import Connection, connection_options, partitions_by_topic
 from services.cli.letters import Letter, bounds, marked_offset, scan
 from services.cli.printing import moment, safe, table
 from services.cli.replay import Plan, Replay, Spans, Tally
@@ -148,7 +148,8 @@ class _Job:
 
 def _confirmed(connection: Connection, plan: Plan, *, dry_run: bool, yes: bool) -> bool:
     """Say what would be sent, and return whether to go on."""
-    done = f"; {plan.done} were sent again before and are left out" if plan.done else ""
+    before = "was sent again before and is" if plan.done == 1 else "were sent again before and are"
+    done = f"; {plan.done} {before} left out" if plan.done else ""
     letters = f"{plan.to_send} dead letter{'' if plan.to_send == 1 else 's'}"
     click.echo(f"{connection.topics.dead_letters}: {letters} to send again{done}")
     if dry_run or not plan.to_send:
@@ -163,8 +164,7 @@ async def _plan(connection: Connection, job: _Job) -> Plan:
 
 async def _send(connection: Connection, job: _Job) -> Tally:
     async with connection.reader() as consumer:
-        await consumer.topics()  # so that the partitions of every source topic are known
-        return await _replay_of(consumer, job).run(job.spans)
+        return await _replay_of(consumer, job).run(job.spans, await partitions_by_topic(consumer))
 
 
 def _replay_of(consumer: AIOKafkaConsumer, job: _Job) -> Replay:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -87,7 +87,8 @@ class Replay:
     selection: Selection
     again: bool = False
     limit: int | None = None
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally = field(default_factory=Tally, init=False)
+    known: Mapping[str, set[int]] = field(default_factory=dict, init=False)
 
     async def plan(self, spans: Spans) -> Plan:
         """Return what a run over these spans would do, as things stand now."""
@@ -101,8 +102,15 @@ class Replay:
         done = 0 if self.again else len(selected & marked)
         return Plan(min(len(selected) - done, self.limit or sys.maxsize), done)
 
-    async def run(self, spans: Spans) -> Tally:
+    async def run(self, spans: Spans, known: Mapping[str, set[int]]) -> Tally:
         """Send the selected letters of these spans, partition by partition.
+
+        Parameters
+        ----------
+        spans
+            First offset and the one behind the last, by partition of the dead-letters topic.
+        known
+            The partitions of every topic there is.
 
         Raises
         ------
@@ -111,6 +119,7 @@ class Replay:
         TransientError
             The broker was away; the next replay finds out what was committed.
         """
+        self.known = known
         for tp, span in sorted(spans.items()):
             if self._left() > 0:
                 async with _explained(tp), self._writer(tp) as writer:
@@ -159,7 +168,7 @@ class Replay:
         if letter.reason is None:
             return "carries no driftline headers, so nobody knows where it came from"
         topic, partition = letter.reason.topic, letter.reason.partition
-        known = self.consumer.partitions_for_topic(topic)
+        known = self.known.get(topic)
         if not known:
             return f"came from topic {topic}, which is not there any more"
         if partition not in known:

@@ -38,7 +38,12 @@ class Cli:
             "DRIFTLINE_TOPIC_PREFIX": self.topics.prefix,
             "DRIFTLINE_GROUP_PREFIX": f"{self.topics.prefix}driftline",
         }
-        return {k: v for k, v in os.environ.items() if not k.startswith("DRIFTLINE_")} | mine | dict(self.extra) | more
+        return (
+            {k: v for k, v in os.environ.items() if not k.startswith("DRIFTLINE_")}
+            | mine
+            | dict(self.extra)
+            | more
+        )
 
     def start(self, *arguments: str, stdin: Any = subprocess.DEVNULL, **more: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -52,10 +57,14 @@ class Cli:
 
     def __call__(self, *arguments: str, stdin: bytes = b"", code: int = 0, **more: str) -> tuple[str, str]:
         """Return stdout and stderr of a command that must end with ``code``."""
+        out, err = self.raw(*arguments, stdin=stdin, code=code, **more)
+        return out.decode(), err.decode()
+
+    def raw(self, *arguments: str, stdin: bytes = b"", code: int = 0, **more: str) -> tuple[bytes, bytes]:
         process = self.start(*arguments, stdin=subprocess.PIPE, **more)
         out, err = process.communicate(stdin, timeout=90)
         assert process.returncode == code, (out.decode(), err.decode())
-        return out.decode(), err.decode()
+        return out, err
 
 
 @pytest.fixture

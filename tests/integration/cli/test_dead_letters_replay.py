@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -61,7 +60,9 @@ def test_a_letter_is_sent_once_unless_again_is_asked_for(cli: Cli) -> None:
 
 def test_selects_by_field_limit_and_range_and_a_dry_run_sends_nothing(cli: Cli) -> None:
     write_letters(
-        cli.servers, cli.topics, [Bad(0, b"a"), Bad(0, b"b", field="features.carrier"), Bad(0, b"c"), Bad(0, b"d")]
+        cli.servers,
+        cli.topics,
+        [Bad(0, b"a"), Bad(0, b"b", field="features.carrier"), Bad(0, b"c"), Bad(0, b"d")],
     )
     out, _ = cli("dead-letters", "replay", "--field", "hour", "--limit", "2", "--dry-run")
     assert "2 dead letters to send again" in out
@@ -106,7 +107,7 @@ def test_two_at_once_send_every_letter_once(cli: Cli) -> None:
     hold = {"DRIFTLINE_CRASH_POINT": "before-commit:99:hold=3"}
     first = cli.start("dead-letters", "replay", "--all", "--yes", **hold)
     until(lambda: len(read(cli.servers, cli.topics.events, "read_uncommitted")) >= 500)
-    out, _ = cli("dead-letters", "replay", "--all", "--yes")
+    cli("dead-letters", "replay", "--all", "--yes")
     _, err = first.communicate(timeout=60)
     assert first.returncode == 1
     assert "another replay took over" in err.decode()
@@ -136,14 +137,7 @@ def test_list_and_show_tell_what_was_sent_again(cli: Cli) -> None:
     shown = cli("dead-letters", "show", "0", "0")[0]
     assert "sent again:  yes" in shown
     assert "a\\x1b[2J" in shown
-    process = subprocess.run(
-        cli.start("dead-letters", "show", "0:0", "--raw").args,
-        env=cli.environment(),
-        capture_output=True,
-        check=True,
-        cwd=".",
-    )
-    assert process.stdout == b"a\x1b[2J"
+    assert cli.raw("dead-letters", "show", "0:0", "--raw")[0] == b"a\x1b[2J"
 
 
 def test_names_the_topic_that_is_missing(cli: Cli) -> None:
