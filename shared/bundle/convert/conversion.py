@@ -13,17 +13,18 @@ _SHOWN = 200
 
 
 @contextmanager
-def converted(library: str, version: str, parts: Sequence[Any], hints: Mapping[str, str]) -> Iterator[None]:
+def converted(library: str, version: str, names: Sequence[str], hints: Mapping[str, str]) -> Iterator[None]:
     """Turn whatever a converter raises into one sentence.
 
     Parameters
     ----------
     library, version
         The converter.
-    parts
-        The model's pieces; the message names the last, or the one that a hint is about.
+    names
+        What the model's pieces are called; the message names the one that the error or a hint is
+        about, else the last.
     hints
-        What to do about a class that is known not to convert, by the beginning of its name.
+        What to do about a piece that is known not to convert, by the beginning of its name.
 
     Raises
     ------
@@ -32,25 +33,24 @@ def converted(library: str, version: str, parts: Sequence[Any], hints: Mapping[s
 
     Examples
     --------
-    >>> with converted("skl2onnx", "1.20", [3], {"int": "use a float"}):
+    >>> with converted("skl2onnx", "1.20", ["Scaler", "Net"], {"Sca": "use none"}):
     ...     raise ValueError("no such node")
     Traceback (most recent call last):
-    shared.errors.BundleError: skl2onnx 1.20 cannot convert int: use a float (it said: no such node)
+    shared.errors.BundleError: skl2onnx 1.20 cannot convert Scaler: use none (it said: no such node)
     """
     try:
         yield
     except BundleError:
         raise
     except Exception as error:  # converters raise anything, AttributeError and KeyError among them
-        name, hint = _blame(parts, hints, str(error))
+        name, hint = _blame(names, hints, str(error))
         lines = str(error).strip().splitlines()
         said = (lines[0] if lines else type(error).__name__)[:_SHOWN]
         raise BundleError(f"{library} {version} cannot convert {name}: {hint} (it said: {said})") from error
 
 
-def _blame(parts: Sequence[Any], hints: Mapping[str, str], said: str) -> tuple[str, str]:
+def _blame(names: Sequence[str], hints: Mapping[str, str], said: str) -> tuple[str, str]:
     """Return the name of the piece at fault, and what to do about it."""
-    names = [type(part).__name__ for part in parts]
     for name in names:
         for beginning, hint in hints.items():
             if name.startswith(beginning):

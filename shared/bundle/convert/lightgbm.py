@@ -90,7 +90,9 @@ class LightGBMModel:
         """
         tools = need("onnxmltools", "lightgbm")
         types = need("onnxmltools.convert.common.data_types", "lightgbm")
-        with converted("onnxmltools", tools.__version__, [self._booster], {}):
+        if self._dump.get("average_output"):
+            raise BundleError("LightGBM's boosting 'rf' cannot be converted: train with 'gbdt' or 'dart'")
+        with converted("onnxmltools", tools.__version__, [self.title], {}):
             graph = tools.convert_lightgbm(
                 self._booster,
                 initial_types=[("features", types.FloatTensorType([None, spec.width]))],

@@ -89,7 +89,8 @@ class SklearnModel:
         """
         skl2onnx = need("skl2onnx", "sklearn")
         boosted = _register_boosters(self._parts)
-        with converted("skl2onnx", skl2onnx.__version__, self._parts, _HINTS):
+        names = [type(part).__name__ for part in self._parts]
+        with converted("skl2onnx", skl2onnx.__version__, names, _HINTS):
             graph = skl2onnx.convert_sklearn(
                 self._model,
                 initial_types=self._initial_types(spec),
@@ -124,11 +125,24 @@ class SklearnModel:
             initial.append((feature.name, kind([None, feature.width])))
         return initial
 
+    @property
+    def _missing(self) -> Any:
+        """Return what a missing string was in training: '' where an encoder has learnt it, else NaN.
+
+        The graph gets ''. An encoder that learnt NaN as a category of its own cannot be served so,
+        and the comparison with the original must show it.
+        """
+        learnt = [list(values) for part in self._parts for values in getattr(part, "categories_", ())]
+        return "" if any("" in values for values in learnt) else np.nan
+
     def _frame(self, spec: ModelSpec, columns: Sequence[Sequence[Any]]) -> Any:
         """Return the rows as the pipeline saw them in training: a frame, or an array without names."""
         pandas = need("pandas", "sklearn")
+        missing = {
+            feature.name: self._missing if _is_string(feature) else np.nan for feature in spec.features
+        }
         data = {
-            feature.name: [np.nan if value is None else value for value in column]
+            feature.name: [missing[feature.name] if value is None else value for value in column]
             for feature, column in zip(spec.features, columns, strict=True)
         }
         frame = pandas.DataFrame(data)
@@ -153,7 +167,7 @@ def _parts(model: Any) -> Iterator[Any]:
             yield from _parts(step)
     elif type(model).__name__ == "ColumnTransformer":
         yield model
-        for _, step, _ in model.transformers:
+        for _, step, _ in getattr(model, "transformers_", model.transformers):
             yield from _parts(step)
     elif not isinstance(model, str) and model is not None:  # "passthrough", "drop"
         yield model

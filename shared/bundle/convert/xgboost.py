@@ -55,6 +55,7 @@ class XGBoostModel:
         learner = json.loads(booster.save_config())["learner"]
         self._booster = booster
         self._objective = str(learner["objective"]["name"])
+        self._kind = str(learner["gradient_booster"]["name"])
         self._classes = classes
 
     @property
@@ -86,13 +87,22 @@ class XGBoostModel:
         """
         tools = need("onnxmltools", "xgboost")
         types = need("onnxmltools.convert.common.data_types", "xgboost")
-        booster = copy.copy(self._booster)
-        booster.feature_names = None  # the converter takes no names but f0, f1, ...
-        with converted("onnxmltools", tools.__version__, [self._booster], {}):
+        if self._kind != "gbtree":
+            raise BundleError(f"XGBoost's booster {self._kind!r} cannot be converted: train with 'gbtree'")
+        with converted("onnxmltools", tools.__version__, [self.title], {}):
             graph = tools.convert_xgboost(
-                booster, initial_types=[("features", types.FloatTensorType([None, spec.width]))]
+                self._plain(), initial_types=[("features", types.FloatTensorType([None, spec.width]))]
             )
         return serialise(graph, spec.output.score)
+
+    def _plain(self) -> Any:
+        """Return a copy that onnxmltools reads: it knows no names but f0, f1, ... and no yes-no splits."""
+        booster = copy.copy(self._booster)
+        booster.feature_names = None
+        types = self._booster.feature_types
+        if types is not None:  # a boolean column's splits are dumped without their threshold
+            booster.feature_types = [kind if kind == "c" else "q" for kind in types]
+        return booster
 
     def predict(self, spec: ModelSpec, columns: Sequence[Sequence[Any]]) -> Floats:
         """Return the booster's own predictions."""

@@ -159,3 +159,44 @@ def test_a_file_that_is_no_model_is_named(
     path.write_text("this is no model")
     with pytest.raises(BundleError, match=rf"broken{suffix} cannot be read as an? {library} model"):
         package(path, flights, target, wishes=wishes())
+
+
+def test_xgboost_on_a_frame_with_whole_and_boolean_columns(
+    flights: pa.Table, target: Path, wishes: MakeWishes
+) -> None:
+    """XGBoost splits such columns in another notation, which onnxmltools does not read by itself."""
+    frame = flights.select(["hour", "rain", "delay"]).to_pandas()
+    model = xgboost.XGBRegressor(n_estimators=10, n_jobs=1).fit(frame, flights["minutes"].to_numpy())
+    assert model.get_booster().feature_types == ["int", "i", "float"]
+    bundle = package(model, flights, target, wishes=wishes()).bundle
+    rows = flights.select(["hour", "rain", "delay"]).to_pylist()
+    np.testing.assert_allclose(Scorer.load(bundle).score_rows(rows), model.predict(frame), atol=1e-4)
+    assert model.get_booster().feature_types == ["int", "i", "float"]  # the person's model is untouched
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (
+            xgboost.XGBClassifier(n_estimators=3, booster="dart"),
+            "XGBoost's booster 'dart' cannot be converted",
+        ),
+        (
+            lightgbm.LGBMClassifier(
+                n_estimators=3, boosting_type="rf", bagging_freq=1, bagging_fraction=0.5, verbose=-1
+            ),
+            "LightGBM's boosting 'rf' cannot be converted",
+        ),
+        (
+            lightgbm.LGBMRegressor(n_estimators=3, objective="l1", verbose=-1),
+            r"onnxmltools .* cannot convert LightGBM regression_l1, 3 trees: use a model that the converter",
+        ),
+    ],
+)
+def test_a_kind_that_does_not_convert_is_named(
+    flights: pa.Table, target: Path, wishes: MakeWishes, model: Any, problem: str
+) -> None:
+    data, truth = training(flights, "binary")
+    with pytest.raises(BundleError, match=problem):
+        package(model.fit(data, truth), flights, target, wishes=wishes(features=NAMES))
+    assert not target.exists()

@@ -217,3 +217,25 @@ def test_a_classifier_without_probabilities_is_refused(
 def test_an_unfitted_model_is_refused(flights: pa.Table, target: Path, wishes: MakeWishes) -> None:
     with pytest.raises(BundleError, match="LogisticRegression was never fitted"):
         package(LogisticRegression(), flights, target, wishes=wishes(features=NUMBERS))
+
+
+@pytest.mark.parametrize(("filled", "served"), [(True, True), (False, False)])
+def test_a_missing_string_must_have_been_an_empty_one_in_training(
+    flights: pa.Table, target: Path, wishes: MakeWishes, filled: bool, served: bool
+) -> None:
+    """The graph gets '' for a null: right where training had '', wrong where it learnt NaN itself."""
+    carriers = pa.array([None if i % 3 == 0 else c for i, c in enumerate(flights["carrier"].to_pylist())])
+    table = pa.table({"carrier": carriers})
+    frame = table.to_pandas()
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    truth = [i % 3 == 0 for i in range(len(frame))]
+    model.fit(frame.fillna({"carrier": ""}) if filled else frame, truth)
+    if served:
+        bundle = package(model, table, target, wishes=wishes()).bundle
+        score = Scorer.load(bundle).score_rows([{"carrier": None}])[0]
+        empty = frame.iloc[:1].assign(carrier="")
+        assert score == pytest.approx(model.predict_proba(empty)[0, 1], abs=1e-5)
+        assert score > 0.9
+    else:
+        with pytest.raises(BundleError, match="'' in place of missing strings in training"):
+            package(model, table, target, wishes=wishes())

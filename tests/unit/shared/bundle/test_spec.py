@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from shared.bundle.spec import decode_spec
@@ -76,3 +79,11 @@ def test_width_counts_one_column_per_category_of_a_one_hot_feature_only() -> Non
 )
 def test_a_mistake_is_named(text: str, problem: str) -> None:
     assert problem in refusal(text)
+
+
+def test_the_documented_contract_is_one() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "bundle.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    spec = decode_spec(block.encode())
+    assert [feature.name for feature in spec.features] == ["dep_delay", "carrier", "rain"]
+    assert spec.features[0].nullable
