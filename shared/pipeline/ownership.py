@@ -71,6 +71,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._batch_bytes: dict[TopicPartition, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.slots: dict[TopicPartition, Slot] = {}
+        self.assigned = False
+        """Whether the group has told us our partitions, even if there are none for us."""
         self.failure: BaseException | None = None
         """What broke beyond repair in a background task; the pipeline raises it."""
 
@@ -84,6 +86,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         log.info("partitions assigned", partitions=sorted(tp.partition for tp in assigned))
         for tp in assigned:
             self._start_opening(tp)
+        self.assigned = True
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Take no more records, let commits in flight finish, then let go."""

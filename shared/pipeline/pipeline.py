@@ -57,7 +57,8 @@ class Pipeline(Generic[Work]):
     @property
     def ready(self) -> bool:
         """Whether every partition the group gave us is open; true also for a process without any."""
-        return self._ownership is not None and all(s.ready for s in self._ownership.slots.values())
+        owned = self._ownership
+        return owned is not None and owned.assigned and all(slot.ready for slot in owned.slots.values())
 
     def turn(self) -> None:
         """Note that the process is alive, while something outside the loop is waited for."""
@@ -92,6 +93,7 @@ class Pipeline(Generic[Work]):
         try:
             while not stop.is_set():
                 self.turn()
+                self._metrics.partitions.set(len(ownership.slots))
                 if ownership.failure is not None:
                     raise ownership.failure
                 if committing is not None and not backlog:
