@@ -13,7 +13,7 @@ from devstack.demo.folder import new_run_folder
 from devstack.demo.options import Options
 from devstack.demo.start import start
 from devstack.demo.state import Run
-from devstack.demo.topics import DEAD_LETTERS, PARTITIONS, PREDICTIONS
+from devstack.demo.topics import NAMES
 from devstack.demo.verdict import Verdict, judge
 from devstack.demo.view import View
 from devstack.demo.watch import TopicReader, dead_letter_taker, prediction_taker
@@ -54,13 +54,13 @@ async def live(run: Run, view: View, stop: asyncio.Event) -> None:
     """Replay until ``stop``, the time is up, the year is over or a process ends; then await the answers."""
     settings = run.servers.reader(run.options)
     readers = [
-        TopicReader(settings, PREDICTIONS, prediction_taker(run.ledger), run.clock),
-        TopicReader(settings, DEAD_LETTERS, dead_letter_taker(run.ledger), run.clock),
+        TopicReader(settings, NAMES.predictions, prediction_taker(run.ledger), run.clock),
+        TopicReader(settings, NAMES.dead_letters, dead_letter_taker(run.ledger), run.clock),
     ]
     async with AsyncExitStack() as stack:
         for reader in readers:
             stack.push_async_callback(reader.close)
-            await reader.start(PARTITIONS)
+            await reader.start()
         over = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for reader in readers:

@@ -21,6 +21,7 @@ CONSUMED = "driftline_records_consumed_total"
 LAG = "driftline_lag_records"
 DEAD_LETTERS = "driftline_dead_letters_total"
 LATENCY = "driftline_scoring_latency_seconds"
+PARTITIONS = "driftline_partitions_assigned"
 MODEL_INFO = "driftline_model_info"
 
 RECENT_LOOKS = 10
@@ -50,6 +51,8 @@ class Sight:
         Since it started.
     champion
         The version that answers.
+    partitions
+        Input partitions that it owns.
     """
 
     state: State = "starting"
@@ -59,6 +62,7 @@ class Sight:
     p99_ms: float = float("nan")
     dead_letters: int = 0
     champion: str = ""
+    partitions: int = 0
     samples: Samples = field(default_factory=dict)
     seen_at: float = 0.0
     buckets: deque[Buckets] = field(default_factory=lambda: deque(maxlen=RECENT_LOOKS + 1))
@@ -109,6 +113,7 @@ def read_metrics(sight: Sight, exposition: str, now: float) -> None:
         sight.per_second = max(0.0, new) / (now - sight.seen_at)
     sight.samples, sight.seen_at = dict(samples), now
     sight.lag = int(samples[LAG])
+    sight.partitions = int(samples[PARTITIONS])
     sight.dead_letters = int(samples[DEAD_LETTERS])
     sight.buckets.append(dict(buckets))
     oldest = sight.buckets[0] if len(sight.buckets) > 1 else {}

@@ -55,5 +55,5 @@ def start_servers(options: Options, folder: Path, stack: ExitStack) -> Servers:
         tansu = stack.enter_context(EmbeddedKafka(folder / "kafka"))
         name, bootstrap, settings = "Tansu", tansu.bootstrap_servers, tansu.client_settings()
         parts = [tansu.part]
-    client = {"bootstrap_servers": bootstrap, "request_timeout_ms": 10_000, **settings}
+    client = {"bootstrap_servers": bootstrap, **settings}
     return Servers(name, bootstrap, redis.url, client, [*parts, redis.part])

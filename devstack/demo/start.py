@@ -18,19 +18,21 @@ from devstack.demo.events import flight_events
 from devstack.demo.faults import with_faults
 from devstack.demo.flights import load_flights
 from devstack.demo.ledger import Ledger
-from devstack.demo.look import Lookout
+from devstack.demo.look import Lookout, Sight
 from devstack.demo.model import FlightModel, prepare_model
 from devstack.demo.options import Options
 from devstack.demo.replay import Replay
 from devstack.demo.services import START_TIMEOUT, Service, forget_settings, launch_services, shared_settings
 from devstack.demo.stack import Servers, start_servers
 from devstack.demo.state import Run
-from devstack.demo.topics import EVENTS, create_topics
+from devstack.demo.topics import NAMES, PARTITIONS
 from devstack.demo.view import View
 from devstack.errors import DevstackError
 from devstack.ports import Ports
+from shared.topics import create_topics
 
 POLL_SECONDS = 0.1
+REQUEST_TIMEOUT_MS = 10_000
 
 
 class Interrupted(Exception):
@@ -59,14 +61,15 @@ async def start(
     servers, frame, model = await _servers_and_model(options, view, folder, stack)
     _go_on(stop)
     registry = await stack.enter_async_context(open_registry(servers.redis_url, folder))
-    await asyncio.gather(create_topics(servers.client), publish(registry, model))
+    await create_topics(servers.client, NAMES, partitions=PARTITIONS)
+    await publish(registry, model)
     services = _launch(options, shared_settings(servers, folder / "bundles"), folder, stack)
     ledger, clock = Ledger(), time.monotonic
-    producer = AIOKafkaProducer(**servers.client, linger_ms=0)
+    producer = AIOKafkaProducer(**servers.client, linger_ms=0, request_timeout_ms=REQUEST_TIMEOUT_MS)
     await producer.start()
     stack.push_async_callback(producer.stop)
     records = with_faults(flight_events(frame, MODEL), options.faults_every)
-    replay = Replay(producer, EVENTS, records, rate=options.rate, note=ledger.sent, clock=clock)
+    replay = Replay(producer, NAMES.events, records, rate=options.rate, note=ledger.sent, clock=clock)
     lookout = Lookout(services, clock)
     run = Run(
         options, folder, model, servers, services, lookout, registry, ledger, replay, clock, began_at=began_at
@@ -130,11 +133,16 @@ async def _all_ready(run: Run, stop: asyncio.Event) -> None:
         while True:
             await run.lookout.look(http)
             _go_on(stop)
-            behind = [service for service in run.services if run.sights[service.name].state != "ready"]
+            behind = [service for service in run.services if not _serving(run.sights[service.name])]
             if not behind:
                 return
             _complain(behind, timed_out=run.clock() > deadline)
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _serving(sight: Sight) -> bool:
+    """Return whether a service is ready and reads: a broker may take seconds to form the group."""
+    return sight.state == "ready" and sight.partitions > 0
 
 
 def _complain(behind: list[Service], *, timed_out: bool) -> None:

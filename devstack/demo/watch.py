@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from devstack.demo.ledger import Ledger
 from shared.dead_letters import read_dead_letter
@@ -45,18 +45,16 @@ class TopicReader:
         take: Callable[[Any, float], None],
         clock: Callable[[], float],
     ) -> None:
-        self._consumer = AIOKafkaConsumer(**settings, enable_auto_commit=False, auto_offset_reset="earliest")
-        self._topic = topic
+        # Without a group: nobody's offsets are touched, and every partition is read.
+        self._consumer = AIOKafkaConsumer(
+            topic, **settings, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
         self._take = take
         self._clock = clock
-        self._partitions: list[TopicPartition] = []
 
-    async def start(self, partitions: int) -> None:
+    async def start(self) -> None:
         """Connect and stand at the beginning of every partition."""
         await self._consumer.start()
-        self._partitions = [TopicPartition(self._topic, number) for number in range(partitions)]
-        self._consumer.assign(self._partitions)
-        await self._consumer.seek_to_beginning(*self._partitions)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until ``stop`` is set."""
@@ -70,7 +68,7 @@ class TopicReader:
 
     async def at_end(self) -> bool:
         """Return whether everything that is visible has been read."""
-        ends = await self._consumer.end_offsets(self._partitions)
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
         for partition, end in ends.items():
             if await self._consumer.position(partition) < end:
                 return False
