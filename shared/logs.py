@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
+import numpy as np
 import orjson
 from pydantic import SecretStr
 
@@ -28,6 +29,7 @@ _RESERVED: Final = frozenset({"ts", "level", "service", "logger", "event"})
 _SECRET_KEY: Final = re.compile(r"passw|secret|token|api_?key|credential|private_?key", re.IGNORECASE)
 _URL_PASSWORD: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@]*:[^\s/]*@", re.IGNORECASE)
 _SHORTEST_SECRET: Final = 4
+_LARGEST: Final = (1 << 63) - 1
 _LIBRARIES: Final = ("aiokafka", "aiohttp", "asyncio", "faust", "mode")
 
 _secrets: set[str] = set()
@@ -129,7 +131,8 @@ def redact(text: str) -> str:
     """
     for secret in _secrets:
         text = text.replace(secret, HIDDEN)
-    return _URL_PASSWORD.sub(rf"\g<1>{HIDDEN}@", text)
+    text = _URL_PASSWORD.sub(rf"\g<1>{HIDDEN}@", text)
+    return text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate is no JSON
 
 
 class JsonFormatter(logging.Formatter):
@@ -232,8 +235,12 @@ def _timestamp(record: logging.LogRecord) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON can hold it."""
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | float):
         return value
+    if isinstance(value, int):
+        return value if -_LARGEST <= value <= _LARGEST else str(value)
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, bytes):

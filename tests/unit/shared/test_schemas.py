@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from jsonschema import Draft202012Validator
+
+from shared import messages, schemas
+from shared.dead_letters import HEADERS
+from shared.messages import Message
+
+DOCS = Path(__file__).parents[3] / "docs"
+WINDOW = messages.Window(start=0, end=60_000)
+HISTOGRAM = messages.Histogram(edges=(0.1, 1.0), counts=(1, 2, 3))
+
+SAMPLES: list[Message] = [
+    messages.Event(
+        event_id="e1", features={"hour": 5, "carrier": "UA", "wet": True, "x": None}, occurred_at=1
+    ),
+    messages.Event(event_id="e2", features={}, occurred_at=2, model="m", entity_id="N14228"),
+    messages.Prediction("e1", "m", "1", 0.08, 1, 2, messages.Source("events", 3, 41)),
+    messages.Prediction(
+        "e1",
+        "m",
+        "1",
+        0.5,
+        1,
+        2,
+        messages.Source("events", 3, 41),
+        "N1",
+        "late",
+        {"late": 0.5, "on time": 0.5},
+    ),
+    messages.Label(event_id="e1", label="late", observed_at=3),
+    messages.Outcome(kpi="revenue", value=12.5, observed_at=3, entity_id="N14228"),
+    messages.InferenceReport(
+        model="m",
+        model_version="1",
+        window=WINDOW,
+        source_topic="events",
+        partition=3,
+        first_offset=0,
+        next_offset=6,
+        written_at=9,
+        predictions=6,
+        errors={"ValidationError": 1},
+        latency=HISTOGRAM,
+        scores=HISTOGRAM,
+    ),
+    messages.Alert(
+        alert_id="a",
+        rule="r",
+        severity="warning",
+        status="firing",
+        summary="s",
+        subject="features.hour",
+        started_at=1,
+    ),
+]
+
+
+def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    loaded: dict[str, Any] = orjson.loads(
+        (DOCS / "schemas" / f"{schemas._file_name(kind)}.json").read_bytes()
+    )
+    return loaded
+
+
+def test_what_is_checked_in_is_current() -> None:
+    assert schemas.stale(DOCS) == [], "run python -m shared.schemas --write"
+
+
+def test_every_message_type_has_a_sample() -> None:
+    assert {type(sample) for sample in SAMPLES} == set(messages.TOPIC_MESSAGES.values())
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample).__name__)
+def test_a_written_message_is_valid(sample: Message) -> None:
+    schema = schema_of(type(sample))
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(orjson.loads(msgspec.json.encode(sample)))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample).__name__)
+def test_a_message_without_a_required_field_is_not(sample: Message) -> None:
+    schema = schema_of(type(sample))
+    validator = Draft202012Validator(schema)
+    whole = orjson.loads(msgspec.json.encode(sample))
+    required = schema["$defs"][type(sample).__name__]["required"]
+    assert required
+    for name in required:
+        assert not validator.is_valid({key: value for key, value in whole.items() if key != name}), name
+
+
+def test_the_limits_of_an_event_are_in_its_schema() -> None:
+    validator = Draft202012Validator(schema_of(messages.Event))
+    good = {"event_id": "e", "features": {"hour": 5}, "occurred_at": "2013-01-01T05:15:00-05:00"}
+    assert validator.is_valid(good)
+    assert validator.is_valid(good | {"unknown": 1})
+    for bad in ({"event_id": ""}, {"event_id": "e" * 201}, {"occurred_at": -1}, {"features": {"hour": [5]}}):
+        assert not validator.is_valid(good | bad), bad
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
+    document = schemas.asyncapi()
+
+    def check(node: Any) -> int:
+        if isinstance(node, list):
+            return sum(map(check, node))
+        if not isinstance(node, dict):
+            return 0
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            target: Any = document
+            for part in reference.removeprefix("#/").split("/"):
+                target = target[part]
+        return sum(map(check, node.values())) + int(reference is not None)
+
+    assert check(document) >= 3 * len(messages.TOPIC_MESSAGES)
+
+
+def test_the_asyncapi_document_has_every_dead_letter_header() -> None:
+    headers = schemas.asyncapi()["components"]["messages"]["dead-letters"]["headers"]
+    assert headers["required"] == list(HEADERS)
+    assert set(headers["properties"]) == {*HEADERS, "traceparent"}
+
+
+def test_stale_missing_and_left_over_files_are_named_and_mended(tmp_path: Path) -> None:
+    schemas.write(tmp_path)
+    assert schemas.main(["--check", "--docs", str(tmp_path)]) == 0
+    (tmp_path / "asyncapi.json").write_text("{}")
+    (tmp_path / "schemas" / "label.json").unlink()
+    (tmp_path / "schemas" / "gone.json").write_text("{}")
+    assert schemas.stale(tmp_path) == ["schemas/label.json", "asyncapi.json", "schemas/gone.json"]
+    assert schemas.main(["--check", "--docs", str(tmp_path)]) == 1
+    assert schemas.main(["--write", "--docs", str(tmp_path)]) == 0
+    assert schemas.stale(tmp_path) == []
+
+
+def test_descriptions_are_free_of_markup() -> None:
+    event = schema_of(messages.Event)["$defs"]["Event"]
+    assert event["description"] == "What a producer sends: the features of one thing that happened."
+    assert event["properties"]["model"]["description"].startswith("Which model scores it")
