@@ -16,8 +16,8 @@ another branch by far more."""
 
 _HINT = (
     "Is it the same model, with the features in the same order, the categories coded as in training, and "
-    "'' in place of missing strings in training? A scaler before trees also moves rows across a split by "
-    "rounding, and trees need no scaler"
+    "'' in place of missing strings in training? Numbers above 16,777,216 lose digits in float32, "
+    "a scaler before trees moves rows across a split by rounding, and trees need no scaler"
 )
 
 

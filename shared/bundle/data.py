@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from shared.bundle.extras import need
 from shared.bundle.spec import FeatureSpec, ModelSpec
@@ -20,6 +21,8 @@ Row = dict[str, Any]
 
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 """Unquoted CSV cells that mean a missing value, in string columns too."""
+
+_MAX_RARE = 1000
 
 
 def read_table(path: Path) -> Any:
@@ -53,7 +56,10 @@ def _read_csv(path: Path) -> Any:
 
 
 def sample_rows(table: Any, features: Sequence[FeatureSpec], limit: int) -> list[Row]:
-    """Return at most ``limit`` rows, spread evenly over the table from its first to its last.
+    """Return ``limit`` rows spread evenly from the table's first to its last, and the rare ones.
+
+    The first row of each category, and the first in which a feature is missing, are always among
+    them: a category that is coded wrongly may be in few rows.
 
     Raises
     ------
@@ -69,10 +75,26 @@ def sample_rows(table: Any, features: Sequence[FeatureSpec], limit: int) -> list
     if table.num_rows == 0:
         raise BundleError("the data has no rows")
     count = min(limit, table.num_rows)
-    chosen = table.take(np.linspace(0, table.num_rows - 1, count).astype(np.int64))
+    spread = np.linspace(0, table.num_rows - 1, count).astype(np.int64)
+    rare = [_rare(table.column(feature.name), feature) for feature in features]
+    chosen = table.take(np.unique(np.concatenate([spread, *rare])))
     columns = [[_value(v, feature) for v in chosen.column(feature.name).to_pylist()] for feature in features]
     names = [feature.name for feature in features]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _rare(column: Any, feature: FeatureSpec) -> npt.NDArray[np.int64]:
+    """Return the positions of a column's first missing value and of the first of each category."""
+    compute = need("pyarrow.compute", "package")
+    first = compute.index(compute.is_null(column, nan_is_null=True), True).as_py()
+    found = np.array([first] if first >= 0 else [], dtype=np.int64)
+    if feature.kind != "categorical":
+        return found
+    coded = column.unify_dictionaries().combine_chunks()
+    if not need("pyarrow.types", "package").is_dictionary(coded.type):
+        coded = coded.dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.concatenate([found, np.unique(codes, return_index=True)[1][:_MAX_RARE]])
 
 
 def _value(value: Any, feature: FeatureSpec) -> Any:

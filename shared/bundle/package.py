@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.bundle.agreement import check_agreement
 from shared.bundle.compare import DEFAULT_TOLERANCE, Comparison, compare, refuse_difference
 from shared.bundle.convert.graph import OnnxFile, open_session
 from shared.bundle.convert.open import open_model
@@ -74,7 +75,8 @@ def package(
     original
         For an ONNX file: the model it was converted from, to compare with.
     rows
-        How many rows of the data to check, spread evenly over it.
+        How many rows of the data to check, spread evenly over it; the first row with each category
+        and with each feature missing come on top.
     tolerance
         Largest difference allowed between graph and original model: absolute up to scores of 1,
         relative beyond.
@@ -94,7 +96,7 @@ def package(
     contract = _contract(source, table, toml, wishes)
     spec = decode_spec(contract)
     for named in {id(one): one for one in (source, reference) if one is not None}.values():
-        _check_order(spec, named)
+        check_agreement(spec, named.facts)
     target = target or Path(f"{spec.name}-{spec.version}")
     graph = source.to_onnx(spec)
     checked = sample_rows(table, spec.features, rows)
@@ -149,20 +151,6 @@ def _predict(reference: Original, spec: ModelSpec, columns: list[Any]) -> Floats
     except Exception as error:  # the libraries raise anything on a wrong width or an unknown category
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BundleError(f"the original model ({reference.title}) fails on these rows: {first}") from error
-
-
-def _check_order(spec: ModelSpec, model: Original) -> None:
-    """Refuse another order of columns than the model's: scores alone may not tell.
-
-    Where both are given the same matrix without names, graph and original agree on the wrong columns.
-    """
-    declared = tuple(feature.name for feature in spec.features)
-    trained = model.facts.features
-    if trained is not None and set(trained) == set(declared) and trained != declared:
-        raise BundleError(
-            f"features are declared in the order {', '.join(declared)}, "
-            f"and the model was trained on {', '.join(trained)}"
-        )
 
 
 def _reference(source: Original, model: Any) -> Original | None:

@@ -6,6 +6,7 @@ The file is decoded strictly: an unknown key is an error that names it, because 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -99,7 +100,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     threshold
         Binary decision threshold: the label is positive when ``score >= threshold``.
     window
-        Length of a report window in seconds of event time.
+        Length of a report window in seconds of event time, a year at most.
     false_alarms_per_30_days
         The drift budget of the model, all channels together.
     label_horizon
@@ -117,7 +118,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     output: OutputSpec
     classes: tuple[str, ...] = ()
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    window: Annotated[int, msgspec.Meta(ge=1)] = 60
+    window: Annotated[int, msgspec.Meta(ge=1, le=31_536_000)] = 60
     false_alarms_per_30_days: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     label_horizon: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
     segments: tuple[str, ...] = ()
@@ -178,6 +179,8 @@ def _contradictions(spec: ModelSpec) -> list[str]:
         problems.append("classes must list three or more labels for a multiclass task")
     if spec.task == "regression" and spec.classes:
         problems.append("classes must be left out for a regression task")
+    if not math.isfinite(spec.false_alarms_per_30_days):
+        problems.append("false_alarms_per_30_days must be a finite number")
     if len(set(spec.classes)) != len(spec.classes):
         problems.append("classes names a label twice")
     return problems
@@ -190,10 +193,17 @@ def _feature_contradictions(feature: FeatureSpec) -> list[str]:
             problems.append(f"categories is needed for encoding {feature.encoding!r}")
         if feature.categories is not None and len(set(feature.categories)) != len(feature.categories):
             problems.append("categories names a value twice")
+        if feature.categories == () and feature.encoding == "string":
+            problems.append("categories is empty; leave it out to allow any string")
     elif feature.categories is not None:
         problems.append("categories belongs to a categorical feature")
     if feature.kind != "numeric" and (feature.min is not None or feature.max is not None):
         problems.append("min and max belong to a numeric feature")
+    for key, bound in (("min", feature.min), ("max", feature.max)):
+        if bound is not None and not math.isfinite(bound):
+            problems.append(f"{key} is {bound}; leave it out where there is no bound")
+    if feature.kind == "numeric" and feature.dtype in ("string", "bool"):
+        problems.append(f"dtype {feature.dtype!r} is none of a numeric feature")
     if feature.min is not None and feature.max is not None and feature.min > feature.max:
         problems.append(f"min {feature.min:g} is above max {feature.max:g}")
     if feature.unknown == "missing" and not feature.nullable:

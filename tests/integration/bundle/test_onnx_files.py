@@ -101,7 +101,7 @@ def test_features_in_another_order_are_refused(
     message = refusal(path, flights, tmp_path / "second", toml=toml, original=named)
     assert message == (
         "features are declared in the order distance, delay, hour, "
-        "and the model was trained on distance, hour, delay"
+        "and the model has them as distance, hour, delay"
     )
 
 

@@ -183,6 +183,19 @@ def test_rows_are_spread_from_the_first_to_the_last() -> None:
     assert len(sample_rows(table, [FeatureSpec(name="x")], 1000)) == 101
 
 
+def test_rare_rows_are_always_among_them() -> None:
+    size = 1000
+    numbers = [float(i) for i in range(size)]
+    numbers[123] = float("nan")
+    kinds = ["a"] * size
+    kinds[456], kinds[789] = "rare", None  # type: ignore[call-overload]
+    table = pa.table({"x": numbers, "c": kinds})
+    features = [FeatureSpec(name="x"), FeatureSpec(name="c", kind="categorical", encoding="string")]
+    rows = sample_rows(table, features, 3)
+    assert [row["x"] for row in rows] == [0, None, 456, 499, 789, 999]
+    assert [row["c"] for row in rows] == ["a", "a", "rare", "a", None, "a"]
+
+
 def test_rows_of_a_table_without_the_feature_are_refused() -> None:
     with pytest.raises(BundleError, match=r"no column for feature q, r \(columns: x\)"):
         sample_rows(pa.table({"x": [1]}), [FeatureSpec(name=n) for n in "xqr"], 5)
