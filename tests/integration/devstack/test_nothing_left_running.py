@@ -58,7 +58,10 @@ def user_of(script: str, body: str = WAIT) -> Iterator[tuple[subprocess.Popen[st
     ) as process:
         try:
             assert process.stdout is not None
-            pid, folder = process.stdout.readline().split()
+            assert process.stderr is not None
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            pid, folder = line.split()
             yield process, int(pid), Path(folder)
         finally:
             process.kill()
