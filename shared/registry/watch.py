@@ -90,6 +90,8 @@ class Watch:
         asked = tuple(dict.fromkeys((*models, *self._seen)))
         for now in await self._ledger.pointers(asked):
             self._compare(now)
+        if self._failures:
+            log.warning("the registry answers again")
         self._failures = 0
 
     def _compare(self, now: Pointers) -> None:

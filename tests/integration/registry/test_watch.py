@@ -81,6 +81,7 @@ async def test_a_lost_message_is_made_good_by_the_poll(open_registry, redis_serv
     await writer.register(bundles[0], who="ann", why="trained")
     await soon(watch)
     await watch._pubsub.unsubscribe()  # no message reaches it any more
+    assert (await watch._pubsub.get_message(timeout=5))["type"] == "unsubscribe"
     await writer.promote("flights", "1", **ANN)
     async with aioredis.Redis.from_url(redis_server.url) as client:
         assert (await client.pubsub_numsub(reader._ledger.channel))[0][1] == 0
