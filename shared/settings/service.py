@@ -114,6 +114,10 @@ class ServiceSettings(BaseSettings):
         default=SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis of the model registry: redis:// or rediss://",
     )
+    redis_prefix: str = Field(
+        default="driftline:",
+        description="Put before every Redis key, so that installations may share a Redis",
+    )
     bundle_store: str = Field(
         default="bundles", description="Directory or fsspec URL where the model bundles lie"
     )
