@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from shared.bundle.read import load_bundle
-from shared.errors import BundleError, RegistryError, TransientError
+from shared.errors import BundleError, RegistryError
 from shared.registry.ledger import Ledger, candidate_field, candidate_value
+from shared.registry.order import Decide, Order, Proposal, carry_out, now_ms
 from shared.registry.protocol import predecessor
 from shared.registry.records import Action, HistoryEntry, Pointers, VersionInfo
 from shared.registry.store import BundleStore
 from shared.registry.watch import Watch
-
-_ATTEMPTS: Final = 100
-_TOLD: Final = 3
-"""How many of the changes that came first a refusal quotes."""
-
-
-@dataclass(frozen=True)
-class _Proposal:
-    """What a command would do to the pointers as it found them."""
-
-    action: Action
-    from_version: str | None
-    to_version: str | None
-    fields: dict[str, str] = field(default_factory=dict)
-    remove: tuple[str, ...] = ()
-    version: VersionInfo | None = None
-
-
-_Decide = Callable[[Pointers], Awaitable[_Proposal | HistoryEntry]]
-"""Return what to do to the pointers, or the change that has done it already."""
-
-
-@dataclass(frozen=True)
-class _Order:
-    """Who wants what, and under which condition."""
-
-    model: str
-    action: Action
-    who: str
-    why: str
-    request_id: str | None = None
-    expect_revision: int | None = None
-    to_version: str | None = None
-    from_version: str | None = None
-    guards_champion: bool = False
 
 
 class RedisRegistry:
@@ -145,7 +108,7 @@ class RedisRegistry:
             task=bundle.spec.task,
             features=len(bundle.spec.features),
             size=bundle.size,
-            registered_at=_now(),
+            registered_at=now_ms(),
             who=who,
             why=why,
         )
@@ -161,8 +124,8 @@ class RedisRegistry:
             await self._ledger.release(info.model, info.version)
         if known is not None:
             return known
-        order = _Order(info.model, "register", who, why, request_id, to_version=info.version)
-        await self._carry_out(order, self._deciding_register(info))
+        order = Order(info.model, "register", who, why, request_id, to_version=info.version)
+        await carry_out(self._ledger, order, self._deciding_register(info))
         return await self._registered(info.model, info.version)
 
     async def promote(
@@ -177,14 +140,14 @@ class RedisRegistry:
     ) -> HistoryEntry:
         """Make a version champion; returns the change that made it so."""
 
-        async def decide(now: Pointers) -> _Proposal | HistoryEntry:
+        async def decide(now: Pointers) -> Proposal | HistoryEntry:
             if now.champion == version:
                 return await self._made(now)
             await self._usable(model, version)
             return _crown("promote", now, version)
 
-        order = _Order(model, "promote", who, why, request_id, expect_revision, version, guards_champion=True)
-        return await self._carry_out(order, decide)
+        order = Order(model, "promote", who, why, request_id, expect_revision, version, guards_champion=True)
+        return await carry_out(self._ledger, order, decide)
 
     async def rollback(
         self,
@@ -197,15 +160,15 @@ class RedisRegistry:
     ) -> HistoryEntry:
         """Make the champion's predecessor champion again; repeated, it goes back further."""
 
-        async def decide(now: Pointers) -> _Proposal:
+        async def decide(now: Pointers) -> Proposal:
             version = predecessor((await self._ledger.history(model))[::-1])
             if version is None:
                 raise RegistryError(f"{model} has no earlier champion to go back to")
             await self._usable(model, version)
             return _crown("rollback", now, version)
 
-        order = _Order(model, "rollback", who, why, request_id, expect_revision, guards_champion=True)
-        return await self._carry_out(order, decide)
+        order = Order(model, "rollback", who, why, request_id, expect_revision, guards_champion=True)
+        return await carry_out(self._ledger, order, decide)
 
     async def set_candidate(
         self,
@@ -219,17 +182,17 @@ class RedisRegistry:
     ) -> HistoryEntry:
         """Add a version to the candidates."""
 
-        async def decide(now: Pointers) -> _Proposal:
+        async def decide(now: Pointers) -> Proposal:
             if now.champion == version:
                 raise RegistryError(f"version {version} of {model} is the champion and no candidate")
             if version in now.candidates:
                 raise RegistryError(f"version {version} of {model} is a candidate already")
             await self._usable(model, version)
             fields = {candidate_field(version): candidate_value(now.revision + 1)}
-            return _Proposal("set-candidate", None, version, fields)
+            return Proposal("set-candidate", None, version, fields)
 
-        order = _Order(model, "set-candidate", who, why, request_id, expect_revision, version)
-        return await self._carry_out(order, decide)
+        order = Order(model, "set-candidate", who, why, request_id, expect_revision, version)
+        return await carry_out(self._ledger, order, decide)
 
     async def remove_candidate(
         self,
@@ -243,79 +206,21 @@ class RedisRegistry:
     ) -> HistoryEntry:
         """Take a version out of the candidates."""
 
-        async def decide(now: Pointers) -> _Proposal:
+        async def decide(now: Pointers) -> Proposal:
             if version not in now.candidates:
                 raise RegistryError(f"version {version} of {model} is no candidate")
-            return _Proposal("remove-candidate", version, None, remove=(candidate_field(version),))
+            return Proposal("remove-candidate", version, None, remove=(candidate_field(version),))
 
-        order = _Order(model, "remove-candidate", who, why, request_id, expect_revision, from_version=version)
-        return await self._carry_out(order, decide)
+        order = Order(model, "remove-candidate", who, why, request_id, expect_revision, from_version=version)
+        return await carry_out(self._ledger, order, decide)
 
-    def _deciding_register(self, info: VersionInfo) -> _Decide:
-        async def decide(now: Pointers) -> _Proposal | HistoryEntry:
+    def _deciding_register(self, info: VersionInfo) -> Decide:
+        async def decide(now: Pointers) -> Proposal | HistoryEntry:
             if await self._same(info) is not None and now.last is not None:
                 return now.last  # registered by somebody else since
-            return _Proposal("register", None, info.version, version=info)
+            return Proposal("register", None, info.version, version=info)
 
         return decide
-
-    async def _carry_out(self, order: _Order, decide: _Decide) -> HistoryEntry:
-        """Decide and write until no other change comes in between, or the ground has shifted."""
-        request_id = order.request_id or uuid.uuid4().hex
-        done = await self._ledger.request(order.model, request_id)
-        if done is not None:
-            return _answer(order, done)
-        first: Pointers | None = None
-        for _ in range(_ATTEMPTS):
-            now = await self.pointers(order.model)
-            first = first or now
-            await self._check_ground(order, first, now)
-            proposal = await decide(now)
-            if isinstance(proposal, HistoryEntry):
-                return proposal
-            written = await self._write(order, proposal, now.revision + 1, request_id)
-            if written is not None:
-                return _answer(order, written)
-        raise TransientError(f"{order.model} changes too often for {order.action}; try again")
-
-    async def _write(
-        self, order: _Order, proposal: _Proposal, revision: int, request_id: str
-    ) -> HistoryEntry | None:
-        entry = HistoryEntry(
-            model=order.model,
-            revision=revision,
-            at=_now(),
-            who=order.who,
-            why=order.why,
-            action=proposal.action,
-            from_version=proposal.from_version,
-            to_version=proposal.to_version,
-            request_id=request_id,
-        )
-        try:
-            return await self._ledger.write(
-                entry, fields=proposal.fields, remove=proposal.remove, version=proposal.version
-            )
-        except TransientError as error:
-            raise TransientError(
-                f"{error}; whether {order.model} was changed is unknown, so repeat it with the request id "
-                f"{request_id}, and it will have happened once"
-            ) from error
-
-    async def _check_ground(self, order: _Order, first: Pointers, now: Pointers) -> None:
-        """Refuse when the model is not as whoever gave the order believes it to be."""
-        if order.expect_revision is not None and now.revision != order.expect_revision:
-            since, expected = order.expect_revision, f"at revision {order.expect_revision}"
-        elif order.guards_champion and now.champion != first.champion:
-            since, expected = first.revision, f"with champion {first.champion or 'none'}"
-        else:
-            return
-        changes = await self._ledger.history(order.model, after=since, limit=_TOLD)
-        raise RegistryError(
-            f"{order.action} expected {order.model} {expected}, but it is at revision {now.revision} with "
-            f"champion {now.champion or 'none'}. Newest first: "
-            + "; ".join(str(change) for change in changes)
-        )
 
     async def _registered(self, model: str, version: str) -> VersionInfo:
         info = await self._ledger.version(model, version)
@@ -356,20 +261,6 @@ class RedisRegistry:
         return entry
 
 
-def _crown(action: Action, now: Pointers, version: str) -> _Proposal:
+def _crown(action: Action, now: Pointers, version: str) -> Proposal:
     fields = {"champion": version, "champion_revision": str(now.revision + 1)}
-    return _Proposal(action, now.champion, version, fields, (candidate_field(version),))
-
-
-def _answer(order: _Order, done: HistoryEntry) -> HistoryEntry:
-    """Return what the request did, unless it was another request under the same id."""
-    asked = (order.action, order.to_version or done.to_version, order.from_version or done.from_version)
-    if (done.action, done.to_version, done.from_version) != asked:
-        raise RegistryError(
-            f"request id {done.request_id!r} was used before, for another change of {done.model}: {done}"
-        )
-    return done
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
+    return Proposal(action, now.champion, version, fields, (candidate_field(version),))

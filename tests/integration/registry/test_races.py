@@ -123,3 +123,17 @@ async def test_a_promotion_that_never_arrived_happens_once(open_registry, own_re
     registry._ledger.write = real
     assert (await registry.promote("flights", "1", request_id="r1", **ANN)).revision == 2
     assert [e.action for e in await registry.history("flights")] == ["promote", "register"]
+
+
+async def test_a_request_is_not_refused_over_its_own_late_copy(pair):
+    """The first copy, given up for lost, arrives just when the repetition begins to look."""
+    ledger, real = pair[0]._ledger, pair[0]._ledger.pointers
+
+    async def late(models):
+        ledger.pointers = real
+        await pair[1].promote("flights", "1", request_id="r1", expect_revision=2, **ANN)
+        return await real(models)
+
+    ledger.pointers = late
+    done = await pair[0].promote("flights", "1", request_id="r1", expect_revision=2, **ANN)
+    assert (done.revision, done.request_id) == (3, "r1")
