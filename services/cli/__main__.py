@@ -43,6 +43,9 @@ _GROUP_HELP = {
     "predictions": "Watch predictions in a terminal.",
     "dead-letters": "Look at refused events, and send them again.",
 }
+_TOP_LEVEL = {
+    "doctor": ("services.cli.doctor:doctor", "Check everything the services stand on, and say what to do."),
+}
 SERVICES = ("inference",)
 
 
@@ -61,9 +64,25 @@ class LazyGroup(click.Group):
         """Return one command, importing it now."""
         if cmd_name not in self._targets:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = self._targets[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return _load(self._targets[cmd_name])
+
+
+class LazyCommand(click.Command):
+    """A command that is imported when it is run or asked for its help, not when it is listed."""
+
+    def __init__(self, name: str, target: str, short_help: str) -> None:
+        super().__init__(name, short_help=short_help)
+        self._target = target
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Hand over to the real command: click invokes whatever the context belongs to."""
+        return _load(self._target).make_context(*args, **kwargs)
+
+
+def _load(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,6 +93,8 @@ def cli() -> None:
 
 for _name, _targets in _COMMANDS.items():
     cli.add_command(LazyGroup(_name, _targets, help=_GROUP_HELP[_name]))
+for _name, (_target, _help) in _TOP_LEVEL.items():
+    cli.add_command(LazyCommand(_name, _target, _help))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

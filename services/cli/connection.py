@@ -26,6 +26,10 @@ _OPTIONS = (
     ("--security-protocol", "kafka_security_protocol", "NAME", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."),
     ("--topic-prefix", "topic_prefix", "TEXT", "Before every topic name."),
 )
+_REGISTRY_OPTIONS = (
+    ("--redis-url", "redis_url", "URL", "Redis with the registry's pointers."),
+    ("--bundle-store", "bundle_store", "PLACE", "Directory or fsspec URL of the bundles."),
+)
 _EVERY_SETTING = "Every other setting: DRIFTLINE_... variables, or the TOML file in DRIFTLINE_CONFIG."
 
 
@@ -121,15 +125,16 @@ async def partitions_by_topic(consumer: AIOKafkaConsumer) -> dict[str, set[int]]
     return {topic: set(cluster.partitions_for_topic(topic)) for topic in cluster.topics()}
 
 
-def connection_options(command: Callable[..., T]) -> Callable[..., T]:
+def connection_options(command: Callable[..., T], *, registry: bool = False) -> Callable[..., T]:
     """Add the options; the command gets them as one ``connection``."""
+    options = (*_OPTIONS, *_REGISTRY_OPTIONS) if registry else _OPTIONS
 
     @wraps(command)
     def wrapped(*args: Any, **given: Any) -> T:
-        overrides = {key: given.pop(key) for _, key, _, _ in _OPTIONS}
+        overrides = {key: given.pop(key) for _, key, _, _ in options}
         return command(*args, connection=Connection(load_settings(CliSettings, overrides=overrides)), **given)
 
-    for flag, key, metavar, text in reversed(_OPTIONS):
+    for flag, key, metavar, text in reversed(options):
         note = f"{text} (DRIFTLINE_{key.upper()})"
         wrapped = click.option(flag, key, metavar=metavar, help=note)(wrapped)
     return wrapped
