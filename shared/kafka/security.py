@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from typing import Any, Final
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
@@ -25,6 +25,7 @@ from shared.errors import ConfigError, ServiceError, TransientError
 from shared.settings.service import ENV_PREFIX, ServiceSettings
 
 _CONNECT_SECONDS: Final = 10.0
+_CLOSE_SECONDS: Final = 1.0
 
 
 def client_options(settings: ServiceSettings) -> dict[str, Any]:
@@ -89,14 +90,17 @@ async def _connect(server: str, options: dict[str, Any], timeout: float) -> None
     """Log in and ask for metadata: a broker that wants a login closes the connection only then."""
     host, _, port = server.rpartition(":")
     arguments = {key: value for key, value in options.items() if key != "bootstrap_servers"}
-    async with asyncio.timeout(timeout):
-        connection = await create_conn(
-            host.strip("[]"), int(port), request_timeout_ms=int(timeout * 1000), **arguments
-        )
-        try:
+    connection = AIOKafkaConnection(
+        host.strip("[]"), int(port), request_timeout_ms=int(timeout * 1000), **arguments
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            await connection.connect()
             await connection.send(MetadataRequest([]))
-        finally:
-            connection.close()
+    finally:
+        closed = connection.close()
+        if connection._protocol is not None:  # else there never was a socket
+            await asyncio.wait({closed}, timeout=_CLOSE_SECONDS)
 
 
 def _ssl_context(settings: ServiceSettings) -> ssl.SSLContext:
