@@ -85,6 +85,7 @@ def _registry(settings: InferenceSettings, collectors: CollectorRegistry) -> Reg
         settings.redis_url.get_secret_value(),
         settings.bundle_store,
         settings.cache_dir,
+        settings.redis_prefix,
         on_available=lambda available: up.set(int(available)),
     )
 

@@ -358,10 +358,10 @@ class InferenceStep:
                 offset=offset,
             )
 
-    def flush(self, topic: str, partition: int) -> list[Output]:
-        """Return the reports that are due."""
+    def flush(self, topic: str, partition: int, *, leaving: bool = False) -> list[Output]:
+        """Return the reports that are due, all that changed when ``leaving``."""
         now = self._clock()
-        if now < self._next_report[topic, partition]:
+        if now < self._next_report[topic, partition] and not leaving:
             return []
         self._next_report[topic, partition] = now + self._report_interval
         next_offset = self._next_offsets[topic, partition]

@@ -41,7 +41,7 @@ class ColumnBatch:
         append = self._builder.append
         values, keys, headers = output.values, output.keys, output.headers
         position = first
-        for position in range(first, len(values)):  # noqa: B007  the loop's end position is the answer
+        for position in range(first, len(values)):
             extra = _NO_HEADERS if headers is None else headers[position]
             if append(self._count, timestamp, keys[position], values[position], extra) is None:
                 break

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
-from shared.errors import ConfigError
+from shared.errors import ConfigError, TransientError
+from shared.kafka.security import check_connection
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -24,22 +24,23 @@ async def when_reachable(client: dict[str, Any], stop: asyncio.Event, *, turn: C
     ----------
     turn
         Called while waiting, so that the process counts as alive: a restart would not help.
+
+    Raises
+    ------
+    ConfigError
+        A broker answers, but not with these settings.
     """
     backoff = 0.25
     while not stop.is_set():
         turn()
-        admin = AIOKafkaAdminClient(**client)
         try:
-            async with asyncio.timeout(10):
-                await admin.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("no broker answers yet", servers=client["bootstrap_servers"], error=repr(error))
+            await check_connection(client)
+        except TransientError as error:
+            log.warning("no broker answers yet", error=str(error))
             await _pause(stop, backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
         else:
             return
-        finally:
-            await admin.close()
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -117,6 +117,8 @@ class Pipeline(Generic[Work]):
         finally:
             if committing is not None:
                 await committing
+        self._next_flush = 0.0
+        await self._flush(ownership, leaving=True)
 
     async def _fetch(self, consumer: ColumnConsumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
         ready = ownership.ready
@@ -170,7 +172,7 @@ class Pipeline(Generic[Work]):
         for output in outputs:
             self._metrics.produced.labels(output.topic).inc(len(output.values))
 
-    async def _flush(self, ownership: Ownership) -> None:
+    async def _flush(self, ownership: Ownership, *, leaving: bool = False) -> None:
         """Commit what is due although no record came, at most once a second."""
         now = time.monotonic()
         if now < self._next_flush:
@@ -178,7 +180,9 @@ class Pipeline(Generic[Work]):
         self._next_flush = now + _FLUSH_SECONDS
         for tp, slot in ownership.ready.items():
             async with slot.lock:
-                if slot.ready and (outputs := self._step.flush(tp.topic, tp.partition)):
+                if slot.ready and (
+                    outputs := self._step.flush(tp.topic, tp.partition, leaving=leaving)
+                ):
                     await self._make_durable(ownership, slot, outputs, None)
 
     def _count(self, consumer: ColumnConsumer, batch: Sequence[tuple[Slot, Records]], size: int) -> None:

@@ -39,8 +39,8 @@ class Step(Protocol[Work]):
         """Forget a partition and its state."""
         ...
 
-    def flush(self, topic: str, partition: int) -> list[Output]:
-        """Return what is due although no record came (a window that closed on the clock)."""
+    def flush(self, topic: str, partition: int, *, leaving: bool) -> list[Output]:
+        """Return what is due although no record came; ``leaving`` asks for all there is to say."""
         ...
 
     def snapshot(self, topic: str, partition: int) -> bytes | None:

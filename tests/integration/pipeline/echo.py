@@ -46,7 +46,7 @@ class Echo:
     def close(self, topic: str, partition: int) -> None:
         self.counts.pop((topic, partition), None)
 
-    def flush(self, topic: str, partition: int) -> list[Output]:
+    def flush(self, topic: str, partition: int, *, leaving: bool) -> list[Output]:
         return []
 
     def snapshot(self, topic: str, partition: int) -> bytes | None:

@@ -109,10 +109,10 @@ async def test_state_that_contradicts_the_offsets_stops_the_service(
     async with running(Echo(f"{topic_prefix}out"), client, topic_prefix):
         await until(lambda: all_committed(client, topic_prefix, 30), what="30 committed")
     await _reset_offsets(client, f"{topic_prefix}echo", f"{topic_prefix}in")
+    pipeline = Pipeline(
+        Echo(f"{topic_prefix}out"), options(client, topic_prefix), PipelineMetrics(CollectorRegistry())
+    )
     with pytest.raises(ServiceError, match=r"ends at offset 10, but the group .* has committed 4"):
-        pipeline = Pipeline(
-            Echo(f"{topic_prefix}out"), options(client, topic_prefix), PipelineMetrics(CollectorRegistry())
-        )
         await asyncio.wait_for(pipeline.run(asyncio.Event()), 30)
 
 

@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from devstack.apache_kafka import ApacheKafka
-from tests.integration.pipeline.test_pipeline import all_committed, by_partition, make_topics, numbered, values
+from tests.integration.pipeline.test_pipeline import (
+    all_committed,
+    by_partition,
+    make_topics,
+    numbered,
+    values,
+)
 from tests.streams import committed_offsets, produce, read_all, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -101,7 +107,10 @@ async def test_one_to_three_to_one_with_a_zombie(
             await asyncio.sleep(0.15)
 
     async def committed(at_least: int) -> bool:
-        return sum((await committed_offsets(client, f"{topic_prefix}echo", f"{topic_prefix}in")).values()) >= at_least
+        return (
+            sum((await committed_offsets(client, f"{topic_prefix}echo", f"{topic_prefix}in")).values())
+            >= at_least
+        )
 
     with processes(client, topic_prefix, tmp_path) as running:
         producing = asyncio.create_task(trickle())

@@ -1,0 +1,82 @@
+"""A service as a real process: started, watched through its own health endpoint, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from devstack.part import Part
+from devstack.ports import Ports
+from tests.streams import until
+
+_PORTS = Ports()
+
+
+class ServiceProcess:
+    """One ``python -m services.NAME`` with its settings in the environment."""
+
+    def __init__(self, name: str, folder: Path, settings: dict[str, str]) -> None:
+        port = _PORTS.reserve()
+        self.url = f"http://127.0.0.1:{port}"
+        self.part = Part(
+            f"{name}-{port}",
+            [sys.executable, "-m", f"services.{name}"],
+            folder,
+            environment=settings | {"DRIFTLINE_HTTP_PORT": str(port)},
+        )
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET; status 0 while nothing listens."""
+        return await asyncio.to_thread(self._get, path)
+
+    def _get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    async def ready(self) -> None:
+        """Wait until the service says it is ready."""
+
+        async def is_ready() -> bool:
+            assert self.part.running, self.part.explain()
+            return (await self.get("/readyz"))[0] == 200
+
+        await until(is_ready, seconds=60, what=f"readiness of {self.url}")
+
+    async def checks(self) -> dict[str, Any]:
+        """The named checks of ``/readyz``."""
+        checks: dict[str, Any] = json.loads((await self.get("/readyz"))[1])["checks"]
+        return checks
+
+    async def metric(self, sample: str) -> float:
+        """The value of one line of ``/metrics``, by its name and labels as printed; 0 if absent."""
+        lines = (await self.get("/metrics"))[1].splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Every JSON line logged so far."""
+        lines = self.part.log_tail(1_000_000).splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@contextmanager
+def service(name: str, folder: Path, settings: dict[str, str]) -> Iterator[ServiceProcess]:
+    """A running service; killed at the end if it still runs."""
+    process = ServiceProcess(name, folder, settings)
+    process.part.launch()
+    try:
+        yield process
+    finally:
+        if process.part.running:
+            process.part.kill()
