@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import uvloop
 
 from devstack.apache_kafka import ApacheKafka
-from devstack.errors import DevstackError
-from loadtest.errors import LoadTestError
+from loadtest.errors import FAILURES, LoadTestError
 from loadtest.peers.environments import PEERS, environment, install
-from loadtest.report import Report
-from loadtest.scenarios.inference import InferenceOptions
-from loadtest.scenarios.inference import run as run_inference
+from loadtest.scenarios import backlog, client_floor, inference, latency
+from loadtest.scenarios.everything import Scenario, scenarios
 
-Scenario = Callable[[str], Coroutine[Any, Any, Report]]
+Command = TypeVar("Command", bound=Callable[..., Any])
 
-servers = click.option(
-    "--bootstrap-servers", metavar="HOST:PORT", help="A broker that runs already; one is started by default."
-)
-json_file = click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Where to write the figures."
-)
-quick = click.option("--quick", is_flag=True, help="A short run that shows that everything works.")
+seed = click.option("--seed", default=1, show_default=True, help="Of the events.")
+partitions = click.option("--partitions", default=6, show_default=True)
+
+
+def common(command: Command) -> Command:
+    """Add the options of every scenario."""
+    servers = click.option(
+        "--bootstrap-servers", metavar="HOST:PORT", help="A broker that runs already; else one is started."
+    )
+    target = click.option(
+        "--json",
+        "json_file",
+        type=click.Path(path_type=Path),
+        help="Where to write the figures; by default under build/loadtest/.",
+    )
+    return servers(target(command))
 
 
 @click.group()
 def main() -> None:
     """Measure what Driftline costs, beside a floor and its peers."""
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -47,46 +54,85 @@ def a_broker(bootstrap_servers: str | None) -> Iterator[str]:
         yield kafka.bootstrap_servers
 
 
-def carry_out(scenario: Scenario, bootstrap_servers: str, json_file: Path | None) -> bool:
-    """Run a scenario, print and write its report; return whether nothing failed."""
-    report = uvloop.run(scenario(bootstrap_servers))
+def carry_out(name: str, scenario: Scenario, bootstrap_servers: str | None, json_file: Path | None) -> bool:
+    """Run a scenario on a broker of its own, print and write its report; return whether all went well."""
+    try:
+        with a_broker(bootstrap_servers) as broker:
+            report = uvloop.run(scenario(broker))
+    except FAILURES as error:
+        print(f"FAILED: {name}: {error or repr(error)}", flush=True)
+        return False
     report.print()
     print(f"written to {report.write(json_file)}", flush=True)
     return not report.failures
 
 
-def alone(scenario: Scenario, bootstrap_servers: str | None, json_file: Path | None) -> None:
-    """Run one scenario on a broker of its own, and leave with its exit code."""
-    try:
-        with a_broker(bootstrap_servers) as broker:
-            well = carry_out(scenario, broker, json_file)
-    except (LoadTestError, DevstackError) as error:
-        raise click.ClickException(str(error)) from error
+@main.command("all")
+@click.option("--quick", is_flag=True, help="So short that it shows no more than that everything works.")
+@click.option("--bootstrap-servers", metavar="HOST:PORT", help="A broker that runs already.")
+def everything(quick: bool, bootstrap_servers: str | None) -> None:
+    """Every scenario, one after the other; one that fails does not keep the next from running."""
+    outcomes = [
+        carry_out(name, scenario, bootstrap_servers, None)
+        for name, scenario in scenarios(quick=quick).items()
+    ]
+    sys.exit(0 if all(outcomes) else 1)
+
+
+@main.command("inference")
+@common
+@click.option("--events", default=300_000, show_default=True, help="Length of the backlog.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--only", multiple=True, help="Part of a contender's name; may be repeated.")
+@partitions
+@seed
+def inference_command(bootstrap_servers: str | None, json_file: Path | None, **options: Any) -> None:
+    """CPU per event: Driftline, the echo floor and the peers, in turn."""
+    chosen = inference.InferenceOptions(**options)
+    well = carry_out("inference", lambda b: inference.run(b, chosen), bootstrap_servers, json_file)
     sys.exit(0 if well else 1)
 
 
-@main.command()
-@servers
-@json_file
-@quick
-@click.option("--events", default=300_000, show_default=True, help="Length of the backlog.")
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--partitions", default=6, show_default=True)
+@main.command("latency")
+@common
+@click.option("--rate", default=2_000.0, show_default=True, help="Events per second.")
+@click.option("--seconds", default=30.0, show_default=True, help="How long latencies are counted.")
+@click.option("--ramp-seconds", default=5.0, show_default=True, help="The same rate before that.")
+@click.option("--rounds", default=1, show_default=True)
 @click.option("--only", multiple=True, help="Part of a contender's name; may be repeated.")
-def inference(
-    bootstrap_servers: str | None,
-    json_file: Path | None,
-    quick: bool,
-    events: int,
-    rounds: int,
-    partitions: int,
-    only: tuple[str, ...],
-) -> None:
-    """CPU per event: Driftline, the echo floor and the peers."""
-    options = InferenceOptions(events=events, rounds=rounds, partitions=partitions, only=only)
-    if quick:
-        options = InferenceOptions(events=30_000, rounds=1, partitions=partitions, only=only)
-    alone(lambda broker: run_inference(broker, options), bootstrap_servers, json_file)
+@partitions
+@seed
+def latency_command(bootstrap_servers: str | None, json_file: Path | None, **options: Any) -> None:
+    """Due to visible at a fixed rate, without coordinated omission."""
+    chosen = latency.LatencyOptions(**options)
+    well = carry_out("latency", lambda b: latency.run(b, chosen), bootstrap_servers, json_file)
+    sys.exit(0 if well else 1)
+
+
+@main.command("client-floor")
+@common
+@click.option("--events", default=300_000, show_default=True)
+@click.option("--rounds", default=5, show_default=True)
+@partitions
+@seed
+def client_floor_command(bootstrap_servers: str | None, json_file: Path | None, **options: Any) -> None:
+    """The client alone: getmany and BatchBuilder beside Driftline's columns."""
+    chosen = client_floor.ClientFloorOptions(**options)
+    well = carry_out("client-floor", lambda b: client_floor.run(b, chosen), bootstrap_servers, json_file)
+    sys.exit(0 if well else 1)
+
+
+@main.command("backlog")
+@common
+@click.option("--events", default=1_000_000, show_default=True)
+@click.option("--slice-seconds", default=2.0, show_default=True, help="Throughput is given for each slice.")
+@partitions
+@seed
+def backlog_command(bootstrap_servers: str | None, json_file: Path | None, **options: Any) -> None:
+    """A long backlog: whether throughput and memory stay flat."""
+    chosen = backlog.BacklogOptions(**options)
+    well = carry_out("backlog", lambda b: backlog.run(b, chosen), bootstrap_servers, json_file)
+    sys.exit(0 if well else 1)
 
 
 @main.group()

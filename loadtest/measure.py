@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from devstack.part import Part
 from loadtest.backlog import Backlog
-from loadtest.cluster import Cluster
-from loadtest.contenders.contender import Contender, Job
-from loadtest.contenders.process import a_job, running
-from loadtest.errors import LoadTestError
-from loadtest.meter import usage
+from loadtest.contenders.contender import Contender
+from loadtest.contenders.running import warmed_up
 from loadtest.models import Model
-
-START_SECONDS = 90.0
-SETTLE_SECONDS = 1.0
-VERIFY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +26,6 @@ class Load:
 
     warm_up: Backlog
     backlog: Backlog
-
-    @property
-    def partitions(self) -> int:
-        """Of every topic."""
-        return len(self.backlog.partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,34 +62,23 @@ async def measure(
     1. Its topics are made, the warm-up is produced, the process starts and works it off.
     2. It is stopped (SIGSTOP) while the backlog is produced: that costs it no CPU.
     3. Its CPU time is read, it is continued (SIGCONT), and read again when all output is durable.
-    4. A read_committed reader counts the output: every event exactly once, or the figure is void.
+    4. A read_committed reader counts the output: one record per event, or the figure is void.
 
     Raises
     ------
     LoadTestError
         It did not start, did not finish in time, or its output is not one record per event.
     """
-    async with Cluster(bootstrap_servers) as cluster:
-        with a_job(bootstrap_servers, model) as job:
-            async with cluster.topics(job.topics(contender.topics, load.partitions)):
-                await load.warm_up.send(cluster.producer, job.events)
-                with running(contender, job) as part:
-                    measurement = await _drain(contender, cluster, load, job, part)
-                await _verify(contender, cluster, load, job)
-    return measurement
-
-
-async def _drain(contender: Contender, cluster: Cluster, load: Load, job: Job, part: Part) -> Measurement:
-    warm, events = load.warm_up.events, load.backlog.events
-    await wait_for(contender, cluster, job, part, warm, START_SECONDS)
-    await asyncio.sleep(SETTLE_SECONDS)  # commits and reports of the warm-up are over
-    part.suspend()
-    await load.backlog.send(cluster.producer, job.events)
-    assert part.pid is not None
-    before, started = usage(part.pid), time.perf_counter()
-    part.resume()
-    await wait_for(contender, cluster, job, part, warm + events, 60 + events / 1_000)
-    seconds, after = time.perf_counter() - started, usage(part.pid)
+    events = load.backlog.events
+    everything = load.warm_up.events + events
+    async with warmed_up(contender, bootstrap_servers, load.warm_up, model) as running:  # 1
+        running.part.suspend()  # 2
+        await load.backlog.send(running.cluster.producer, running.job.events)
+        before, started = running.usage(), time.perf_counter()  # 3
+        running.part.resume()
+        await running.wait_for(everything, drain_seconds(events))
+        seconds, after = time.perf_counter() - started, running.usage()
+        await running.verify(everything)  # 4
     cpu = after.cpu_seconds - before.cpu_seconds
     return Measurement(
         events=events,
@@ -115,37 +90,6 @@ async def _drain(contender: Contender, cluster: Cluster, load: Load, job: Job, p
     )
 
 
-async def progress(contender: Contender, cluster: Cluster, job: Job) -> int:
-    """Return how many events a contender has done."""
-    if contender.progress == "committed":
-        return await cluster.committed(job.group, job.events)
-    return await cluster.end(job.predictions)
-
-
-async def wait_for(
-    contender: Contender, cluster: Cluster, job: Job, part: Part, events: int, seconds: float
-) -> None:
-    """Wait until a contender has done so many events.
-
-    Raises
-    ------
-    LoadTestError
-        Its process ended, or ``seconds`` passed.
-    """
-
-    async def done() -> bool:
-        if not part.running:
-            raise LoadTestError("the process ended by itself")
-        return await progress(contender, cluster, job) >= events
-
-    try:
-        await cluster.wait(done, seconds, f"{events:,} events to be done")
-    except LoadTestError as error:
-        raise LoadTestError(f"{contender.name}: {error}{part.explain()}") from error
-
-
-async def _verify(contender: Contender, cluster: Cluster, load: Load, job: Job) -> None:
-    expected = load.warm_up.events + load.backlog.events
-    visible = await cluster.visible(job.predictions, expected, VERIFY_SECONDS)
-    if visible != expected:
-        raise LoadTestError(f"{contender.name}: {expected:,} events in, but {visible:,} predictions out")
+def drain_seconds(events: int) -> float:
+    """Return the deadline for working off a backlog: a minute, and a thousand events a second."""
+    return 60 + events / 1_000

@@ -114,7 +114,7 @@ class Contender:
     topics
         Those of Driftline's topics that it needs, without prefix.
     unavailable
-        Returns why it cannot run here, or None.
+        Makes it ready on first use, and returns why it cannot run here, or None.
     """
 
     name: str

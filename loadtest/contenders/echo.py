@@ -22,6 +22,8 @@ from shared.kafka.batch import ColumnBatch
 from shared.kafka.consumer import ColumnConsumer
 from shared.kafka.records import Output, Records
 
+PLAIN_ECHO = "echo, plain aiokafka"
+COLUMN_ECHO = "echo, columns"
 MAX_RECORDS = 4_000
 MAX_BATCH_BYTES = 1 << 18
 POLL_SECONDS = 0.2
@@ -30,8 +32,8 @@ POLL_SECONDS = 0.2
 def echoes() -> list[Contender]:
     """Return both floors."""
     return [
-        Contender(name="echo, plain aiokafka", kind="floor", launch=lambda job: _launch(job, "plain")),
-        Contender(name="echo, columns", kind="floor", launch=lambda job: _launch(job, "columns")),
+        Contender(name=PLAIN_ECHO, kind="floor", launch=lambda job: _launch(job, "plain")),
+        Contender(name=COLUMN_ECHO, kind="floor", launch=lambda job: _launch(job, "columns")),
     ]
 
 

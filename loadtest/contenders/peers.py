@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from loadtest.contenders.contender import Contender, Job, Launch
+from loadtest.errors import LoadTestError
 from loadtest.models import ModelName
-from loadtest.peers.environments import environment, installed, python_of
+from loadtest.peers.environments import environment, install, python_of
 
 PROGRAMS = Path(__file__).parents[1] / "peers"
 FAUST_SHARE = 0.1
@@ -23,16 +25,20 @@ def peers() -> list[Contender]:
     ]
 
 
-def _peer(title: str, package: str, launch: object, model: ModelName | None, share: float = 1.0) -> Contender:
+def _peer(
+    title: str, package: str, launch: Callable[[Job], Launch], model: ModelName | None, share: float = 1.0
+) -> Contender:
     def unavailable() -> str | None:
-        if installed(package):
-            return None
-        return f"{package} is not installed: python -m loadtest peers install"
+        try:
+            install(package)  # on first use
+        except LoadTestError as error:
+            return str(error)
+        return None
 
     return Contender(
         name=f"{title}, {model}" if model else title,
         kind="peer",
-        launch=launch,  # type: ignore[arg-type]
+        launch=launch,
         model=model,
         progress="written",
         share=share,
@@ -57,6 +63,6 @@ def _quix(job: Job) -> Launch:
 def _faust(job: Job) -> Launch:
     command = [
         str(environment("faust") / "bin" / "python"), str(PROGRAMS / "faust_app.py"), "--datadir",
-        str(job.folder / "faust"), "worker", "--loglevel", "warning", "--web-port", str(job.port),
+        str(job.folder / "faust"), "worker", "--loglevel", "warn", "--web-port", str(job.port),
     ]  # fmt: skip
     return Launch(command, _environment(job))

@@ -10,14 +10,14 @@ from pathlib import Path
 from loadtest.backlog import Backlog
 from loadtest.contenders.catalogue import select
 from loadtest.contenders.contender import Contender
-from loadtest.errors import LoadTestError
+from loadtest.contenders.echo import PLAIN_ECHO
+from loadtest.errors import FAILURES
 from loadtest.events import EventSource
 from loadtest.measure import Load, Measurement, measure
 from loadtest.models import Model, ModelName, make_model
 from loadtest.report import Report
 from loadtest.summary import Spread, markdown, ratios
 
-FLOOR = "echo, plain aiokafka"
 WARM_UP = 20_000
 
 
@@ -93,9 +93,9 @@ async def _rounds(
             model = models[contender.model] if contender.model is not None else None
             try:
                 found = await measure(contender, bootstrap_servers, loads[contender.share], model)
-            except LoadTestError as error:
-                report.failures.append(f"round {number}: {error}")
-                print(f"round {number}: FAILED {error}", flush=True)
+            except FAILURES as error:
+                report.failures.append(f"round {number}: {contender.name}: {error or repr(error)}")
+                print(f"FAILED {report.failures[-1]}", flush=True)
                 results[contender.name].append(None)
                 continue
             results[contender.name].append(found)
@@ -117,7 +117,7 @@ def lay_out(report: Report, contenders: Sequence[Contender], results: Results) -
         cpu = Spread.of([measurement.cpu_us for measurement in found])
         rate = Spread.of([measurement.events_per_second for measurement in found])
         peak = Spread.of([measurement.peak_mib for measurement in found])
-        floor = _ratio(results, contender.name, FLOOR)
+        floor = _ratio(results, contender.name, PLAIN_ECHO)
         ours = _ratio(results, contender.name, f"Driftline exactly-once, {contender.model}")
         rows.append([contender.name, found[0].events, cpu, rate, peak, floor, ours])
         report.figures[contender.name] = {

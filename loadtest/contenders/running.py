@@ -1,0 +1,124 @@
+"""A contender up and warm, with what the harness asks of it; nothing of it outlives the harness."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.part import Part
+from devstack.ports import Ports
+from loadtest.backlog import Backlog
+from loadtest.cluster import Cluster
+from loadtest.contenders.contender import Contender, Job
+from loadtest.errors import LoadTestError
+from loadtest.meter import Usage, usage
+from loadtest.models import Model
+
+START_SECONDS = 90.0
+SETTLE_SECONDS = 1.0
+STOP_SECONDS = 15.0
+VERIFY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running contender and the cluster it works on."""
+
+    contender: Contender
+    cluster: Cluster
+    job: Job
+    part: Part
+
+    def usage(self) -> Usage:
+        """Return what its process has used since it started."""
+        if self.part.pid is None:
+            raise LoadTestError(f"{self.contender.name} is not running")
+        return usage(self.part.pid)
+
+    async def progress(self) -> int:
+        """Return how many events it has done since it started."""
+        if self.contender.progress == "committed":
+            return await self.cluster.committed(self.job.group, self.job.events)
+        return await self.cluster.end(self.job.predictions)
+
+    async def wait_for(self, events: int, seconds: float) -> None:
+        """Wait until it has done so many events since it started.
+
+        Raises
+        ------
+        LoadTestError
+            Its process ended, or ``seconds`` passed; with the end of its log.
+        """
+
+        async def done() -> bool:
+            if not self.part.running:
+                raise LoadTestError("the process ended by itself")
+            return await self.progress() >= events
+
+        try:
+            await self.cluster.wait(done, seconds, f"{events:,} events to be done")
+        except LoadTestError as error:
+            raise LoadTestError(f"{error}{self.part.explain()}") from error
+
+    async def verify(self, expected: int) -> None:
+        """Count the output as a read_committed reader sees it.
+
+        Raises
+        ------
+        LoadTestError
+            It is not one record per event.
+        """
+        visible = await self.cluster.visible(self.job.predictions, expected, VERIFY_SECONDS)
+        if visible != expected:
+            raise LoadTestError(f"{expected:,} events in, but {visible:,} predictions out")
+
+
+@asynccontextmanager
+async def warmed_up(
+    contender: Contender, bootstrap_servers: str, warm_up: Backlog, model: Model | None
+) -> AsyncIterator[Running]:
+    """Start a contender on topics of its own, and hand it over once it has worked off the warm-up.
+
+    Then imports, connections, caches and first batches are behind it. Process, topics and files are
+    gone in the end, however it comes.
+    """
+    with _a_job(bootstrap_servers, model) as job:
+        async with (
+            Cluster(bootstrap_servers) as cluster,
+            cluster.topics(job.topics(contender.topics, len(warm_up.partitions))),
+        ):
+            await warm_up.send(cluster.producer, job.events)
+            with _process(contender, job) as part:
+                running = Running(contender, cluster, job, part)
+                await running.wait_for(warm_up.events, START_SECONDS)
+                await asyncio.sleep(SETTLE_SECONDS)  # lets its last commits and reports go out
+                yield running
+
+
+@contextmanager
+def _a_job(bootstrap_servers: str, model: Model | None) -> Iterator[Job]:
+    """Give one run its prefix, scratch folder and port, and take folder and port back."""
+    ports = Ports()
+    try:
+        with tempfile.TemporaryDirectory(prefix="driftline-loadtest-", ignore_cleanup_errors=True) as folder:
+            prefix = f"lt{secrets.token_hex(3)}-"
+            yield Job(bootstrap_servers, prefix, model, Path(folder), ports.reserve())
+    finally:
+        ports.release()
+
+
+@contextmanager
+def _process(contender: Contender, job: Job) -> Iterator[Part]:
+    """Run the process under a warden, which ends it even where the harness is killed."""
+    launch = contender.launch(job)
+    part = Part(contender.kind, launch.command, job.folder, environment=launch.environment)
+    part.launch()
+    try:
+        yield part
+    finally:
+        part.stop(STOP_SECONDS)

@@ -1,0 +1,30 @@
+"""All scenarios one after the other on one broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from loadtest.report import Report
+from loadtest.scenarios import backlog, client_floor, inference, latency
+
+Scenario = Callable[[str], Coroutine[Any, Any, Report]]
+
+
+def scenarios(*, quick: bool) -> dict[str, Scenario]:
+    """Return every scenario by name, in full or so short that it shows no more than that it works."""
+    floor = client_floor.ClientFloorOptions()
+    cpu = inference.InferenceOptions()
+    delay = latency.LatencyOptions()
+    flood = backlog.BacklogOptions()
+    if quick:
+        floor = client_floor.ClientFloorOptions(events=30_000, rounds=1)
+        cpu = inference.InferenceOptions(events=30_000, rounds=1)
+        delay = latency.LatencyOptions(seconds=5.0, ramp_seconds=2.0)
+        flood = backlog.BacklogOptions(events=100_000, slice_seconds=1.0)
+    return {
+        "client-floor": lambda broker: client_floor.run(broker, floor),
+        "inference": lambda broker: inference.run(broker, cpu),
+        "latency": lambda broker: latency.run(broker, delay),
+        "backlog": lambda broker: backlog.run(broker, flood),
+    }
