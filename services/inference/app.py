@@ -53,8 +53,9 @@ async def serve(settings: InferenceSettings) -> None:
     pipeline = Pipeline(step, _pipeline_options(settings, topics, client), metrics)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        background = await stack.enter_async_context(Background(stop))
         registry = await stack.enter_async_context(_registry(settings, collectors))
+        # After the registry, so that its watcher has ended before the registry is closed under it.
+        background = await stack.enter_async_context(Background(stop))
         loader = ModelLoader(registry, served, _load_options(settings), metrics)
         health = HealthServer(
             collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
