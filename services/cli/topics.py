@@ -6,7 +6,7 @@ import click
 
 from services.cli.connection import Connection, connection_options
 from shared.errors import ServiceError
-from shared.topics import TopicState, create_topics, existing_topics
+from shared.kafka.topics import TopicState, create_topics, existing_topics
 
 _SIGNS = {"created": "+", "exists": "=", "differs": "!"}
 

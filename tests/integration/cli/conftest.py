@@ -18,7 +18,8 @@ from aiokafka.structs import ConsumerRecord
 from devstack.apache_kafka import ApacheKafka
 from shared.dead_letters import dead_letter_headers
 from shared.errors import ValidationError
-from shared.topics import TopicNames, create_topics
+from shared.kafka.topics import create_topics
+from shared.topics import TopicNames
 
 ROOT = Path(__file__).parents[3]
 T = TypeVar("T")

@@ -13,8 +13,9 @@ import pytest
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
+from shared.kafka.topics import create_topics
 from shared.registry import RedisRegistry
-from shared.topics import TopicNames, create_topics
+from shared.topics import TopicNames
 from tests.models import linear, numeric_spec, write_bundle
 from tests.streams import committed_offsets
 
