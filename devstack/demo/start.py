@@ -29,7 +29,7 @@ from devstack.demo.topics import NAMES, PARTITIONS
 from devstack.demo.view import View
 from devstack.errors import DevstackError
 from devstack.ports import Ports
-from shared.topics import create_topics
+from shared.kafka.topics import create_topics
 
 POLL_SECONDS = 0.1
 REQUEST_TIMEOUT_MS = 10_000
