@@ -11,6 +11,7 @@ import aiohttp
 from devstack.demo.champion import champion
 from devstack.demo.folder import new_run_folder
 from devstack.demo.options import Options
+from devstack.demo.services import STOP_TIMEOUT
 from devstack.demo.start import start
 from devstack.demo.state import Run
 from devstack.demo.topics import NAMES
@@ -47,7 +48,17 @@ async def demo(options: Options, view: View, began_at: float) -> Verdict:
         run = await start(options, view, began_at, folder, stack=stack, stop=stop)
         stack.callback(view.close)
         await live(run, view, stop)
-        return judge(run)
+        verdict = judge(run)  # while everything still runs
+        return verdict.with_problems(await asyncio.to_thread(_stop_services, run))
+
+
+def _stop_services(run: Run) -> list[str]:
+    """Stop the services; return a sentence for each that did not end by itself."""
+    return [
+        f"the service {service.name} did not end within {STOP_TIMEOUT:g} s of SIGTERM{service.part.explain()}"
+        for service in run.services
+        if not service.stop()
+    ]
 
 
 async def live(run: Run, view: View, stop: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from devstack.part import Part
 from devstack.ports import Ports
 
 START_TIMEOUT = 45.0
+STOP_TIMEOUT = 15.0
 DEVSTACK_SETTINGS = ("DRIFTLINE_CACHE", "DRIFTLINE_MAVEN_URL")
 
 
@@ -54,6 +56,15 @@ class Service:
         self.name = blueprint.name
         self.part = part
         self.url = f"http://127.0.0.1:{port}"
+
+    def stop(self) -> bool:
+        """Stop it; return whether it drained and ended by itself when asked to."""
+        if not self.part.running or self.part.pid is None:
+            return True
+        os.kill(self.part.pid, signal.SIGTERM)
+        drained = self.part.join(STOP_TIMEOUT)
+        self.part.kill()
+        return drained
 
 
 def shared_settings(servers: Servers, store: Path) -> dict[str, str]:

@@ -120,7 +120,7 @@ def _launch(options: Options, settings: dict[str, str], folder: Path, stack: Asy
 
     def stop_all() -> None:
         for service in services:
-            service.part.stop()
+            service.stop()
 
     stack.push_async_callback(asyncio.to_thread, stop_all)
     launch_services(options, settings, folder, ports, services)

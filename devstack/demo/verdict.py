@@ -117,6 +117,10 @@ class Verdict:
         """0 when all is well, else 1."""
         return 1 if self.problems else 0
 
+    def with_problems(self, problems: list[str]) -> Verdict:
+        """Return the same verdict with problems that came up later."""
+        return Verdict(self.facts, self.problems + problems)
+
     def last_line(self) -> str:
         """Return the facts as one line of JSON."""
         return json.dumps(self.facts)
