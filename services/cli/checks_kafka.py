@@ -73,13 +73,8 @@ def _partitions(names: TopicNames, counts: Counts) -> list[Check]:
     if not odd:
         return [ok("partitions", f"{events}, the same wherever a record keeps its event's partition")]
     found = f"{names.events} has {events}, " + ", ".join(f"{name} {counts[name]}" for name in odd)
-    return [
-        failed(
-            "partitions",
-            found,
-            f"stop the services, delete {' and '.join(odd)}, then: driftline topics create --partitions {events}",
-        )
-    ]
+    create = f"driftline topics create --partitions {events}"
+    return [failed("partitions", found, f"stop the services, delete {' and '.join(odd)}, then: {create}")]
 
 
 def _dead_letters(connection: Connection, configs: Configs) -> list[Check]:

@@ -57,7 +57,7 @@ async def registry(settings: CliSettings) -> list[Check]:
     """Look for a champion of each model, and read its bundle, every byte of it."""
     with tempfile.TemporaryDirectory(prefix="driftline-doctor-") as cache:  # what the store has, not our copy
         url, store = settings.redis_url.get_secret_value(), settings.bundle_store
-        async with RedisRegistry(url, store, Path(cache)) as opened:
+        async with RedisRegistry(url, store, Path(cache), settings.redis_prefix) as opened:
             models = await opened.models()
             if not models:
                 todo = "driftline models package, then: driftline models register BUNDLE --promote"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from functools import partial
 
 import click
@@ -88,7 +89,6 @@ def _print(checks: list[Check]) -> None:
     todo = [check for check in checks if check.todo]
     for check in todo:
         click.echo(f"{check.name}: {check.todo}")
-    failures = sum(check.status == "failed" for check in checks)
-    click.echo(
-        f"{failures} of {len(checks)} checks failed" if failures else f"all {len(checks)} checks passed"
-    )
+    count = Counter(check.status for check in checks)
+    rest = f", {count['unknown']} could not be made" if count["unknown"] else ""
+    click.echo(f"{count['ok']} checks passed, {count['failed']} failed{rest}")

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import click
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
 from services.cli.connection import Connection, connection_options
@@ -82,7 +82,9 @@ def send(
         raise click.UsageError("Give a FILE, - for standard input, or --event-id and --feature.")
     else:
         source = file or sys.stdin.buffer
-        records = read_lines(source, check=check, name=source.name if file else "standard input")
+        records = read_lines(
+            source, check=check, name=file.name if file and file.name != "<stdin>" else "standard input"
+        )
     incoming = _without_blocking(records, may_wait=_may_wait(source))
     connection.run(_send(connection, incoming, connection.topics.events, _Pace(rate)))
 
@@ -102,8 +104,14 @@ class _Sending:
             try:
                 await future
             except KafkaError as error:
-                raise ServiceError(f"{place}: the broker did not take it: {error!r}") from error
+                raise ServiceError(f"{place}: the broker did not take it: {_reason(error)}") from error
             self.acknowledged += 1
+
+
+def _reason(error: KafkaError) -> str:
+    if isinstance(error, MessageSizeTooLargeError):
+        return "it is larger than the topic's max.message.bytes"
+    return repr(error)
 
 
 async def _send(connection: Connection, records: AsyncIterator[Outgoing], topic: str, pace: _Pace) -> None:
@@ -130,21 +138,37 @@ async def _send(connection: Connection, records: AsyncIterator[Outgoing], topic:
 
 @asynccontextmanager
 async def _producer(connection: Connection, topic: str) -> AsyncIterator[AIOKafkaProducer]:
-    """Open a producer that neither loses nor repeats a record, if the topic is there."""
+    """Open a producer that neither loses nor repeats a record, if the topic is there.
+
+    A broker that cannot number a producer's records (the embedded one) gets one that loses none.
+    """
     async with connection.reader() as consumer:
         await connection.partitions(consumer, topic)
-    producer = AIOKafkaProducer(
+    producer = _new_producer(connection, idempotent=True)
+    try:
+        try:
+            await producer.start()
+        except KafkaConnectionError:
+            raise
+        except KafkaError:
+            await stop_within(producer, _LONGEST_WAIT)
+            click.echo("this broker has no idempotent producers: a retry may send an event twice", err=True)
+            producer = _new_producer(connection, idempotent=False)
+            await producer.start()
+        yield producer
+    finally:
+        await stop_within(producer, _LONGEST_WAIT)
+
+
+def _new_producer(connection: Connection, *, idempotent: bool) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
         **connection.client,
-        enable_idempotence=True,
+        acks="all",
+        enable_idempotence=idempotent,
         partitioner=DefaultPartitioner(),
         linger_ms=5,
         max_request_size=_LARGEST_RECORD,
     )
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await stop_within(producer, _LONGEST_WAIT)
 
 
 async def _without_blocking(records: Iterable[Outgoing], *, may_wait: bool) -> AsyncIterator[Outgoing]:
