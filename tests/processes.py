@@ -72,11 +72,10 @@ class ServiceProcess:
 
 @contextmanager
 def service(name: str, folder: Path, settings: dict[str, str]) -> Iterator[ServiceProcess]:
-    """A running service; killed at the end if it still runs."""
+    """A running service; killed at the end."""
     process = ServiceProcess(name, folder, settings)
     process.part.launch()
     try:
         yield process
     finally:
-        if process.part.running:
-            process.part.kill()
+        process.part.kill()

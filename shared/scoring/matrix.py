@@ -83,10 +83,17 @@ def _is_feature_input(spec: ModelSpec, inputs: Sequence[tuple[str, str, int]]) -
     return len(spec.features) == 1 and inputs[0][0] == spec.features[0].name
 
 
+def _strings(known: frozenset[str]) -> Callable[[Sequence[Any]], Any]:
+    """Return what leaves known categories as they are and makes any other value a missing one."""
+    return lambda column: [value if value in known else None for value in column]
+
+
 def _coder(feature: FeatureSpec) -> Callable[[Sequence[Any]], Any] | None:
     """Return what turns a categorical column into numbers, or None where values go in as they are."""
-    if feature.kind != "categorical" or feature.encoding == "string":
+    if feature.kind != "categorical":
         return None
+    if feature.encoding == "string":
+        return _strings(frozenset(feature.categories)) if feature.categories else None
     # An unlisted value can only be null, or a category declared as unknown = "missing": NaN both.
     codes = {category: float(index) for index, category in enumerate(feature.categories or ())}
     if feature.encoding == "ordinal":

@@ -113,3 +113,14 @@ def test_one_matrix_in_the_declared_order() -> None:
     (matrix,) = MatrixEncoder(spec, [("X", "tensor(double)", 2)]).encode([*COLUMNS[:3], COLUMNS[4]]).values()
     assert matrix.flags.c_contiguous
     np.testing.assert_array_equal(matrix, [[1.5, 1, 1, 0, 1], [np.nan, np.nan, 0, 1, 0]])
+
+
+def test_a_value_outside_declared_string_categories_counts_as_missing() -> None:
+    feature = FeatureSpec(
+        name="s", kind="categorical", encoding="string", categories=("a",), unknown="missing", nullable=True
+    )
+    spec = ModelSpec(
+        name="m", version="1", task="regression", output=OutputSpec(score="y"), features=(feature,)
+    )
+    (array,) = MatrixEncoder(spec, [("s", "tensor(string)", 2)]).encode([("a", "zzz", None)]).values()
+    assert array.tolist() == [["a"], [""], [""]]

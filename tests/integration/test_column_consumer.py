@@ -1,0 +1,98 @@
+"""Columns straight from the fetcher hold exactly what aiokafka's own records hold."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from devstack.apache_kafka import ApacheKafka
+from shared.kafka.batch import ColumnBatch
+from shared.kafka.consumer import ColumnConsumer
+from shared.kafka.records import Output
+from tests.streams import create_topics
+
+pytestmark = pytest.mark.kafka
+
+
+async def fill(client: dict[str, object], topic: str) -> None:
+    """Plain, keyless, empty, compressed, aborted and committed records, headers, null values."""
+    producer = AIOKafkaProducer(**client, compression_type="lz4", linger_ms=5)
+    async with producer:
+        for i in range(300):
+            await producer.send(
+                topic,
+                None if i % 50 == 7 else b"v%d" % i,
+                key=b"k%d" % i,
+                headers=[("h", b"%d" % i), ("h", b"again")] if i % 3 else None,
+                partition=i % 2,
+            )
+        await producer.send(topic, b"", partition=0)
+    async with AIOKafkaProducer(**client, transactional_id=f"{topic}-t") as transactional:
+        for keep in (False, True, False):
+            await transactional.begin_transaction()
+            for i in range(20):
+                await transactional.send(topic, b"%s%d" % (str(keep).encode(), i), partition=0)
+            await (transactional.commit_transaction() if keep else transactional.abort_transaction())
+
+
+@pytest.mark.parametrize("isolation", ["read_committed", "read_uncommitted"])
+async def test_columns_equal_records(kafka: ApacheKafka, topic_prefix: str, isolation: str) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    topic = f"{topic_prefix}t"
+    await create_topics(client, {topic: 2})
+    await fill(client, topic)
+    partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+    plain = AIOKafkaConsumer(**client, isolation_level=isolation, auto_offset_reset="earliest")
+    columns = ColumnConsumer(**client, isolation_level=isolation, auto_offset_reset="earliest")
+    async with plain, columns:
+        plain.assign(partitions)
+        columns.assign(partitions)
+        ends = await plain.end_offsets(partitions)
+        expected, found = [], []
+        deadline = time.monotonic() + 30
+        for tp in partitions:
+            while await plain.position(tp) < ends[tp]:
+                assert time.monotonic() < deadline
+                for records in (await plain.getmany(tp, timeout_ms=200)).values():
+                    expected += [
+                        (r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
+                        for r in records
+                    ]
+            while await columns.position(tp) < ends[tp]:
+                assert time.monotonic() < deadline
+                for part in await columns.getcolumns([tp], timeout=0.2, max_records=50):
+                    rows = zip(
+                        part.offsets, part.timestamps, part.keys, part.values, part.headers, strict=True
+                    )
+                    found += [(part.topic, part.partition, *row[:4], tuple(row[4])) for row in rows]
+    assert len(expected) == (321 if isolation == "read_committed" else 361)
+    assert found == expected
+
+
+async def test_a_filled_batch_reads_back_as_it_went_in_and_splits_where_it_is_full(
+    kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    topic = f"{topic_prefix}t"
+    await create_topics(client, {topic: 1})
+    values = [b"x" * 100 if i != 5 else b"y" * 3_000 for i in range(50)]
+    keys = [b"%d" % i if i % 2 else None for i in range(50)]
+    output = Output(topic, 0, keys, values, [[("h", b"%d" % i)] for i in range(50)])
+    batches = 0
+    async with AIOKafkaProducer(**client) as producer:
+        position = 0
+        while position < len(values):
+            batch = ColumnBatch(1_000, transactional=False)
+            position = batch.fill(output, position, 1_700_000_000_000)
+            await (await producer.send_batch(batch, topic, partition=0))
+            batches += 1
+    assert batches > 5
+    consumer = AIOKafkaConsumer(topic, **client, auto_offset_reset="earliest")
+    async with consumer:
+        read = [await consumer.getone() for _ in range(50)]
+    assert [r.value for r in read] == values
+    assert [r.key for r in read] == keys
+    assert [r.headers for r in read] == [(("h", b"%d" % i),) for i in range(50)]
+    assert {r.timestamp for r in read} == {1_700_000_000_000}
