@@ -80,7 +80,8 @@ class KafkaNode:
         self._cluster_id = cluster_id
         self.part.data_dir.mkdir(parents=True, exist_ok=True)
         self.properties_file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
-        arguments = ["format", "--config", str(self.properties_file), "--cluster-id", cluster_id]
+        # With an equals sign: one random id in 64 begins with a hyphen and would be taken for a flag.
+        arguments = ["format", "--config", str(self.properties_file), f"--cluster-id={cluster_id}"]
         if security == "sasl_tls":
             arguments += ["--add-scram", f"{MECHANISM}=[name={USERNAME},password={PASSWORD}]"]
         command = self._jvm.command(FORMAT_FLAGS, "kafka.tools.StorageTool", *arguments, "--ignore-formatted")
