@@ -180,9 +180,7 @@ class Pipeline(Generic[Work]):
         self._next_flush = now + _FLUSH_SECONDS
         for tp, slot in ownership.ready.items():
             async with slot.lock:
-                if slot.ready and (
-                    outputs := self._step.flush(tp.topic, tp.partition, leaving=leaving)
-                ):
+                if slot.ready and (outputs := self._step.flush(tp.topic, tp.partition, leaving=leaving)):
                     await self._make_durable(ownership, slot, outputs, None)
 
     def _count(self, consumer: ColumnConsumer, batch: Sequence[tuple[Slot, Records]], size: int) -> None:
