@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
@@ -8,6 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
+from devstack.embedded_kafka import EmbeddedKafka
+from shared.kafka.topics import create_topics
 from shared.topics import TopicNames
 from tests.integration.cli.conftest import Bad, Cli, read, write_letters
 
@@ -144,3 +147,22 @@ def test_names_the_topic_that_is_missing(cli: Cli) -> None:
     _, err = cli("dead-letters", "list", "--topic-prefix", "nowhere-", code=1)
     assert "there is no topic nowhere-dead-letters: `driftline topics create` makes it" in err
     assert TopicNames("nowhere-").dead_letters in err
+
+
+def test_without_transactions_it_takes_a_flag_and_a_kill_repeats_a_letter() -> None:
+    with EmbeddedKafka() as server:
+        servers, topics = server.bootstrap_servers, TopicNames("t-")
+        asyncio.run(create_topics({"bootstrap_servers": servers}, topics, partitions=3))
+        cli = Cli(servers, topics)
+        write_letters(servers, topics, [Bad(0, b"a")])
+        _, err = cli("dead-letters", "replay", "--all", "--yes", code=1)
+        assert "add --at-least-once to accept that" in err
+        replay = ["dead-letters", "replay", "--all", "--yes", "--at-least-once"]
+        killed = cli.start(
+            *replay, DRIFTLINE_CRASH_POINT="after-commit:1"
+        )  # the event is out, the mark is not
+        killed.communicate(timeout=60)
+        assert killed.returncode == -signal.SIGKILL
+        assert "1 sent again" in cli(*replay)[0]
+        assert "0 dead letters to send again" in cli(*replay)[0]
+        assert [r.value for r in read(servers, topics.events)] == [b"a", b"a"]
