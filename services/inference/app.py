@@ -52,7 +52,7 @@ async def serve(settings: InferenceSettings) -> None:
     )
     pipeline = Pipeline(step, _pipeline_options(settings, topics, client), metrics)
     async with AsyncExitStack() as stack:
-        stop = stack.enter_context(stop_on_signals())
+        stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
         registry = await stack.enter_async_context(_registry(settings, collectors))
         # After the registry, so that its watcher has ended before the registry is closed under it.
         background = await stack.enter_async_context(Background(stop))

@@ -50,6 +50,7 @@ class Pipeline(Generic[Work]):
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._next_flush = 0.0
+        self._lagging: set[TopicPartition] = set()
         self._ownership: Ownership | None = None
         self.last_turn = time.monotonic()
         """When the loop last came round, by the monotonic clock: the liveness signal."""
@@ -59,6 +60,9 @@ class Pipeline(Generic[Work]):
         """Whether every partition the group gave us is open; true also for a process without any."""
         owned = self._ownership
         return owned is not None and owned.assigned and all(slot.ready for slot in owned.slots.values())
+
+    def _owned(self) -> set[TopicPartition]:
+        return set(self._ownership.slots) if self._ownership is not None else set()
 
     def turn(self) -> None:
         """Note that the process is alive, while something outside the loop is waited for."""
@@ -178,17 +182,26 @@ class Pipeline(Generic[Work]):
         if now < self._next_flush:
             return
         self._next_flush = now + _FLUSH_SECONDS
-        for tp, slot in ownership.ready.items():
-            async with slot.lock:
-                if slot.ready and (outputs := self._step.flush(tp.topic, tp.partition, leaving=leaving)):
-                    await self._make_durable(ownership, slot, outputs, None)
+        await asyncio.gather(
+            *(self._flush_one(ownership, slot, leaving) for slot in ownership.ready.values())
+        )
+
+    async def _flush_one(self, ownership: Ownership, slot: Slot, leaving: bool) -> None:
+        tp = slot.tp
+        async with slot.lock:
+            if slot.ready and (outputs := self._step.flush(tp.topic, tp.partition, leaving=leaving)):
+                await self._make_durable(ownership, slot, outputs, None)
 
     def _count(self, consumer: ColumnConsumer, batch: Sequence[tuple[Slot, Records]], size: int) -> None:
         metrics = self._metrics
         metrics.batch_records.observe(size)
         metrics.last_progress.set_to_current_time()
+        for tp in self._lagging - self._owned():
+            metrics.lag.remove(tp.topic, tp.partition)  # another process reports it now
+            self._lagging.remove(tp)
         for slot, part in batch:
             tp = slot.tp
+            self._lagging.add(tp)
             metrics.consumed.labels(tp.topic).inc(len(part))
             highwater = consumer.highwater(tp)
             if highwater is not None:
