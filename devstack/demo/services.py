@@ -43,7 +43,11 @@ SERVICES = (
     Blueprint(
         "inference",
         "services.inference",
-        lambda options: {"DRIFTLINE_MODELS": MODEL, "DRIFTLINE_DELIVERY": options.delivery},
+        lambda options: {
+            "DRIFTLINE_MODELS": MODEL,
+            "DRIFTLINE_DELIVERY": options.delivery,
+            "DRIFTLINE_SESSION_SECONDS": "10",  # Tansu forms a group after half of it
+        },
     ),
 )
 """Every service of the demo, in the order of the data."""

@@ -108,4 +108,7 @@ def _pipeline_options(
         client=client,
         state_topic=topics.state("inference"),
         max_records=settings.max_batch_events,
+        session_timeout=settings.session_seconds,
+        heartbeat_interval=settings.session_seconds / 10,
+        rebalance_timeout=settings.session_seconds * 2 / 3,
     )
