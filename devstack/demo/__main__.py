@@ -33,8 +33,14 @@ def main() -> int:
     except (Interrupted, KeyboardInterrupt):
         print("stopped before the end; nothing was checked", file=sys.stderr)
         return EXIT_INTERRUPTED
+    for remark in verdict.remarks:
+        view.say(remark)
     for problem in verdict.problems:
         view.say(f"NOT WELL: {problem}")
+    if not verdict.problems:
+        view.say(
+            "all is well: every good event was predicted, every bad one is a dead letter with its reason"
+        )
     print(verdict.last_line(), flush=True)
     return verdict.exit_code
 

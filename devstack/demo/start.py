@@ -30,9 +30,11 @@ from devstack.demo.view import View
 from devstack.errors import DevstackError
 from devstack.ports import Ports
 from shared.kafka.topics import create_topics
+from shared.pipeline.writer import stop_within
 
 POLL_SECONDS = 0.1
 REQUEST_TIMEOUT_MS = 10_000
+STOP_SECONDS = 5.0
 
 
 class Interrupted(Exception):
@@ -67,14 +69,16 @@ async def start(
     ledger, clock = Ledger(), time.monotonic
     producer = AIOKafkaProducer(**servers.client, linger_ms=0, request_timeout_ms=REQUEST_TIMEOUT_MS)
     await producer.start()
-    stack.push_async_callback(producer.stop)
+    stack.push_async_callback(stop_within, producer, STOP_SECONDS)
     records = with_faults(flight_events(frame, MODEL), options.faults_every)
     replay = Replay(producer, NAMES.events, records, rate=options.rate, note=ledger.sent, clock=clock)
     lookout = Lookout(services, clock)
     run = Run(
         options, folder, model, servers, services, lookout, registry, ledger, replay, clock, began_at=began_at
     )
-    view.say(f"waiting for {', '.join(service.name for service in services)} to be ready ...")
+    view.say(
+        f"waiting for {', '.join(service.name for service in services)} to be ready {_patience(options)}..."
+    )
     await _all_ready(run, stop)
     return run
 
@@ -108,9 +112,15 @@ def _flights_and_model() -> tuple[pd.DataFrame, FlightModel]:
 
 def describe_model(model: FlightModel, flights: int) -> str:
     """Return what the model is and how well it does, for a person."""
-    months = "  ".join(f"{calendar.month_abbr[month]} {auc:.2f}" for month, auc in model.auc.items())
+    months = [f"{calendar.month_abbr[month]} {auc:.2f}" for month, auc in model.auc.items()]
+    halves = "\n  ".join("  ".join(months[start : start + 6]) for start in (0, 6))
     origin = "trained just now on" if model.fresh else "from the cache, trained on"
-    return f"model {model.version}, {origin} January to March; {flights:,} flights; AUC by month:\n  {months}"
+    return f"model {model.version}, {origin} January to March; {flights:,} flights; AUC by month:\n  {halves}"
+
+
+def _patience(options: Options) -> str:
+    """Return why it may take a while: Tansu answers the first member of a group after half its timeout."""
+    return "(Tansu takes 5 s to form a consumer group) " if options.kafka == "embedded" else ""
 
 
 def _launch(options: Options, settings: dict[str, str], folder: Path, stack: AsyncExitStack) -> list[Service]:

@@ -21,10 +21,13 @@ class Contribution:
         Keys it adds to the last line.
     problems
         A sentence for everything that is not well; none when all is.
+    remarks
+        A sentence for everything else worth telling a person.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 Contributor = Callable[[Run], Contribution]
@@ -40,10 +43,13 @@ def replay_contribution(run: Run) -> Contribution:
 def predictions_contribution(run: Run) -> Contribution:
     """Return what came back: one prediction per good event, or at least one at least once."""
     ledger = run.ledger
-    _, p99 = ledger.percentiles()
+    p50, p99 = ledger.percentiles()
+    first = run.first_prediction_seconds
+    timing = f"first prediction {first:.1f} s after the command; " if first is not None else ""
     return Contribution(
         {"predictions": ledger.predictions, "p99_ms": None if math.isnan(p99) else p99},
         [*_prediction_problems(run), *ledger.problems[:5]],
+        [f"{timing}from produce to visible prediction p50 {p50:g} ms, p99 {p99:g} ms"] if timing else [],
     )
 
 
@@ -80,7 +86,7 @@ def services_contribution(run: Run) -> Contribution:
         f"the service {name} is {sight.state}" for name, sight in run.sights.items() if sight.state != "ready"
     ]
     ended = run.ended_part()
-    if ended is not None and ended.name not in run.sights:
+    if ended is not None and ended.name not in run.sights and not run.process_ended.is_set():
         problems.append(f"{ended.name} is not running any more")
     return Contribution({}, problems)
 
@@ -107,10 +113,13 @@ class Verdict:
         What the last line says.
     problems
         Empty when all is well.
+    remarks
+        What else a person should know.
     """
 
     facts: dict[str, Any]
     problems: list[str]
+    remarks: list[str]
 
     @property
     def exit_code(self) -> int:
@@ -119,7 +128,7 @@ class Verdict:
 
     def with_problems(self, problems: list[str]) -> Verdict:
         """Return the same verdict with problems that came up later."""
-        return Verdict(self.facts, self.problems + problems)
+        return Verdict(self.facts, self.problems + problems, self.remarks)
 
     def last_line(self) -> str:
         """Return the facts as one line of JSON."""
@@ -129,10 +138,12 @@ class Verdict:
 def judge(run: Run) -> Verdict:
     """Return the verdict over a run that has ended."""
     facts: dict[str, Any] = {}
+    remarks: list[str] = []
     problems = list(run.problems)
     for contributor in CONTRIBUTORS:
         contribution = contributor(run)
         facts |= contribution.facts
         problems += contribution.problems
+        remarks += contribution.remarks
     ordered = {key: facts[key] for key in KEY_ORDER if key in facts}
-    return Verdict(ordered | facts, problems)
+    return Verdict(ordered | facts, problems, remarks)

@@ -150,7 +150,10 @@ def _totals(run: Run) -> Text:
 
 def _links(run: Run) -> Text:
     urls = "\n".join(f"  {service.name:12} {service.url}/metrics  /readyz" for service in run.services)
-    return Text(f"\nopen\n{urls}\n  {'logs':12} {run.folder}\nCtrl-C stops.", style="dim")
+    tail = f"driftline predictions tail --bootstrap-servers {run.servers.bootstrap_servers}"
+    return Text(
+        f"\nopen\n{urls}\n  {'logs':12} {run.folder}\n  {'or type':12} {tail}\nCtrl-C stops.", style="dim"
+    )
 
 
 def _ms(value: float) -> str:

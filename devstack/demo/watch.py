@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,10 @@ from aiokafka import AIOKafkaConsumer
 from devstack.demo.ledger import Ledger
 from shared.dead_letters import read_dead_letter
 
+log = logging.getLogger(__name__)
+
 POLL_MS = 100
+STOP_SECONDS = 5.0
 FETCH_WAIT_MS = 10
 """Tansu answers a fetch only when this time is over, so it is part of every latency measured there."""
 
@@ -56,6 +60,7 @@ class TopicReader:
             auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )
+        self._topic = topic
         self._take = take
         self._clock = clock
 
@@ -82,8 +87,14 @@ class TopicReader:
         return True
 
     async def close(self) -> None:
-        """Disconnect."""
-        await self._consumer.stop()
+        """Disconnect; without its broker aiokafka's stop() may hang, or raise its own CancelledError."""
+        stopping = asyncio.create_task(self._consumer.stop())
+        await asyncio.wait([stopping], timeout=STOP_SECONDS)
+        if not stopping.done():
+            log.warning("the reader of %s did not stop in %g s", self._topic, STOP_SECONDS)
+            stopping.cancel()
+        elif stopping.cancelled() or stopping.exception() is not None:
+            log.warning("the reader of %s did not stop cleanly", self._topic)
 
 
 def prediction_taker(ledger: Ledger) -> Callable[[Any, float], None]:

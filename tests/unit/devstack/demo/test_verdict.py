@@ -13,6 +13,9 @@ def test_when_all_is_well_the_last_line_says_so_in_its_order() -> None:
     verdict = judge(finished_run())
     assert verdict.problems == []
     assert verdict.exit_code == 0
+    assert verdict.remarks == [
+        "first prediction 1.0 s after the command; from produce to visible prediction p50 10 ms, p99 10 ms"
+    ]
     assert list(json.loads(verdict.last_line()).items()) == [
         ("events", 9),
         ("predictions", 8),
