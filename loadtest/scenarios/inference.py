@@ -119,7 +119,7 @@ def lay_out(report: Report, contenders: Sequence[Contender], results: Results) -
         peak = Spread.of([measurement.peak_mib for measurement in found])
         floor = _ratio(results, contender.name, PLAIN_ECHO)
         ours = _ratio(results, contender.name, f"Driftline exactly-once, {contender.model}")
-        rows.append([contender.name, found[0].events, cpu, rate, peak, floor, ours])
+        rows.append([contender.name, f"{found[0].events:,}", cpu, rate, peak, floor, ours])
         report.figures[contender.name] = {
             "rounds": [m.as_json() if m is not None else None for m in results[contender.name]],
             "cpu_us": cpu.as_json(),
