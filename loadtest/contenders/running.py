@@ -116,7 +116,9 @@ def _a_job(bootstrap_servers: str, model: Model | None) -> Iterator[Job]:
 def _process(contender: Contender, job: Job) -> Iterator[Part]:
     """Run the process under a warden, which ends it even where the harness is killed."""
     launch = contender.launch(job)
-    part = Part(contender.kind, launch.command, job.folder, environment=launch.environment)
+    part = Part(
+        contender.kind, launch.command, job.folder, scratch=job.folder, environment=launch.environment
+    )
     part.launch()
     try:
         yield part
