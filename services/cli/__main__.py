@@ -33,7 +33,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
     "dead-letters": {
         "list": "services.cli.dead_letters:list_letters",
         "show": "services.cli.dead_letters:show",
-        "replay": "services.cli.dead_letters:replay",
+        "replay": "services.cli.dead_letters_replay:replay",
     },
 }
 _GROUP_HELP = {
