@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from services.cli.connection import Connection, connection_options
-from services.cli.dead_letters_view import as_json, as_row, print_letter
+from services.cli.dead_letters_view import as_json, as_row, bytes_as_json, print_letter
 from services.cli.letters import Letter, bounds, marked_offset, scan
 from services.cli.printing import table
 from services.cli.replay import Spans
@@ -54,8 +54,9 @@ def list_letters(connection: Connection, *, selection: Selection, limit: int, as
         click.echo(f"{connection.topics.dead_letters}: no dead letters" + _that_match(selection))
         return
     table(
-        ("letter", "when", "service", "error", "field", "message", "sent again"),
+        ("letter", "when", "service", "error", "field", "message", "again"),
         [as_row(letter, replayed) for letter, replayed in found],
+        whole=2,
     )
     more = f"; the newest {len(found)} are shown, --limit shows more" if total > len(found) else ""
     click.echo(f"{total} dead letter{'s' if total != 1 else ''}{_that_match(selection)}{more}")

@@ -85,7 +85,9 @@ async def _registry(connection: Connection, most: float) -> list[Check]:
 
 
 def _print(checks: list[Check]) -> None:
-    table(("", "check", "found"), [(_SIGNS[check.status], check.name, check.found) for check in checks])
+    table(
+        ("", "check", "found"), [(_SIGNS[check.status], check.name, check.found) for check in checks], whole=2
+    )
     todo = [check for check in checks if check.todo]
     for check in todo:
         click.echo(f"{check.name}: {check.todo}")

@@ -49,9 +49,17 @@ def moment(epoch_ms: int) -> str:
         return str(epoch_ms)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table; cells are text as they are, never markup. Wide where nobody's window limits it."""
-    made = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, whole: int = 1) -> None:
+    """Print a table; cells are text as they are, never markup. Wide where nobody's window limits it.
+
+    Parameters
+    ----------
+    whole
+        The first columns, which are never broken: what a person copies.
+    """
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for number, name in enumerate(columns):
+        made.add_column(name, no_wrap=number < whole, overflow="fold")
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)

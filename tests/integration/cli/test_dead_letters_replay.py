@@ -141,6 +141,12 @@ def test_list_and_show_tell_what_was_sent_again(cli: Cli) -> None:
     assert "sent again:  yes" in shown
     assert "a\\x1b[2J" in shown
     assert cli.raw("dead-letters", "show", "0:0", "--raw")[0] == b"a\x1b[2J"
+    whole = json.loads(cli("dead-letters", "show", "0", "0", "--json")[0])
+    assert (whole["key"], whole["value"], whole["sent_again"]) == ("k", "a\x1b[2J", True)
+    assert {"name": "driftline-error", "value": "ValidationError"} in whole["headers"]
+    table = cli("dead-letters", "list")[0]
+    assert "2 dead letters" in table
+    assert "hour is 77, above the declared maximum 23" in table
 
 
 def test_names_the_topic_that_is_missing(cli: Cli) -> None:
