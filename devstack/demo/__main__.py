@@ -38,9 +38,7 @@ def main() -> int:
     for problem in verdict.problems:
         view.say(f"NOT WELL: {problem}")
     if not verdict.problems:
-        view.say(
-            "all is well: every good event was predicted, every bad one is a dead letter with its reason"
-        )
+        view.say("all is well: good events predicted, bad ones dead-lettered with their reason")
     print(verdict.last_line(), flush=True)
     return verdict.exit_code
 

@@ -114,8 +114,11 @@ def describe_model(model: FlightModel, flights: int) -> str:
     """Return what the model is and how well it does, for a person."""
     months = [f"{calendar.month_abbr[month]} {auc:.2f}" for month, auc in model.auc.items()]
     halves = "\n  ".join("  ".join(months[start : start + 6]) for start in (0, 6))
-    origin = "trained just now on" if model.fresh else "from the cache, trained on"
-    return f"model {model.version}, {origin} January to March; {flights:,} flights; AUC by month:\n  {halves}"
+    origin = "trained just now" if model.fresh else "from the cache"
+    return (
+        f"{flights:,} flights; model {model.version} of January to March, {origin}\n"
+        f"area under the ROC curve by month:\n  {halves}"
+    )
 
 
 def _patience(options: Options) -> str:

@@ -43,13 +43,19 @@ def replay_contribution(run: Run) -> Contribution:
 def predictions_contribution(run: Run) -> Contribution:
     """Return what came back: one prediction per good event, or at least one at least once."""
     ledger = run.ledger
-    p50, p99 = ledger.percentiles()
-    first = run.first_prediction_seconds
-    timing = f"first prediction {first:.1f} s after the command; " if first is not None else ""
+    _, p99 = ledger.percentiles()
     return Contribution(
         {"predictions": ledger.predictions, "p99_ms": None if math.isnan(p99) else p99},
         [*_prediction_problems(run), *ledger.problems[:5]],
-        [f"{timing}from produce to visible prediction p50 {p50:g} ms, p99 {p99:g} ms"] if timing else [],
+        [] if run.first_prediction_seconds is None else [_timing(run, run.first_prediction_seconds)],
+    )
+
+
+def _timing(run: Run, first: float) -> str:
+    p50, p99 = run.ledger.percentiles()
+    return (
+        f"first prediction {first:.1f} s after the command\n"
+        f"from produce to visible prediction: p50 {p50:g} ms, p99 {p99:g} ms"
     )
 
 

@@ -6,7 +6,6 @@ import math
 import sys
 from typing import Protocol, TextIO
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -97,7 +96,7 @@ def progress_line(run: Run) -> str:
 
 def screen(run: Run) -> RenderableType:
     """Return everything that the live view draws."""
-    return Group(_headline(run), _services(run), _totals(run), _links(run))
+    return Group("", _headline(run), "", _services(run), "", _totals(run), _links(run))
 
 
 def flight_date(run: Run) -> str:
@@ -115,12 +114,12 @@ def _headline(run: Run) -> Text:
 
 
 def _services(run: Run) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("service")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold underline")
+    table.add_column("service", no_wrap=True)
     table.add_column("state", min_width=9)
     for name in ("events/s", "lag", "p50 ms", "p99 ms", "dead letters"):
         table.add_column(name, justify="right")
-    table.add_column("champion")
+    table.add_column("champion", no_wrap=True)
     for name, sight in run.sights.items():
         table.add_row(
             name,
@@ -141,8 +140,8 @@ def _totals(run: Run) -> Text:
     share = f"{ledger.late / ledger.predictions:.0%}" if ledger.predictions else "-"
     return Text.assemble(
         f"sent {run.events:,}   predicted {ledger.predictions:,} ({share} late)   ",
-        f"waiting {ledger.waiting:,}   ",
-        f"dead letters {ledger.dead_letters:,} of {sum(ledger.bad.values()):,} bad events\n",
+        f"waiting {ledger.waiting:,}\n",
+        f"bad events {sum(ledger.bad.values()):,}   dead letters {ledger.dead_letters:,}\n",
         f"from produce to visible prediction: p50 {_ms(p50)} ms, p99 {_ms(p99)} ms",
         *(("\n" + problem, "red") for problem in ledger.problems[:3]),
     )

@@ -14,7 +14,7 @@ def test_when_all_is_well_the_last_line_says_so_in_its_order() -> None:
     assert verdict.problems == []
     assert verdict.exit_code == 0
     assert verdict.remarks == [
-        "first prediction 1.0 s after the command; from produce to visible prediction p50 10 ms, p99 10 ms"
+        "first prediction 1.0 s after the command\nfrom produce to visible prediction: p50 10 ms, p99 10 ms",
     ]
     assert list(json.loads(verdict.last_line()).items()) == [
         ("events", 9),

@@ -8,7 +8,7 @@ from tests.unit.devstack.demo.runs import finished_run
 
 
 def drawn(run: object) -> str:
-    console = Console(file=io.StringIO(), width=100, color_system=None)
+    console = Console(file=io.StringIO(), width=80, color_system=None)
     console.print(screen(run))  # type: ignore[arg-type]
     return console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -17,16 +17,17 @@ def test_the_screen_shows_every_service_and_what_came_back() -> None:
     run = finished_run()
     sight = run.sights["inference"]
     sight.per_second, sight.lag, sight.p50_ms, sight.p99_ms = 499.6, 1234, 3.21, 9.87
-    sight.dead_letters, sight.champion = 1, "v1"
+    sight.dead_letters, sight.champion = 1, "2013q1-0123abcd"
     lines = [line.rstrip() for line in drawn(run).splitlines()]
-    assert lines[0] == "Driftline  flights of 2013-02-01, 500 events/s, at-least-once, 4 of 60 s"
+    assert lines[1] == "Driftline  flights of 2013-02-01, 500 events/s, at-least-once, 4 of 60 s"
     row = next(line.split() for line in lines if line.lstrip().startswith("inference") and "ready" in line)
-    assert row == ["inference", "ready", "500", "1,234", "3.2", "9.9", "1", "v1"]
+    assert row == ["inference", "ready", "500", "1,234", "3.2", "9.9", "1", "2013q1-0123abcd"]
     text = "\n".join(lines)
-    assert "sent 9   predicted 8 (0% late)   waiting 0   dead letters 1 of 1 bad events" in text
+    assert "sent 9   predicted 8 (0% late)   waiting 0\nbad events 1   dead letters 1" in text
     assert "p50 10.0 ms, p99 10.0 ms" in text
     assert "http://127.0.0.1:8080/metrics" in text
     assert "Ctrl-C stops." in text
+    assert "…" not in text  # an ordinary terminal of 80 columns is wide enough
 
 
 def test_nothing_yet_is_shown_as_dashes() -> None:
