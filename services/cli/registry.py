@@ -11,71 +11,71 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
 from services.cli import registry_view as view
 from shared.errors import RegistryError
 from shared.registry import HistoryEntry, Pointers, RedisRegistry, VersionInfo
+from shared.settings import ServiceSettings, load_settings
 
 T = TypeVar("T")
 Command = Callable[..., None]
+
+
+_OPTIONS = (
+    ("--redis-url", "redis_url", "URL", "Redis with the registry's pointers."),
+    ("--redis-prefix", "redis_prefix", "TEXT", "In front of every Redis key of the registry."),
+    ("--bundle-store", "bundle_store", "PLACE", "Directory or fsspec URL of the bundles."),
+    ("--cache-dir", "cache_dir", "FOLDER", "Where bundles of a remote store are kept."),
+)
+
+
+class RegistrySettings(ServiceSettings):
+    """The settings of the services, of which the registry's commands need no broker."""
+
+    strict_environment: ClassVar[bool] = False
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
 
 
 @dataclass(frozen=True)
 class Connection:
     """Where the registry is; each command opens it once."""
 
-    redis_url: str
-    bundle_store: str
-    bundle_cache: Path
-    registry_prefix: str
+    settings: RegistrySettings
 
     def run(self, work: Callable[[RedisRegistry], Awaitable[T]]) -> T:
         """Return what ``work`` returns, given an open registry."""
+        settings = self.settings
 
         async def opened() -> T:
             async with RedisRegistry(
-                self.redis_url, self.bundle_store, self.bundle_cache, self.registry_prefix
+                settings.redis_url.get_secret_value(),
+                settings.bundle_store,
+                settings.cache_dir.expanduser(),
+                settings.redis_prefix,
             ) as registry:
                 return await work(registry)
 
         return asyncio.run(opened())
 
 
-def _setting(name: str, default: Any, text: str, **options: Any) -> Callable[[Command], Command]:
-    variable = "DRIFTLINE_" + name.upper().replace("-", "_")
-    return click.option(
-        f"--{name}",
-        envvar=variable,
-        show_envvar=True,
-        default=default,
-        show_default=True,
-        help=text,
-        **options,
-    )
-
-
 def connected(command: Command) -> Command:
-    """Add the options that say where the registry is; the command takes them as ``connection``."""
+    """Add the options that say where the registry is; the command takes them as ``connection``.
 
-    @_setting("redis-url", "redis://127.0.0.1:6379/0", "Redis with the registry's pointers.")
-    @_setting("bundle-store", "/var/lib/driftline/bundles", "Directory or fsspec URL of the bundles.")
-    @_setting(
-        "bundle-cache",
-        Path("~/.cache/driftline/bundles"),
-        "Where bundles of a remote store are kept.",
-        type=click.Path(path_type=Path),
-    )
-    @_setting("registry-prefix", "driftline:", "In front of every Redis key of the registry.")
+    They are the services' own settings, read from the same variables and file, so that a model is
+    never registered in one place and served from another.
+    """
+
     @functools.wraps(command)
-    def wrapped(
-        *args: Any, redis_url: str, bundle_store: str, bundle_cache: Path, registry_prefix: str, **kwargs: Any
-    ) -> None:
-        connection = Connection(redis_url, bundle_store, bundle_cache.expanduser(), registry_prefix)
-        command(*args, connection=connection, **kwargs)
+    def wrapped(*args: Any, **given: Any) -> None:
+        overrides = {key: given.pop(key) for _, key, _, _ in _OPTIONS}
+        settings = load_settings(RegistrySettings, overrides=overrides)
+        command(*args, connection=Connection(settings), **given)
 
+    for flag, key, metavar, text in reversed(_OPTIONS):
+        wrapped = click.option(flag, key, metavar=metavar, help=f"{text} (DRIFTLINE_{key.upper()})")(wrapped)
     return wrapped
 
 

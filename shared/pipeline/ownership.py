@@ -221,5 +221,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():  # nobody here cancels one: a partition would never open, and nobody would know
+            self.failure = RuntimeError(f"{task.get_coro()!r} was cancelled")
+        elif (error := task.exception()) is not None:
             self.failure = error

@@ -6,6 +6,7 @@ state, outputs and offset are of one moment or not at all.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -78,6 +79,7 @@ class StateReader:
         )
         try:
             await consumer.start()
+            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
             changelog = await self._changelog_of(consumer, tp)
             begin = (await consumer.beginning_offsets([changelog]))[changelog]
             end = (await consumer.end_offsets([changelog]))[changelog]

@@ -27,7 +27,6 @@ def ready(cli: Cli, redis_server: RedisServer, tmp_path: Path) -> Cli:
         "DRIFTLINE_REDIS_URL": redis_server.url,
         "DRIFTLINE_BUNDLE_STORE": str(tmp_path / "store"),
         "DRIFTLINE_REDIS_PREFIX": cli.topics.prefix,
-        "DRIFTLINE_REGISTRY_PREFIX": cli.topics.prefix,
     }
     ready = dataclasses.replace(cli, extra=registry)
     bundle = write_bundle(

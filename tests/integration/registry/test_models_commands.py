@@ -31,8 +31,8 @@ def models(redis_server, tmp_path: Path) -> Callable[..., Result]:
     environment = {
         "DRIFTLINE_REDIS_URL": redis_server.url,
         "DRIFTLINE_BUNDLE_STORE": str(tmp_path / "store"),
-        "DRIFTLINE_BUNDLE_CACHE": str(tmp_path / "cache"),
-        "DRIFTLINE_REGISTRY_PREFIX": f"test-{secrets.token_hex(4)}:",
+        "DRIFTLINE_CACHE_DIR": str(tmp_path / "cache"),
+        "DRIFTLINE_REDIS_PREFIX": f"test-{secrets.token_hex(4)}:",
     }
 
     def run(name: str, *arguments: str | Path, **more: str) -> Result:
