@@ -42,8 +42,9 @@ def up(options: argparse.Namespace) -> int:
         print(f"export DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS={kafka.bootstrap_servers}")
         if options.redis:
             print(f"export DRIFTLINE_REDIS_URL={stack.enter_context(RedisServer()).url}")
-        print(f"# running (pid {os.getpid()}); Ctrl-C stops it", flush=True)
+        # Blocked only now, because the parts would inherit it; a signal that comes from here on waits.
         signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+        print(f"# running (pid {os.getpid()}); Ctrl-C stops it", flush=True)
         signal.sigwait(stop)
     return 0
 

@@ -138,17 +138,24 @@ def _download(folder: Path, lock: dict[str, str], maven_error: DevstackError) ->
 def _download_one(path: str, target: Path) -> None:
     url = f"{maven_url()}/{path}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(DOWNLOAD_ATTEMPTS):
+    for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
         try:
             with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as answer:
                 target.write_bytes(answer.read())
         except (OSError, ValueError) as error:
-            final = attempt + 1 == DOWNLOAD_ATTEMPTS or isinstance(error, ValueError)
-            if final or (isinstance(error, urllib.error.HTTPError) and error.code < 500):
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is the answer, too
+            if attempt == DOWNLOAD_ATTEMPTS or not _worth_repeating(error):
                 raise DevstackError(f"{url} cannot be downloaded ({error})") from error
-            time.sleep(attempt + 1)
+            time.sleep(attempt)
         else:
             return
+
+
+def _worth_repeating(error: OSError | ValueError) -> bool:
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code >= 500
+    return not isinstance(error, ValueError)  # an address that is none
 
 
 def _verify(folder: Path, lock: dict[str, str]) -> None:

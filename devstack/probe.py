@@ -29,8 +29,29 @@ class Cluster:
 NOBODY = Cluster("", frozenset())
 
 
+class _TidyLoop(asyncio.SelectorEventLoop):
+    """Remembers its connections: aiokafka does not wait for the end of one whose first request failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened: list[asyncio.Transport] = []
+
+    async def create_connection(self, *args: Any, **settings: Any) -> Any:
+        """Open a connection, as the base class does."""
+        transport, protocol = await super().create_connection(*args, **settings)
+        self._opened.append(transport)
+        return transport, protocol
+
+    async def abort_connections(self) -> None:
+        """Close every connection at once, whatever the other side does."""
+        for transport in self._opened:
+            transport.abort()
+        for _ in range(3):  # TLS over TCP: each layer hears of it one round later
+            await asyncio.sleep(0)
+
+
 def describe_cluster(host: str, port: int, client_settings: Mapping[str, Any]) -> Cluster:
-    """Return the cluster's id and the brokers that are alive; `NOBODY` when nobody answers yet.
+    """Return the cluster's id and the brokers that are alive; `NOBODY` when nobody answers (yet).
 
     It runs in a thread with its own event loop, so that code inside a running loop may call it.
     """
@@ -39,7 +60,16 @@ def describe_cluster(host: str, port: int, client_settings: Mapping[str, Any]) -
     except OSError:
         return NOBODY
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, _ask(f"{host}:{port}", client_settings)).result()
+        return thread.submit(_run, f"{host}:{port}", client_settings).result()
+
+
+def _run(bootstrap_servers: str, client_settings: Mapping[str, Any]) -> Cluster:
+    loop = _TidyLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        try:
+            return runner.run(_ask(bootstrap_servers, client_settings))
+        finally:
+            runner.run(loop.abort_connections())
 
 
 async def _ask(bootstrap_servers: str, client_settings: Mapping[str, Any]) -> Cluster:
