@@ -27,6 +27,9 @@ class ColumnConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     ) -> list[Records]:
         """Return fetched records of ``partitions`` as columns, waiting up to ``timeout`` seconds.
 
+        A fetch that brought only transaction markers or aborted records is returned too, as no
+        records between ``start`` and ``end``: the position has moved, and the caller must know.
+
         Never cancel this call: like ``getmany`` it would leave aiokafka's poll timer switched off.
 
         Parameters
@@ -98,14 +101,15 @@ def _drain(tp: TopicPartition, fetched: FetchResult) -> Records | None:
     if not fetched.has_more() or not fetched.check_assignment(tp):
         return None
     source = fetched._partition_records
+    start = source.next_fetch_offset
     source._consumer_record = _unwrapped  # the instance attribute hides the method that wraps
     records = list(source._records_iterator)
     fetched._update_position()
-    if not records:
-        return None
     return Records(
         topic=tp.topic,
         partition=tp.partition,
+        start=start,
+        end=source.next_fetch_offset,
         offsets=[record.offset for record in records],
         timestamps=[record.timestamp for record in records],
         keys=[record.key for record in records],

@@ -10,12 +10,15 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 @dataclass(slots=True)
 class Records:
-    """Consecutive records of one partition.
+    """Consecutive records of one partition, possibly none.
 
     Attributes
     ----------
     topic, partition
         Where they were read.
+    start, end
+        The consumer's position before and after: ``[start, end)`` holds these records and nothing
+        else but transaction markers, aborted and compacted records.
     offsets
         Ascending; gaps are transaction markers and compacted records.
     timestamps
@@ -26,6 +29,8 @@ class Records:
 
     topic: str
     partition: int
+    start: int
+    end: int
     offsets: Sequence[int]
     timestamps: Sequence[int]
     keys: Sequence[bytes | None]

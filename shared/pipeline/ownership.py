@@ -36,6 +36,10 @@ class Slot:
         Whether records may be taken from it and committed.
     owned
         Whether the group still gives it to us; once false it never becomes true again.
+    next_offset
+        The first offset not yet committed.
+    position
+        Where the next records must begin: what was taken from the consumer ends here.
     lock
         Held while a commit is in flight.
     """
@@ -45,6 +49,7 @@ class Slot:
     ready: bool = False
     owned: bool = True
     next_offset: int = 0
+    position: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -155,7 +160,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                     break  # revoked meanwhile
                 self._consumer.seek(tp, next_offset)  # 3
                 self._step.open(tp.topic, tp.partition, next_offset, state)
-                slot.next_offset = next_offset
+                slot.next_offset = slot.position = next_offset
                 slot.ready = True  # 4
             except BROKER_TROUBLE as error:
                 log.warning(

@@ -137,8 +137,31 @@ class Pipeline(Generic[Work]):
             log.warning("fetch failed, trying again", error=repr(error))
             await asyncio.sleep(0.2)
             return []
-        slots = ((ready[TopicPartition(part.topic, part.partition)], part) for part in fetched)
-        return [(slot, part) for slot, part in slots if slot.ready]
+        return [(slot, part) for part in fetched if (slot := self._accept(consumer, ownership, part))]
+
+    def _accept(self, consumer: ColumnConsumer, ownership: Ownership, part: Records) -> Slot | None:
+        """Return the slot that these records are for, ``None`` where there is nothing to process.
+
+        Looked up now and not before the fetch: while that waited, the partition may have been given
+        up and opened again, and records counted to its former slot would be lost. For the same
+        reason they must begin where the slot's last ones ended; if not, the consumer is put back.
+        """
+        tp = TopicPartition(part.topic, part.partition)
+        slot = ownership.slots.get(tp)
+        if slot is None or not slot.ready:
+            return None  # whoever opens it seeks first
+        if part.start != slot.position:
+            log.warning(
+                "fetched from another position than expected, going back",
+                topic=tp.topic,
+                partition=tp.partition,
+                offset=part.start,
+                expected=slot.position,
+            )
+            consumer.seek(tp, slot.position)
+            return None
+        slot.position = part.end
+        return slot if len(part) else None
 
     async def _finish(self, ownership: Ownership, batch: Sequence[tuple[Slot, Records]], work: Work) -> None:
         started = time.perf_counter()

@@ -40,6 +40,8 @@ def records(partition: int, values: list[bytes | None], first: int = 0, **column
     count = len(values)
     return Records(
         topic="events",
+        start=first,
+        end=first + count,
         partition=partition,
         offsets=list(range(first, first + count)),
         timestamps=columns.get("timestamps", [NOW - 100] * count),

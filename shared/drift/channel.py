@@ -1,0 +1,124 @@
+"""One channel of a drift baseline: what ``baseline.json`` keeps of a training column."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.drift.phases import PhaseTable
+
+Kind = Literal["numeric", "categorical", "boolean"]
+
+FLOOR = 16.0
+"""A bet needs a standard deviation of at least FLOOR / sqrt(n_eff) under the baseline."""
+
+
+class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The bins of one channel and how many training rows fell into each.
+
+    Numeric bins are ``[value bins..., missing]``; categorical and boolean ones are
+    ``[categories..., other, unseen, missing]``.
+
+    Attributes
+    ----------
+    name
+        Name of the feature.
+    kind
+        ``numeric``, ``categorical`` or ``boolean``.
+    rows
+        Training rows, missing ones included.
+    edges
+        Numeric: ascending inner edges; bin ``i`` holds ``edges[i - 1] <= x < edges[i]``.
+    centres
+        Numeric: mean training value of each value bin (standardised where ``phases`` is set).
+    sd
+        Numeric: standard deviation of the training values, same unit as ``centres``.
+    categories
+        Categories with a bin of their own, most frequent first.
+    rare
+        Categories seen in training but too rarely for a bin: they are counted as ``other``.
+        None where there were too many to list: then nothing is ever ``unseen``.
+    singletons
+        Categories seen in exactly one row (the Good-Turing estimate of unseen ones needs it).
+    counts
+        Rows per bin.
+    deff
+        Variance inflation of the time-ordered rows, at least 1; ``rows / deff`` of them count.
+    ordered
+        Whether the rows came with times. If not, ``deff`` is 1 by assumption, not by measurement.
+    phases
+        Mean and spread by hour or weekday, taken out before binning; None where there is no season.
+    reason
+        Why the channel is not calibrated and never alarms; None where it is.
+    """
+
+    name: str
+    kind: Kind
+    rows: int
+    edges: tuple[float, ...] = ()
+    centres: tuple[float, ...] = ()
+    sd: float = 0.0
+    categories: tuple[str, ...] = ()
+    rare: tuple[str, ...] | None = ()
+    singletons: int = 0
+    counts: tuple[int, ...] = ()
+    deff: float = 1.0
+    ordered: bool = False
+    phases: PhaseTable | None = None
+    reason: str | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the channel takes part in detection."""
+        return self.reason is None
+
+    @property
+    def effective_rows(self) -> float:
+        """Number of independent rows that the training rows are worth."""
+        return self.rows / self.deff
+
+    @property
+    def smallest_shift(self) -> float:
+        """Smallest shift of the mean the channel can see, in standard deviations."""
+        return FLOOR / math.sqrt(self.effective_rows) if self.rows else math.inf
+
+    @property
+    def bin_names(self) -> tuple[str, ...]:
+        """Name of every bin, in order, for people."""
+        if self.kind != "numeric":
+            return (*self.categories, "<other>", "<unseen>", "<missing>")
+        if not self.counts:
+            return ()
+        bounds = ["-inf", *(f"{edge:.6g}" for edge in self.edges), "inf"]
+        return (*(f"[{a}, {b})" for a, b in zip(bounds, bounds[1:], strict=False)), "<missing>")
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return the probability of each bin under no drift, shape ``(bins,)``, all positive.
+
+        The shares of missing and unseen values are upper estimates, ``(c + 2 sqrt(c) + 1) / n``:
+        what the training data happened not to contain must not be priced as impossible.
+        For unseen categories ``c`` is the number of singletons (Good-Turing).
+        """
+        counts = np.array(self.counts, dtype=np.float64)
+        values = counts[:-1] if self.kind == "numeric" else counts[:-2] + 0.5
+        room = float(values.sum()) / float(values.sum() + counts[-1] + 1)
+        missing = min(upper_share(int(counts[-1]), self.rows), 1 - room / 2)
+        special = [missing]
+        if self.kind != "numeric":
+            special.insert(0, upper_share(self.singletons, self.rows) * (1 - missing))
+        return np.append(values / values.sum() * (1 - sum(special)), special)
+
+
+def upper_share(count: int, rows: int) -> float:
+    """Return an upper estimate, two standard deviations up, of a share seen ``count`` times in ``rows``.
+
+    Examples
+    --------
+    >>> upper_share(0, 1000), upper_share(100, 1000)
+    (0.001, 0.121)
+    """
+    return (count + 2 * math.sqrt(count) + 1) / rows

@@ -1,0 +1,131 @@
+"""Seasonality: values standardised by hour of the day or hour of the week before they are binned."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import f as f_distribution
+
+Cycle = Literal["hour-of-day", "day-of-week", "hour-of-week"]
+CELLS: dict[Cycle, int] = {"hour-of-day": 24, "day-of-week": 7, "hour-of-week": 168}
+MIN_ROWS_PER_CELL = 200
+SIGNIFICANT = 1e-4
+
+
+class PhaseTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Mean and standard deviation of a channel in each cell of a cycle (UTC).
+
+    Attributes
+    ----------
+    cycle
+        ``hour-of-day`` (24 cells), ``day-of-week`` (7, Monday first) or ``hour-of-week`` (168).
+    mean, sd
+        One per cell, in the unit of the channel; ``sd`` is positive.
+    """
+
+    cycle: Cycle
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.mean) == len(self.sd) == CELLS[self.cycle]:
+            raise ValueError(f"a table of the {self.cycle} takes {CELLS[self.cycle]} cells")
+
+    def standardise(self, values: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the values, in standard deviations from the mean of their cell, shape ``(n,)``.
+
+        Parameters
+        ----------
+        values
+            Shape ``(n,)``; NaN stays NaN.
+        times
+            Seconds since 1970 UTC, shape ``(n,)``. A value without a usable time becomes NaN.
+        """
+        known = np.isfinite(times)
+        cell = phase(np.where(known, times, 0.0), self.cycle)
+        standard = (values - np.array(self.mean)[cell]) / np.array(self.sd)[cell]
+        return np.where(known, standard, np.nan)
+
+
+def phase(times: NDArray[np.float64], cycle: Cycle) -> NDArray[np.int64]:
+    """Return the cell of each time, shape ``(n,)``.
+
+    Examples
+    --------
+    >>> phase(np.array([0.0, 3600.0 * 25]), "hour-of-day").tolist()   # 1970-01-01 was a Thursday
+    [0, 1]
+    >>> phase(np.array([0.0]), "day-of-week").tolist()
+    [3]
+    """
+    hours = np.floor_divide(times, 3600.0)
+    hour = np.mod(hours, 24).astype(np.int64)
+    if cycle == "hour-of-day":
+        return hour
+    day = np.mod(np.floor_divide(hours, 24) + 3, 7).astype(np.int64)
+    return day if cycle == "day-of-week" else day * 24 + hour
+
+
+def fit_phases(values: NDArray[np.float64], times: NDArray[np.float64]) -> PhaseTable | None:
+    """Return the finest cycle that the values follow, None where they follow none.
+
+    A cycle is taken where every cell that occurs has 200 rows and its cells differ in mean or
+    spread far beyond chance (F test, p < 0.0001). Values are clipped to the 0.1 and 99.9 %
+    quantiles first, so that one outlier does not make a season.
+    """
+    kept = np.isfinite(values) & np.isfinite(times)
+    clipped, when = values[kept], times[kept]
+    if len(clipped) < 7 * MIN_ROWS_PER_CELL or np.ptp(clipped) == 0:
+        return None
+    clipped = np.clip(clipped, *np.quantile(clipped, (0.001, 0.999)))
+    order: tuple[Cycle, ...] = ("hour-of-week", "hour-of-day", "day-of-week")
+    for cycle in order:
+        cell = phase(when, cycle)
+        rows = np.bincount(cell, minlength=CELLS[cycle])
+        occurs = rows > 0
+        if occurs.sum() < 2 or rows[occurs].min() < MIN_ROWS_PER_CELL or not _differs(clipped, cell, rows):
+            continue
+        return _table(clipped, cell, rows, cycle)
+    return None
+
+
+def differs_by_phase(series: NDArray[np.float64], times: NDArray[np.float64]) -> bool:
+    """Return whether the mean of a series changes with the hour of the day or the day of the week."""
+    order: tuple[Cycle, ...] = ("hour-of-day", "day-of-week")
+    for cycle in order:
+        cell = phase(times, cycle)
+        rows = np.bincount(cell, minlength=CELLS[cycle])
+        if (rows > 0).sum() > 1 and _f_test(series, cell, rows) < SIGNIFICANT:
+            return True
+    return False
+
+
+def _differs(values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[np.int64]) -> bool:
+    spread = np.abs(values - np.median(values))
+    return min(_f_test(values, cell, rows), _f_test(spread, cell, rows)) < SIGNIFICANT
+
+
+def _f_test(values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[np.int64]) -> float:
+    """Return the p-value of "all cells have the same mean" (one-way analysis of variance)."""
+    occurs = rows > 0
+    means = np.bincount(cell, values, len(rows))[occurs] / rows[occurs]
+    between = float((rows[occurs] * (means - values.mean()) ** 2).sum())
+    within = float(((values - values.mean()) ** 2).sum()) - between
+    groups = int(occurs.sum())
+    if within <= 0:
+        return 0.0 if between > 0 else 1.0
+    ratio = (between / (groups - 1)) / (within / (len(values) - groups))
+    return float(f_distribution.sf(ratio, groups - 1, len(values) - groups))
+
+
+def _table(
+    values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[np.int64], cycle: Cycle
+) -> PhaseTable:
+    """Return the table; a cell that never occurred or has no spread takes that of all rows."""
+    some = np.maximum(rows, 1)
+    mean = np.where(rows > 0, np.bincount(cell, values, len(rows)) / some, values.mean())
+    square = np.bincount(cell, (values - mean[cell]) ** 2, len(rows)) / some
+    sd = np.sqrt(np.where(square > 1e-12 * values.var(), square, values.var()))
+    return PhaseTable(cycle=cycle, mean=tuple(mean.tolist()), sd=tuple(sd.tolist()))

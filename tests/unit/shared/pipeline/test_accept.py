@@ -1,0 +1,94 @@
+"""Records are counted to the slot that owns the partition when they arrive, and must continue its own.
+
+A service lost 33 events of each of two partitions once, when a partition was given up and opened again
+while a fetch was waiting: the records went to the former slot, and nobody read them again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import TopicPartition
+from prometheus_client import CollectorRegistry
+
+from shared.kafka.records import Records
+from shared.metrics import PipelineMetrics
+from shared.pipeline.options import PipelineOptions
+from shared.pipeline.ownership import Slot
+from shared.pipeline.pipeline import Pipeline
+
+TP = TopicPartition("in", 0)
+
+
+def slot(position: int, *, ready: bool = True) -> Slot:
+    return Slot(TP, writer=None, ready=ready, next_offset=position, position=position)  # type: ignore[arg-type]
+
+
+def records(start: int, count: int, end: int | None = None) -> Records:
+    offsets = list(range(start, start + count))
+    column: list[Any] = [None] * count
+    return Records("in", 0, start, end or start + count, offsets, [0] * count, column, column, [()] * count)
+
+
+class Ownership:
+    def __init__(self, *slots: Slot) -> None:
+        self.slots = {s.tp: s for s in slots}
+
+    @property
+    def ready(self) -> dict[TopicPartition, Slot]:
+        return {tp: s for tp, s in self.slots.items() if s.ready}
+
+
+class Consumer:
+    """Gives out one answer; ``meanwhile`` happens while the fetch is waiting."""
+
+    def __init__(self, answer: Records, meanwhile: Any = lambda: None) -> None:
+        self.answer = answer
+        self.meanwhile = meanwhile
+        self.sought: list[int] = []
+
+    async def getcolumns(self, partitions: Any, *, timeout: float, max_records: int) -> list[Records]:
+        self.meanwhile()
+        return [self.answer]
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.sought.append(offset)
+
+
+async def fetch(consumer: Consumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
+    options = PipelineOptions(service="s", topics=("in",), group="g", delivery="exactly-once", client={})
+    pipeline: Pipeline[Any] = Pipeline(None, options, PipelineMetrics(CollectorRegistry()))  # type: ignore[arg-type]
+    return await pipeline._fetch(consumer, ownership)  # type: ignore[arg-type]
+
+
+async def test_records_go_to_the_slot_opened_while_the_fetch_was_waiting() -> None:
+    ownership, fresh = Ownership(slot(40)), slot(20)
+    part = records(20, 33)
+    consumer = Consumer(part, lambda: ownership.slots.update({TP: fresh}))
+    assert await fetch(consumer, ownership) == [(fresh, part)]
+    assert fresh.position == 53
+    assert consumer.sought == []
+
+
+async def test_records_from_elsewhere_are_not_taken_and_the_consumer_goes_back() -> None:
+    ownership = Ownership(slot(20))
+    consumer = Consumer(records(53, 10))
+    assert await fetch(consumer, ownership) == []
+    assert consumer.sought == [20]
+    assert ownership.slots[TP].position == 20
+
+
+async def test_a_slot_that_is_not_ready_takes_nothing() -> None:
+    ownership = Ownership(slot(20))
+    consumer = Consumer(records(20, 5), lambda: ownership.slots.update({TP: slot(0, ready=False)}))
+    assert await fetch(consumer, ownership) == []
+    assert consumer.sought == []
+
+
+async def test_transaction_markers_move_the_position_without_a_batch() -> None:
+    ownership = Ownership(slot(20))
+    assert await fetch(Consumer(records(20, 0, end=22)), ownership) == []
+    assert ownership.slots[TP].position == 22
+    part = records(22, 3, end=26)
+    assert await fetch(Consumer(part), ownership) == [(ownership.slots[TP], part)]
+    assert ownership.slots[TP].position == 26
