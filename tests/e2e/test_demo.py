@@ -118,7 +118,7 @@ def test_it_stops_by_itself_and_all_is_well(tmp_path: Path) -> None:
 
 def test_after_ctrl_c_it_waits_for_the_answers_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with running_demo(tmp_path) as demo:
-        demo.read_until(lambda line: "inference ready" in line)
+        demo.read_until(lambda line: "inference ready" in line and "sent 0" not in line)
         processes = demo.descendants()
         demo.process.send_signal(signal.SIGINT)
         assert demo.finish() == 0, "\n".join(demo.lines)
