@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,8 @@ Kind = Literal["numeric", "categorical", "boolean"]
 
 FLOOR = 16.0
 """A bet needs a standard deviation of at least FLOOR / sqrt(n_eff) under the baseline."""
+
+MIN_ROWS_PER_BIN = 20
 
 
 class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,6 +74,17 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     phases: PhaseTable | None = None
     reason: str | None = None
 
+    def __post_init__(self) -> None:
+        bins = len(self.edges) + 2 if self.kind == "numeric" else len(self.categories) + 3
+        if self.counts and len(self.counts) != bins:
+            raise ValueError(f"channel {self.name!r} has {len(self.counts)} counts for {bins} bins")
+        if not self.counts and self.reason is None:
+            raise ValueError(f"channel {self.name!r} has neither counts nor a reason why not")
+        if any(a >= b for a, b in pairwise(self.edges)):
+            raise ValueError(f"channel {self.name!r}: edges must ascend")
+        if self.deff < 1 or self.rows < 0 or min(self.counts, default=0) < 0:
+            raise ValueError(f"channel {self.name!r}: rows and counts must be 0 or more, deff 1 or more")
+
     @property
     def calibrated(self) -> bool:
         """Whether the channel takes part in detection."""
@@ -94,17 +108,19 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         if not self.counts:
             return ()
         bounds = ["-inf", *(f"{edge:.6g}" for edge in self.edges), "inf"]
-        return (*(f"[{a}, {b})" for a, b in zip(bounds, bounds[1:], strict=False)), "<missing>")
+        return (*(f"[{a}, {b})" for a, b in pairwise(bounds)), "<missing>")
 
     def probabilities(self) -> NDArray[np.float64]:
         """Return the probability of each bin under no drift, shape ``(bins,)``, all positive.
 
         The shares of missing and unseen values are upper estimates, ``(c + 2 sqrt(c) + 1) / n``:
         what the training data happened not to contain must not be priced as impossible.
-        For unseen categories ``c`` is the number of singletons (Good-Turing).
+        For unseen categories ``c`` is the number of singletons (Good-Turing). A bin of fewer than
+        20 rows (a boolean that is almost never true) is treated alike.
         """
         counts = np.array(self.counts, dtype=np.float64)
-        values = counts[:-1] if self.kind == "numeric" else counts[:-2] + 0.5
+        values = counts[:-1] if self.kind == "numeric" else counts[:-2]
+        values = np.where(values < MIN_ROWS_PER_BIN, values + 2 * np.sqrt(values) + 1, values)
         room = float(values.sum()) / float(values.sum() + counts[-1] + 1)
         missing = min(upper_share(int(counts[-1]), self.rows), 1 - room / 2)
         special = [missing]

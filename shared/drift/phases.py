@@ -61,10 +61,10 @@ def phase(times: NDArray[np.float64], cycle: Cycle) -> NDArray[np.int64]:
     [3]
     """
     hours = np.floor_divide(times, 3600.0)
-    hour = np.mod(hours, 24).astype(np.int64)
+    hour: NDArray[np.int64] = np.mod(hours, 24).astype(np.int64)
     if cycle == "hour-of-day":
         return hour
-    day = np.mod(np.floor_divide(hours, 24) + 3, 7).astype(np.int64)
+    day: NDArray[np.int64] = np.mod(np.floor_divide(hours, 24) + 3, 7).astype(np.int64)
     return day if cycle == "day-of-week" else day * 24 + hour
 
 

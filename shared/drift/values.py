@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST = 1e150
+
 
 def as_numbers(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
-    """Return the values as float64, shape ``(n,)``; NaN where one is not a finite number.
+    """Return the values as float64, shape ``(n,)``; NaN where one is not a usable number.
 
-    Null, NaN, infinities, strings, lists and numbers beyond float64 are all missing: a numeric
-    channel measures how often it gets no usable number, whatever the reason.
+    Null, NaN, infinities, strings, lists and numbers beyond 1e150 (whose square overflows) are
+    all missing: a numeric channel measures how often it gets no usable number, whatever the reason.
 
     Examples
     --------
@@ -24,8 +26,9 @@ def as_numbers(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
     if array is None or array.dtype.kind not in "fiub":
         array = _convert(values)
     numbers = array.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        numbers[~np.isfinite(numbers)] = np.nan
+    usable = np.abs(numbers) <= LARGEST
+    if not usable.all():
+        numbers[~usable] = np.nan
     return numbers
 
 
@@ -61,7 +64,7 @@ def as_category(value: Any) -> str | None:
     """
     if isinstance(value, str):
         return value
-    if value is None or value != value:
+    if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
         return None
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"

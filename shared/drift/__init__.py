@@ -1,0 +1,24 @@
+"""Drift detection without Kafka: baseline, bins, bets, detector and figures. See docs/drift-detection.md."""
+
+from shared.drift.alternatives import Bets, Change, channel_bets
+from shared.drift.baseline import Baseline, decode_baseline, fit_baseline
+from shared.drift.channel import ChannelBaseline, Kind
+from shared.drift.detector import Alarm, Detector, events_between_false_alarms
+from shared.drift.slots import SlotCounter, Slots, merge
+
+__all__ = [
+    "Alarm",
+    "Baseline",
+    "Bets",
+    "Change",
+    "ChannelBaseline",
+    "Detector",
+    "Kind",
+    "SlotCounter",
+    "Slots",
+    "channel_bets",
+    "decode_baseline",
+    "events_between_false_alarms",
+    "fit_baseline",
+    "merge",
+]

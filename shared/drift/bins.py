@@ -1,0 +1,150 @@
+"""Bins fitted to a training column, and the bin of every new value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from shared.drift.channel import MIN_ROWS_PER_BIN, ChannelBaseline
+from shared.drift.values import as_category, as_numbers
+
+BINS = 32
+MAX_RARE = 20_000
+BOOLEANS = {"false": 0, "true": 1, "0": 0, "1": 1}
+"""What a boolean channel takes for false and true, and their bins."""
+
+
+def numeric_edges(ordered: NDArray[np.float64], bins: int = BINS) -> NDArray[np.float64]:
+    """Return the inner edges of numeric bins, ascending, each bin with at least 20 rows.
+
+    The edges are the quantiles at equally spaced normal scores, so the tails are resolved as well
+    as the middle. Each lies halfway between two training values: rounding a value to float32
+    does not move it into another bin.
+
+    Parameters
+    ----------
+    ordered
+        Training values in ascending order, finite, shape ``(n,)``.
+    bins
+        Wanted number of bins; ties and merging leave fewer.
+
+    Examples
+    --------
+    >>> numeric_edges(np.repeat([1.0, 2.0, 4.0], 100))
+    array([1.5, 3. ])
+    """
+    reach = -ndtri(max(MIN_ROWS_PER_BIN / max(len(ordered), 2 * MIN_ROWS_PER_BIN), 1e-3))
+    grid = ndtr(np.linspace(-reach, reach, bins - 1))
+    above = np.unique(np.searchsorted(ordered, np.quantile(ordered, grid), side="left"))
+    above = above[(above > 0) & (above < len(ordered))]
+    below, upper = ordered[above - 1], ordered[above]
+    middle = below / 2 + upper / 2
+    edges = np.unique(np.where(middle > below, middle, upper))
+    return _merge_thin(edges, ordered)
+
+
+def _merge_thin(edges: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the edges without those that bound a bin of fewer than 20 rows, thinnest first."""
+    while len(edges):
+        rows = np.diff(np.searchsorted(ordered, edges, side="left"), prepend=0, append=len(ordered))
+        thin = int(rows.argmin())
+        if rows[thin] >= MIN_ROWS_PER_BIN:
+            break
+        edges = np.delete(edges, min(thin, len(edges) - 1))
+    return edges
+
+
+class CategoryBins(msgspec.Struct, frozen=True):
+    """Which categories get a bin, which share one, and how many were singletons."""
+
+    categories: tuple[str, ...]
+    rare: tuple[str, ...] | None
+    singletons: int
+
+
+def category_bins(values: Sequence[str | None], bins: int = BINS) -> CategoryBins:
+    """Return the bins of a categorical column: its most frequent categories with 20 rows or more.
+
+    Examples
+    --------
+    >>> category_bins(["a"] * 50 + ["b"] * 30 + ["c"] * 2 + ["d", None])
+    CategoryBins(categories=('a', 'b'), rare=('c', 'd'), singletons=1)
+    """
+    tally = Counter(value for value in values if value is not None)
+    ranked = sorted(tally.items(), key=lambda item: (-item[1], item[0]))
+    top = [name for name, rows in ranked[: bins - 2] if rows >= MIN_ROWS_PER_BIN]
+    rare = tuple(sorted(name for name, _ in ranked[len(top) :]))
+    if len(rare) > MAX_RARE:
+        return CategoryBins(categories=tuple(top), rare=None, singletons=0)
+    return CategoryBins(
+        categories=tuple(top), rare=rare, singletons=sum(1 for rows in tally.values() if rows == 1)
+    )
+
+
+class Coder:
+    """Maps the values of one channel to its bins.
+
+    Parameters
+    ----------
+    channel
+        A channel with bins.
+
+    Attributes
+    ----------
+    unseen
+        Index of the bin of unseen categories; None where the channel cannot tell them.
+    """
+
+    def __init__(self, channel: ChannelBaseline) -> None:
+        self.channel = channel
+        self._edges = np.array(channel.edges)
+        self._missing = len(channel.counts) - 1
+        self._bin: dict[str | None, int] = {name: i for i, name in enumerate(channel.categories)}
+        other = len(channel.categories)
+        self._bin.update((name, other) for name in channel.rare or () if name not in self._bin)
+        if channel.kind == "boolean":
+            self._bin.update(BOOLEANS)
+        self._bin[None] = self._missing
+        listed = channel.rare is not None
+        self._fallback = other + 1 if listed else other
+        self.unseen = other + 1 if listed and channel.kind != "numeric" else None
+
+    def code(
+        self, values: Sequence[Any] | NDArray[Any], times: NDArray[np.float64] | None = None
+    ) -> NDArray[np.int64]:
+        """Return the bin of each value, shape ``(n,)``.
+
+        Parameters
+        ----------
+        values
+            Raw values of any type; what cannot be used is missing.
+        times
+            Seconds since 1970 UTC, shape ``(n,)``: needed where the channel has a season.
+
+        Raises
+        ------
+        ValueError
+            The channel has a season and no times are given.
+        """
+        if self.channel.kind == "numeric":
+            return self._code_numbers(as_numbers(values), times)
+        find, fallback = self._bin.get, self._fallback
+        raw = values.tolist() if isinstance(values, np.ndarray) else values
+        return np.fromiter((find(as_category(value), fallback) for value in raw), np.int64, len(raw))
+
+    def _code_numbers(
+        self, numbers: NDArray[np.float64], times: NDArray[np.float64] | None
+    ) -> NDArray[np.int64]:
+        if self.channel.phases is not None:
+            if times is None:
+                raise ValueError(f"channel {self.channel.name!r} has a season: the events' times are needed")
+            numbers = self.channel.phases.standardise(numbers, times)
+        codes = np.searchsorted(self._edges, numbers, side="right").astype(np.int64)
+        codes[np.isnan(numbers)] = self._missing
+        return codes
