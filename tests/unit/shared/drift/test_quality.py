@@ -1,0 +1,177 @@
+"""What the detector promises, on seeded streams: few false alarms, short delays, the right explanation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from shared.drift import Detector, SlotCounter, channel_bets, fit_baseline
+
+FEATURES = tuple(f"f{i}" for i in range(10))
+A = 1e7
+
+
+def detector_of(baseline, events_between_alarms=A):
+    return Detector([channel_bets(c) for c in baseline.calibrated], events_between_alarms)
+
+
+def alarms_of(baseline, columns, times=None, batch=4_096, events_between_alarms=A):
+    detector, counter = detector_of(baseline, events_between_alarms), SlotCounter(baseline)
+    events = len(next(iter(columns.values())))
+    alarms = []
+    for start in range(0, events, batch):
+        part = slice(start, start + batch)
+        slots = counter.add(
+            {name: values[part] for name, values in columns.items()},
+            times[part] if times is not None else None,
+        )
+        alarms += detector.update(slots)
+    return alarms
+
+
+def normal_columns(rng, rows):
+    return {name: rng.normal(size=rows) for name in FEATURES}
+
+
+@pytest.fixture(scope="module")
+def ten_features():
+    columns = normal_columns(np.random.default_rng(11), 100_000)
+    return fit_baseline(columns, dict.fromkeys(FEATURES, "numeric"))
+
+
+def test_no_alarm_on_two_hundred_thousand_stationary_events(ten_features):
+    assert alarms_of(ten_features, normal_columns(np.random.default_rng(12), 200_000)) == []
+
+
+def oracle_threshold(shift, channels):
+    """Threshold of a CUSUM of log-likelihood ratios with A events between false alarms (Siegmund 1985)."""
+    low, high = 1.0, 60.0
+    for _ in range(80):
+        x = (low + high) / 2
+        low, high = (x, high) if (math.exp(x) - x - 1) / (shift**2 / 2) < A * channels else (low, x)
+    return low - 1.166 * shift
+
+
+def oracle_delay(drifted, before, shift, channels):
+    """Delay of the CUSUM that knows the shift, with a share of the budget for each channel."""
+    threshold, level = oracle_threshold(shift, channels), 0.0
+    for i, value in enumerate(drifted.tolist()):
+        level = max(0.0, level) + shift * value - shift**2 / 2
+        if level >= threshold:
+            return i + 1 - before
+    raise AssertionError("the oracle missed the shift")
+
+
+@pytest.mark.parametrize(("shift", "ratio"), [(0.25, 1.6), (1.0, 1.8)])
+def test_delay_against_the_cusum_that_knows_the_shift(ten_features, shift, ratio):
+    before, delays, oracle = 2_048, [], []
+    for seed in range(30):
+        columns = normal_columns(np.random.default_rng([13, seed]), before + 4_096)
+        columns["f3"][before:] += shift
+        first = alarms_of(ten_features, columns)[0]
+        assert (first.channel, first.change) == ("f3", "location")
+        delays.append(first.event - before)
+        oracle.append(oracle_delay(columns["f3"], before, shift, len(FEATURES)))
+    assert np.mean(oracle) < np.mean(delays) <= ratio * np.mean(oracle)
+
+
+@pytest.mark.parametrize(
+    ("change", "values", "detail"),
+    [
+        ("scale", lambda rng: rng.normal(scale=1.6, size=4_000), "spread x1.8"),
+        (
+            "missing",
+            lambda rng: np.where(rng.random(4_000) < 0.02, np.nan, rng.normal(size=4_000)),
+            "missing 0.01",
+        ),
+        ("shape", lambda rng: rng.choice([-1.0, 1.0], 4_000) + rng.normal(scale=0.1, size=4_000), None),
+    ],
+)
+def test_the_change_is_explained_and_dated(ten_features, change, values, detail):
+    rng, before = np.random.default_rng(14), 8_000
+    columns = normal_columns(rng, before + 4_000)
+    columns["f6"][before:] = values(rng)
+    first = alarms_of(ten_features, columns)[0]
+    assert (first.channel, first.change) == ("f6", change)
+    assert detail is None or first.detail == detail
+    assert before < first.event < before + 1_600
+    assert abs(first.change_point - before) <= 160
+    assert first.evidence > math.log10(A) - 1
+
+
+def test_an_unseen_category_is_found_and_named():
+    rng = np.random.default_rng(15)
+    airports = np.array(["EWR", "JFK", "LGA"])
+    baseline = fit_baseline({"origin": airports[rng.integers(0, 3, 50_000)]}, {"origin": "categorical"})
+    origins = airports[rng.integers(0, 3, 4_000)].tolist()
+    origins[2_000:] = ["SWF" if rng.random() < 0.05 else origin for origin in origins[2_000:]]
+    counter = SlotCounter(baseline)
+    first = detector_of(baseline).update(counter.add({"origin": origins}))[0]
+    assert (first.channel, first.change) == ("origin", "unseen")
+    assert 2_000 < first.event < 2_200
+    assert counter.unseen["origin"].most_common(1)[0][0] == "SWF"
+
+
+def test_a_category_that_grows_is_named():
+    rng = np.random.default_rng(16)
+    airports = ["EWR", "JFK", "LGA"]
+    baseline = fit_baseline(
+        {"origin": rng.choice(airports, 50_000, p=[0.6, 0.3, 0.1])}, {"origin": "categorical"}
+    )
+    first = alarms_of(baseline, {"origin": rng.choice(airports, 4_000, p=[0.5, 0.25, 0.25]).tolist()})[0]
+    assert first.change == "category"
+    assert first.detail == "LGA x3"
+
+
+def autoregressive(rng, rows, coefficient):
+    noise = rng.normal(size=rows).tolist()
+    level, values = 0.0, []
+    for shock in noise:
+        level = coefficient * level + math.sqrt(1 - coefficient**2) * shock
+        values.append(level)
+    return np.array(values)
+
+
+def test_autocorrelation_is_measured_and_raises_no_alarm():
+    series = autoregressive(np.random.default_rng(17), 300_000, 0.7)
+    baseline = fit_baseline({"x": series[:100_000]}, {"x": "numeric"}, np.arange(100_000) * 0.01)
+    channel = baseline.channels[0]
+    assert channel.phases is None
+    assert channel.deff == pytest.approx(1.7 / 0.3, rel=0.3)  # (1 + r) / (1 - r)
+    assert alarms_of(baseline, {"x": series[100_000:]}, events_between_alarms=1e6) == []
+    ignored = fit_baseline({"x": series[:100_000]}, {"x": "numeric"})
+    assert len(alarms_of(ignored, {"x": series[100_000:]}, events_between_alarms=1e6)) > 100
+
+
+def test_a_season_is_taken_out_and_a_shift_on_top_of_it_is_found():
+    rng = np.random.default_rng(18)
+    times = np.arange(200_000) * 60.0
+    values = rng.normal(size=len(times)) + 0.5 * np.sin(2 * np.pi * times / 86_400)
+    fit, fresh = slice(0, 100_000), slice(100_000, 200_000)
+    baseline = fit_baseline({"x": values[fit]}, {"x": "numeric"}, times[fit])
+    channel = baseline.channels[0]
+    assert channel.phases is not None
+    assert channel.calibrated
+    assert channel.deff < 1.6
+    assert alarms_of(baseline, {"x": values[fresh]}, times[fresh], events_between_alarms=1e6) == []
+    shifted = alarms_of(baseline, {"x": values[fresh] + 0.5}, times[fresh], events_between_alarms=1e6)
+    assert shifted[0].change == "location"
+    assert shifted[0].event < 400
+    ignored = fit_baseline({"x": values[fit]}, {"x": "numeric"})
+    assert len(alarms_of(ignored, {"x": values[fresh]}, events_between_alarms=1e6)) > 100
+
+
+def test_a_flood_of_unusable_values_is_missing_and_never_a_crash(ten_features):
+    flood = [float("nan"), float("inf"), -float("inf"), None, "many", [], {}, 10**400, 1e308, b"x"] * 200
+    columns = dict.fromkeys(FEATURES, flood)
+    first = alarms_of(ten_features, columns)[0]
+    assert first.change == "missing"
+    assert first.event <= 32
+
+
+def test_a_feature_that_vanishes_is_missing(ten_features):
+    columns = normal_columns(np.random.default_rng(19), 640)
+    del columns["f2"]
+    first = alarms_of(ten_features, columns)[0]
+    assert (first.channel, first.change) == ("f2", "missing")
+    assert first.event <= 64
