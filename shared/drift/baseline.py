@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.drift.bins import BOOLEANS, Coder, category_bins, numeric_edges
-from shared.drift.channel import ChannelBaseline, Kind
+from shared.drift.channel import MIN_ROWS_PER_BIN, ChannelBaseline, Kind
 from shared.drift.dependence import BLOCK, design_effect, reaches_beyond
 from shared.drift.normal_scores import bin_scores
 from shared.drift.phases import differs_by_phase, fit_phases
@@ -204,11 +204,13 @@ def _no_categories(channel: ChannelBaseline, counts: NDArray[np.int64]) -> str |
     reason = _too_few(channel.rows, usable)
     if reason is not None:
         return reason
-    if (counts[:-1] > 0).sum() < 2:
-        only = channel.categories[int(counts.argmax())] if channel.categories else "rare"
-        return f"every training value is {only!r}: there is no spread to measure change in"
     if channel.singletons > MAX_UNSEEN * usable:
         return f"{channel.singletons} of {usable} values occur once: it looks like an identifier"
+    if not channel.categories:
+        return f"no category has {MIN_ROWS_PER_BIN} training rows"
+    if (counts[:-1] > 0).sum() < 2:
+        only = channel.categories[int(counts.argmax())]
+        return f"every training value is {only!r}: there is no spread to measure change in"
     return None
 
 

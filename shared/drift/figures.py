@@ -99,12 +99,12 @@ def figures(channel: ChannelBaseline, counts: ArrayLike) -> Figures:
     Parameters
     ----------
     counts
-        Events per bin of the channel, shape ``(bins,)``.
+        Events per bin of the channel, shape ``(bins,)``; a slot's padding after them is ignored.
 
     Raises
     ------
     ValueError
-        The channel is not calibrated, or the window is empty.
+        The channel is not calibrated, has more bins, or the window is empty.
 
     Examples
     --------
@@ -113,10 +113,12 @@ def figures(channel: ChannelBaseline, counts: ArrayLike) -> Figures:
     >>> figures(late, [25, 25, 0, 0, 50]).missing
     0.5
     """
-    window = np.asarray(counts)[: len(channel.counts)]
-    events = int(window.sum())
     if not channel.calibrated:
         raise ValueError(f"channel {channel.name!r} is not calibrated: {channel.reason}")
+    window = np.asarray(counts)[: len(channel.counts)]
+    if len(window) < len(channel.counts):
+        raise ValueError(f"channel {channel.name!r} has {len(channel.counts)} bins, not {len(window)}")
+    events = int(window.sum())
     if events == 0:
         raise ValueError(f"the window of channel {channel.name!r} has no events")
     numeric = channel.kind == "numeric"

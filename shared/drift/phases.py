@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
+from shared.drift.dependence import design_effect
+
 Cycle = Literal["hour-of-day", "day-of-week", "hour-of-week"]
 CELLS: dict[Cycle, int] = {"hour-of-day": 24, "day-of-week": 7, "hour-of-week": 168}
 MIN_ROWS_PER_CELL = 200
@@ -72,8 +74,8 @@ def fit_phases(values: NDArray[np.float64], times: NDArray[np.float64]) -> Phase
     """Return the finest cycle that the values follow, None where they follow none.
 
     A cycle is taken where every cell that occurs has 200 rows and its cells differ in mean or
-    spread far beyond chance (F test, p < 0.0001). Values are clipped to the 0.1 and 99.9 %
-    quantiles first, so that one outlier does not make a season.
+    spread far beyond chance (F test, p < 0.0001, allowing for autocorrelation). Values are clipped
+    to the 0.1 and 99.9 % quantiles first, so that one outlier does not make a season.
     """
     kept = np.isfinite(values) & np.isfinite(times)
     clipped, when = values[kept], times[kept]
@@ -108,16 +110,20 @@ def _differs(values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray
 
 
 def _f_test(values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[np.int64]) -> float:
-    """Return the p-value of "all cells have the same mean" (one-way analysis of variance)."""
-    occurs = rows > 0
-    means = np.bincount(cell, values, len(rows))[occurs] / rows[occurs]
-    between = float((rows[occurs] * (means - values.mean()) ** 2).sum())
-    within = float(((values - values.mean()) ** 2).sum()) - between
-    groups = int(occurs.sum())
-    if within <= 0:
+    """Return the p-value of "all cells have the same mean" (one-way analysis of variance).
+
+    The ratio is divided by the design effect of what the cells leave unexplained: neighbours that
+    resemble each other make cells differ too, and that is no season.
+    """
+    means = np.bincount(cell, values, len(rows)) / np.maximum(rows, 1)
+    residual = values - means[cell]
+    within, between = float((residual**2).sum()), float((rows * (means - values.mean()) ** 2).sum())
+    groups = int((rows > 0).sum())
+    if within <= 1e-12 * between:
         return 0.0 if between > 0 else 1.0
-    ratio = (between / (groups - 1)) / (within / (len(values) - groups))
-    return float(f_distribution.sf(ratio, groups - 1, len(values) - groups))
+    freedom = len(values) - groups
+    ratio = (between / (groups - 1)) / (within / freedom) / design_effect(residual)
+    return float(f_distribution.sf(ratio, groups - 1, freedom))
 
 
 def _table(
