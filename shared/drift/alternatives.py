@@ -16,7 +16,7 @@ from scipy.special import ndtr
 from shared.drift.channel import FLOOR, ChannelBaseline
 from shared.drift.normal_scores import bin_bounds
 
-Change = Literal["location", "scale", "missing", "unseen", "category", "shape"]
+Change = Literal["location", "scale", "missing", "unseen", "category", "shape", "concept"]
 
 LOCATIONS = (0.08, 0.16, 0.32, 0.64, 1.28, 2.2)
 SCALES = (0.5, 0.75, 0.88, 1.14, 1.35, 1.8, 3.0)

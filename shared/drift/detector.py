@@ -128,6 +128,7 @@ class Detector:
         self._weights = np.zeros((d, fixed + windows))
         self._log = np.full((d, bins, fixed + windows), -1.0)
         self._exponent = np.array([b.exponent for b in self._bets])
+        self._plugged = np.array([b.plug_in for b in self._bets])
         rows = np.array([b.effective_rows for b in self._bets])
         for f, b in enumerate(self._bets):
             own, m = len(b.probabilities), len(b.weights)
@@ -242,7 +243,8 @@ class Detector:
         p = self._p[:, :, None]
         shares = (self._window_counts + strength * p) / (self._window_events + strength)
         charged = np.log(shares / p) - self._plug_charge[:, None, None]
-        self._log[:, :, self._fixed :] = charged * self._exponent[:, None, None]
+        tempered = charged * self._exponent[:, None, None]
+        self._log[:, :, self._fixed :] = np.where(self._plugged[:, None, None], tempered, -1.0)
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes, equal for equal histories."""

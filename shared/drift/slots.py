@@ -62,6 +62,41 @@ def merge(parts: Sequence[Slots]) -> Slots:
     )
 
 
+class SlotAccumulator:
+    """Cuts coded events into slots by number of events; an incomplete slot waits for more.
+
+    Parameters
+    ----------
+    channels, bins
+        Shape of a slot.
+    """
+
+    def __init__(self, channels: int, bins: int) -> None:
+        self._shape = (channels, bins)
+        self.pending = np.zeros(self._shape, np.int64)
+        self.pending_events = 0
+
+    def add(self, codes: NDArray[np.int64]) -> Slots:
+        """Return the slots that these events complete.
+
+        Parameters
+        ----------
+        codes
+            Bin of every value, shape ``(channels, events)``.
+        """
+        channels, bins = self._shape
+        size = channels * bins
+        total = self.pending_events + codes.shape[1]
+        complete = total // SLOT
+        slot = np.arange(self.pending_events, total) // SLOT
+        cells = codes + (np.arange(channels) * bins)[:, None] + slot * size
+        counts = np.bincount(cells.ravel(), minlength=(complete + 1) * size)
+        counts = counts.reshape(complete + 1, channels, bins)
+        counts[0] += self.pending
+        self.pending, self.pending_events = counts[complete].copy(), total % SLOT
+        return Slots(counts[:complete], np.full(complete, SLOT))
+
+
 class _CounterState(msgspec.Struct, frozen=True):
     fingerprint: str
     pending: bytes
@@ -95,9 +130,7 @@ class SlotCounter:
         self._fingerprint = baseline.fingerprint()
         self._coders = [Coder(channel) for channel in baseline.calibrated]
         bins = max((len(c.channel.counts) for c in self._coders), default=1)
-        self._shape = (len(self._coders), bins)
-        self._pending = np.zeros(self._shape, np.int64)
-        self._pending_events = 0
+        self._slots = SlotAccumulator(len(self._coders), bins)
         self.unseen: dict[str, Counter[str]] = {
             c.channel.name: Counter() for c in self._coders if c.unseen is not None
         }
@@ -123,7 +156,7 @@ class SlotCounter:
         if len(lengths) > 1:
             raise ValueError(f"columns differ in length: {sorted(lengths)}")
         events = lengths.pop() if lengths else 0
-        return self._count(self._codes(columns, as_numbers(times) if times is not None else None, events))
+        return self._slots.add(self._codes(columns, as_numbers(times) if times is not None else None, events))
 
     def _codes(
         self, columns: Mapping[str, Sequence[Any]], times: NDArray[np.float64] | None, events: int
@@ -147,26 +180,13 @@ class SlotCounter:
             if category in tally or len(tally) < MAX_TALLIED:
                 tally[category] += 1
 
-    def _count(self, codes: NDArray[np.int64]) -> Slots:
-        channels, bins = self._shape
-        size = channels * bins
-        total = self._pending_events + codes.shape[1]
-        complete = total // SLOT
-        slot = np.arange(self._pending_events, total) // SLOT
-        cells = codes + (np.arange(channels) * bins)[:, None] + slot * size
-        counts = np.bincount(cells.ravel(), minlength=(complete + 1) * size)
-        counts = counts.reshape(complete + 1, channels, bins)
-        counts[0] += self._pending
-        self._pending, self._pending_events = counts[complete].copy(), total % SLOT
-        return Slots(counts[:complete], np.full(complete, SLOT))
-
     def snapshot(self) -> bytes:
         """Return the state as bytes: the incomplete slot and the unseen categories."""
         return msgspec.msgpack.encode(
             _CounterState(
                 fingerprint=self._fingerprint,
-                pending=self._pending.astype("<i8").tobytes(),
-                pending_events=self._pending_events,
+                pending=self._slots.pending.astype("<i8").tobytes(),
+                pending_events=self._slots.pending_events,
                 unseen={name: dict(tally) for name, tally in self.unseen.items()},
             )
         )
@@ -185,6 +205,7 @@ class SlotCounter:
             raise ValueError(f"the bytes are not a counter's snapshot: {error}") from error
         if state.fingerprint != self._fingerprint:
             raise ValueError("the counter's snapshot belongs to another baseline")
-        self._pending = np.frombuffer(state.pending, "<i8").astype(np.int64).reshape(self._shape)
-        self._pending_events = state.pending_events
+        shape = self._slots.pending.shape
+        self._slots.pending = np.frombuffer(state.pending, "<i8").astype(np.int64).reshape(shape)
+        self._slots.pending_events = state.pending_events
         self.unseen = {name: Counter(tally) for name, tally in state.unseen.items()}
