@@ -1,9 +1,10 @@
 """Drift detection without Kafka: baseline, bins, bets, detector and figures. See docs/drift-detection.md."""
 
+from shared.drift.alarm import Alarm, events_between_false_alarms
 from shared.drift.alternatives import Bets, Change, channel_bets
 from shared.drift.baseline import Baseline, decode_baseline, fit_baseline
 from shared.drift.channel import ChannelBaseline, Kind
-from shared.drift.detector import Alarm, Detector, events_between_false_alarms
+from shared.drift.detector import Detector
 from shared.drift.slots import SlotCounter, Slots, merge
 
 __all__ = [

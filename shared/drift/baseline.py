@@ -225,16 +225,16 @@ def _too_few(rows: int, usable: int) -> str | None:
 def _with_dependence(channel: ChannelBaseline, series: list[NDArray[np.float64]]) -> ChannelBaseline:
     """Return the channel with its design effect, or with the reason why that cannot be handled."""
     deff = max((design_effect(s) for s in series), default=1.0)
-    effective = channel.rows / deff
+    channel = msgspec.structs.replace(channel, deff=deff)
     reason = None
     if any(reaches_beyond(s, deff) for s in series):
         reason = f"its values depend on each other over far more than {BLOCK} events: a trend or a slow cycle"
-    elif effective < MIN_EFFECTIVE_ROWS:
+    elif channel.effective_rows < MIN_EFFECTIVE_ROWS:
         reason = (
-            f"its values depend on each other so much that {channel.rows} rows are worth {effective:.0f}; "
-            f"{MIN_EFFECTIVE_ROWS} are needed"
+            f"its values depend on each other or on the season so much that {channel.rows} rows are worth "
+            f"{channel.effective_rows:.0f}; {MIN_EFFECTIVE_ROWS} are needed"
         )
-    return msgspec.structs.replace(channel, deff=deff, reason=reason)
+    return msgspec.structs.replace(channel, reason=reason)
 
 
 def _time_order(times: Column | None) -> tuple[NDArray[np.int64] | None, NDArray[np.float64] | None]:

@@ -50,7 +50,7 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     counts
         Rows per bin.
     deff
-        Variance inflation of the time-ordered rows, at least 1; ``rows / deff`` of them count.
+        Variance inflation of the time-ordered rows, at least 1: what autocorrelation costs.
     ordered
         Whether the rows came with times. If not, ``deff`` is 1 by assumption, not by measurement.
     phases
@@ -92,8 +92,13 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     @property
     def effective_rows(self) -> float:
-        """Number of independent rows that the training rows are worth."""
-        return self.rows / self.deff
+        """Number of independent rows that the training rows are worth.
+
+        With a season it is that of one cell: while its hour lasts, the error of that cell's own
+        estimates is what an alarm could mistake for drift.
+        """
+        cells = 1 if self.phases is None else len(self.phases.mean)
+        return self.rows / self.deff / cells
 
     @property
     def smallest_shift(self) -> float:

@@ -13,7 +13,7 @@ from shared.drift.dependence import design_effect
 
 Cycle = Literal["hour-of-day", "day-of-week", "hour-of-week"]
 CELLS: dict[Cycle, int] = {"hour-of-day": 24, "day-of-week": 7, "hour-of-week": 168}
-MIN_ROWS_PER_CELL = 200
+MIN_ROWS_PER_CELL = 500
 SIGNIFICANT = 1e-4
 
 
@@ -71,26 +71,42 @@ def phase(times: NDArray[np.float64], cycle: Cycle) -> NDArray[np.int64]:
 
 
 def fit_phases(values: NDArray[np.float64], times: NDArray[np.float64]) -> PhaseTable | None:
-    """Return the finest cycle that the values follow, None where they follow none.
+    """Return the coarsest cycle that explains the values, None where they follow none.
 
-    A cycle is taken where every cell that occurs has 200 rows and its cells differ in mean or
-    spread far beyond chance (F test, p < 0.0001, allowing for autocorrelation). Values are clipped
-    to the 0.1 and 99.9 % quantiles first, so that one outlier does not make a season.
+    A cycle is taken where every cell that occurs has 500 rows and its cells differ in mean or
+    spread far beyond chance (F test, p < 0.0001, allowing for autocorrelation). The hour of the
+    week is taken only where the hour of the day leaves something for it to explain: each cell has
+    its own estimates, so more cells need more rows. Values are clipped to the 0.1 and 99.9 %
+    quantiles first, so that one outlier does not make a season.
+
+    Parameters
+    ----------
+    values
+        Time-ordered, shape ``(n,)``.
+    times
+        Seconds since 1970 UTC, ascending, shape ``(n,)``.
     """
     kept = np.isfinite(values) & np.isfinite(times)
     clipped, when = values[kept], times[kept]
-    if len(clipped) < 7 * MIN_ROWS_PER_CELL or np.ptp(clipped) == 0:
+    if len(clipped) < 2 * MIN_ROWS_PER_CELL or np.ptp(clipped) == 0:
         return None
     clipped = np.clip(clipped, *np.quantile(clipped, (0.001, 0.999)))
-    order: tuple[Cycle, ...] = ("hour-of-week", "hour-of-day", "day-of-week")
-    for cycle in order:
-        cell = phase(when, cycle)
-        rows = np.bincount(cell, minlength=CELLS[cycle])
-        occurs = rows > 0
-        if occurs.sum() < 2 or rows[occurs].min() < MIN_ROWS_PER_CELL or not _differs(clipped, cell, rows):
-            continue
-        return _table(clipped, cell, rows, cycle)
-    return None
+    by_hour = _fit_cycle(clipped, clipped, when, "hour-of-day")
+    if by_hour is None:
+        return _fit_cycle(clipped, clipped, when, "day-of-week")
+    return _fit_cycle(clipped, by_hour.standardise(clipped, when), when, "hour-of-week") or by_hour
+
+
+def _fit_cycle(
+    values: NDArray[np.float64], unexplained: NDArray[np.float64], times: NDArray[np.float64], cycle: Cycle
+) -> PhaseTable | None:
+    """Return the table of a cycle, None where ``unexplained`` does not follow it or rows are too few."""
+    cell = phase(times, cycle)
+    rows = np.bincount(cell, minlength=CELLS[cycle])
+    occurs = rows > 0
+    if occurs.sum() < 2 or rows[occurs].min() < MIN_ROWS_PER_CELL or not _differs(unexplained, cell, rows):
+        return None
+    return _table(values, cell, rows, cycle)
 
 
 def differs_by_phase(series: NDArray[np.float64], times: NDArray[np.float64]) -> bool:

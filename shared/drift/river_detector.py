@@ -7,10 +7,11 @@ from typing import Any
 
 from river.base import DriftDetector
 
+from shared.drift.alarm import Alarm
 from shared.drift.alternatives import channel_bets
 from shared.drift.baseline import Baseline, fit_channel
 from shared.drift.channel import Kind
-from shared.drift.detector import Alarm, Detector
+from shared.drift.detector import Detector
 from shared.drift.slots import SlotCounter
 
 
