@@ -15,6 +15,7 @@ from shared.bundle.extras import need
 from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.errors import BundleError, ServiceError
 from shared.scoring.events import EventDecoder
+from shared.scoring.matrix import Column
 
 Row = dict[str, Any]
 """Value by feature name, as it would stand in an event's ``features``."""
@@ -108,7 +109,7 @@ def _value(value: Any, feature: FeatureSpec) -> Any:
     return value if isinstance(value, bool | int | float | str) else float(value)
 
 
-def as_columns(spec: ModelSpec, rows: Sequence[Row]) -> list[Sequence[Any]]:
+def as_columns(spec: ModelSpec, rows: Sequence[Row]) -> list[Column]:
     """Return rows as the scorer's columns, by the very decoder that production events go through.
 
     Raises

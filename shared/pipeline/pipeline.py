@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,18 @@ log = get_logger(__name__)
 _POLL_SECONDS = 0.2
 _FLUSH_SECONDS = 1.0
 _DRAIN_SECONDS = 10.0
+
+
+def _collect_garbage_seldom() -> None:
+    """Keep the cyclic collector out of the micro-batches.
+
+    A micro-batch makes tens of thousands of objects that die by reference count when it is done; with
+    the default threshold of 700 the collector walks through the living ones dozens of times per batch,
+    for nothing. What the imports made lives for ever and is taken out of its sight.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
 
 
 class Pipeline(Generic[Work]):
@@ -79,6 +92,7 @@ class Pipeline(Generic[Work]):
             Whatever the step raises beyond dead letters: nothing of that batch is committed.
         """
         async with AsyncExitStack() as stack:
+            _collect_garbage_seldom()
             stack.callback(self._pool.shutdown, wait=False)
             consumer = await self._start_consumer(stack)
             make_writer = await self._writers(stack, consumer)

@@ -8,17 +8,19 @@ fails is looked at a second time, in Python, to find the sentence that names the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 
 from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.messages import EntityId, EventId, OccurredAt, epoch_ms
 from shared.scoring.diagnosis import explain
+from shared.scoring.matrix import Column
 
 MAX_EVENT_BYTES = 1 << 20
 """Largest event accepted, in bytes; Kafka's own default limit of a message."""
@@ -26,8 +28,8 @@ MAX_EVENT_BYTES = 1 << 20
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not a message of the expected type."""
 
-Columns = list[Sequence[Any]]
-"""One sequence of ``n`` Python values per feature, in the model's order."""
+Columns = list[Column]
+"""One column per feature, in the model's order."""
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class DecodedEvents:
     event_ids, entity_ids, occurred_at
         One entry per good event; ``occurred_at`` in epoch milliseconds.
     features
-        One sequence per feature, each with one value per good event.
+        One column per feature, each with one value per good event.
     rejected
         ``(position, error)`` of each bad event, ascending.
     """
@@ -87,7 +89,7 @@ class EventDecoder:
     >>> good = b'{"event_id": "a", "occurred_at": 5, "features": {"hour": 7}}'
     >>> decoded = EventDecoder(spec).decode([good, good.replace(b"7", b"77")])
     >>> decoded.event_ids, decoded.features
-    (('a',), [(7.0,)])
+    (['a'], [array([7.])])
     >>> print(decoded.rejected[0][1])
     features.hour is 77, above the declared maximum 23
     """
@@ -95,6 +97,7 @@ class EventDecoder:
     def __init__(self, spec: ModelSpec, *, max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._spec = spec
         self._max_bytes = max_bytes
+        self._extract = [_extractor(index, feature) for index, feature in enumerate(spec.features)]
         self._decode = msgspec.json.Decoder(event_type(spec)).decode
         self._models = {spec.name, None}  # an event may leave the model out where one is served
 
@@ -136,21 +139,16 @@ class EventDecoder:
     def _columns(
         self, events: list[Any], kept: list[int] | None, rejected: list[tuple[int, ServiceError]]
     ) -> DecodedEvents:
-        if not events:
-            return DecodedEvents(kept, (), (), [], [() for _ in self._spec.features], rejected)
-        ids, features, times, _, entities = zip(*map(msgspec.structs.astuple, events), strict=True)
+        features = [event.features for event in events]
+        times = [event.occurred_at for event in events]
         return DecodedEvents(
             kept=kept,
-            event_ids=ids,
-            entity_ids=entities,
-            occurred_at=list(times) if _all_int(times) else [epoch_ms(time) for time in times],
-            features=list(zip(*map(msgspec.structs.astuple, features), strict=True)),
+            event_ids=[event.event_id for event in events],
+            entity_ids=[event.entity_id for event in events],
+            occurred_at=times if set(map(type, times)) <= {int} else [epoch_ms(time) for time in times],
+            features=[extract(features) for extract in self._extract],
             rejected=rejected,
         )
-
-
-def _all_int(times: Sequence[int | datetime]) -> bool:
-    return set(map(type, times)) == {int}
 
 
 def wrong_model(model: str | None, served: Sequence[str]) -> ValidationError:
@@ -185,6 +183,19 @@ def event_type(spec: ModelSpec) -> Any:
         ],
         gc=False,
     )
+
+
+_ARRAYS: dict[str, Any] = {"float32": np.float64, "float64": np.float64, "int64": np.int64, "bool": np.bool_}
+"""A float32 feature is parsed as float64 and rounded once, on its way into the graph."""
+
+
+def _extractor(index: int, feature: FeatureSpec) -> Callable[[list[Any]], Column]:
+    """Return what gathers one feature of many decoded events into a column."""
+    get = attrgetter(f"f{index}")
+    if feature.nullable or feature.kind == "categorical":
+        return lambda features: list(map(get, features))
+    dtype = np.bool_ if feature.kind == "boolean" else _ARRAYS[feature.dtype]
+    return lambda features: np.fromiter(map(get, features), dtype, len(features))
 
 
 def _feature_type(feature: FeatureSpec) -> Any:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from shared.bundle.spec import FeatureSpec, ModelSpec
 
+Column = Sequence[Any] | npt.NDArray[Any]
+"""``n`` values of one feature: an array where none can be missing, else a list with ``None`` for missing."""
+
 Inputs = dict[str, npt.NDArray[Any]]
 """Array by ONNX input name, the first axis being events."""
 
@@ -51,8 +54,8 @@ class MatrixEncoder:
         self._matrix = inputs[0] if len(inputs) == 1 and not _is_feature_input(spec, inputs) else None
         self._inputs: Mapping[str, tuple[str, int]] = {name: (kind, rank) for name, kind, rank in inputs}
 
-    def encode(self, columns: Sequence[Sequence[Any]]) -> Inputs:
-        """Return the graph's inputs for ``n`` events given as one sequence per feature."""
+    def encode(self, columns: Sequence[Column]) -> Inputs:
+        """Return the graph's inputs for ``n`` events given as one column per feature."""
         coded = [
             coder(column) if coder is not None else column
             for coder, column in zip(self._coders, columns, strict=True)
@@ -62,12 +65,12 @@ class MatrixEncoder:
                 feature.name: self._one_input(feature, column)
                 for feature, column in zip(self._features, coded, strict=True)
             }
-        rows = [row for column in coded for row in (column if isinstance(column, np.ndarray) else (column,))]
+        rows = [row for column in coded for row in (column if _is_one_hot(column) else (column,))]
         # Column by column into Fortran order, then one transposition to the rows ONNX wants.
         matrix = np.array(rows, dtype=_DTYPES[self._matrix[1]])
         return {self._matrix[0]: np.ascontiguousarray(matrix.T)}
 
-    def _one_input(self, feature: FeatureSpec, column: Sequence[Any]) -> npt.NDArray[Any]:
+    def _one_input(self, feature: FeatureSpec, column: Column) -> npt.NDArray[Any]:
         kind, rank = self._inputs[feature.name]
         if kind == "tensor(string)":
             array = np.array(["" if value is None else value for value in column], dtype=np.object_)
@@ -78,17 +81,22 @@ class MatrixEncoder:
         return array[:, None] if rank == 2 else array
 
 
+def _is_one_hot(column: Column) -> bool:
+    """Return whether a coded column is one-hot, one row per category."""
+    return isinstance(column, np.ndarray) and column.ndim == 2
+
+
 def _is_feature_input(spec: ModelSpec, inputs: Sequence[tuple[str, str, int]]) -> bool:
     """Return whether a single input is the model's only feature by name, not a matrix."""
     return len(spec.features) == 1 and inputs[0][0] == spec.features[0].name
 
 
-def _strings(known: frozenset[str]) -> Callable[[Sequence[Any]], Any]:
+def _strings(known: frozenset[str]) -> Callable[[Column], Any]:
     """Return what leaves known categories as they are and makes any other value a missing one."""
     return lambda column: [value if value in known else None for value in column]
 
 
-def _coder(feature: FeatureSpec) -> Callable[[Sequence[Any]], Any] | None:
+def _coder(feature: FeatureSpec) -> Callable[[Column], Any] | None:
     """Return what turns a categorical column into numbers, or None where values go in as they are."""
     if feature.kind != "categorical":
         return None

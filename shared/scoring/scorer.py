@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.errors import BundleError, ProcessError
-from shared.scoring.matrix import MatrixEncoder
+from shared.scoring.matrix import Column, MatrixEncoder
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -120,8 +120,8 @@ class Scorer:
             )
         return cls(bundle.spec, session)
 
-    def predict(self, columns: Sequence[Sequence[Any]]) -> Scores:
-        """Return the scores of ``n`` rows given as one sequence of values per feature.
+    def predict(self, columns: Sequence[Column]) -> Scores:
+        """Return the scores of ``n`` rows given as one column per feature.
 
         A row that makes the model raise does not take the others with it: the micro-batch is
         halved until the row is alone, and only that row is marked as failed.
@@ -163,7 +163,7 @@ class Scorer:
         return scores.score if scores.probabilities is None else scores.probabilities
 
     def _run(
-        self, columns: Sequence[Sequence[Any]], first: int, size: int
+        self, columns: Sequence[Column], first: int, size: int
     ) -> tuple[Floats, dict[int, ProcessError]]:
         try:
             raw = self._session.run(self._outputs, self._encoder.encode(columns))[0]

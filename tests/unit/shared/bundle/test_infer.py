@@ -209,7 +209,7 @@ def test_an_empty_table_is_refused() -> None:
 def test_a_row_that_breaks_the_contract_is_named() -> None:
     spec = infer(ranges=0.0)
     rows = sample_rows(TABLE, spec.features, 3)
-    assert as_columns(spec, rows)[0] == (1.0, None, 3.0)
+    assert as_columns(spec, rows)[0] == [1.0, None, 3.0]
     rows[1]["k"], rows[2]["k"] = 6, 7
     with pytest.raises(BundleError) as caught:
         as_columns(spec, rows)
