@@ -209,7 +209,7 @@ def _no_categories(channel: ChannelBaseline, counts: NDArray[np.int64]) -> str |
     if not channel.categories:
         return f"no category has {MIN_ROWS_PER_BIN} training rows"
     if (counts[:-1] > 0).sum() < 2:
-        only = channel.categories[int(counts.argmax())]
+        only = channel.categories[int(counts[:-1].argmax())]
         return f"every training value is {only!r}: there is no spread to measure change in"
     return None
 

@@ -161,8 +161,10 @@ class Detector:
         self.events += n
         weighted = self._wealth * self._weights
         totals = weighted.sum(axis=1)
-        if totals.sum() >= self.events_between_alarms * len(self._bets):
-            alarms.append(self._raise(int(totals.argmax()), weighted, totals))
+        while totals.sum() >= self.events_between_alarms * len(self._bets):
+            f = int(totals.argmax())
+            alarms.append(self._raise(f, weighted, totals))
+            totals[f] = 0.0
 
     def _raise(self, f: int, weighted: NDArray[np.float64], totals: NDArray[np.float64]) -> Alarm:
         best = int(weighted[f].argmax())
