@@ -1,7 +1,7 @@
 """A consumer that hands out columns instead of one object per record.
 
-Building aiokafka's ``ConsumerRecord`` costs about as much CPU as decoding the JSON inside it
-(``python -m loadtest client-floor`` prints both), so this subclass takes the parsed records from
+Building aiokafka's ``ConsumerRecord`` costs CPU per record that the scoring path has no use for
+(``python -m loadtest client-floor`` prints how much), so this subclass takes the parsed records from
 the fetcher before they are wrapped. It touches private attributes of the exactly pinned aiokafka:
 ``tests/integration/test_column_consumer.py`` compares it with ``getmany`` record by record.
 """
