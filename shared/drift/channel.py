@@ -120,11 +120,14 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
         The shares of missing and unseen values are upper estimates, ``(c + 2 sqrt(c) + 1) / n``:
         what the training data happened not to contain must not be priced as impossible.
-        For unseen categories ``c`` is the number of singletons (Good-Turing). A bin of fewer than
+        For unseen categories ``c`` is the number of singletons (Good-Turing); that share is taken
+        from the rare categories, whose rows in production it replaces. A bin of fewer than
         20 rows (a boolean that is almost never true) is treated alike.
         """
         counts = np.array(self.counts, dtype=np.float64)
         values = counts[:-1] if self.kind == "numeric" else counts[:-2]
+        if self.kind == "categorical":
+            values[-1] = max(values[-1] - upper_share(self.singletons, 1), 1.0)
         values = np.where(values < MIN_ROWS_PER_BIN, values + 2 * np.sqrt(values) + 1, values)
         room = float(values.sum()) / float(values.sum() + counts[-1] + 1)
         missing = min(upper_share(int(counts[-1]), self.rows), 1 - room / 2)

@@ -175,3 +175,16 @@ def test_a_feature_that_vanishes_is_missing(ten_features):
     first = alarms_of(ten_features, columns)[0]
     assert (first.channel, first.change) == ("f2", "missing")
     assert first.event <= 64
+
+
+def test_rare_categories_that_training_missed_raise_no_false_alarm():
+    shares = 1 / np.arange(1, 3_001) ** 1.1
+    shares /= shares.sum()
+    names = np.array([f"c{i}" for i in range(3_000)])
+    alarms = []
+    for seed in range(6):
+        rng = np.random.default_rng([20, seed])
+        baseline = fit_baseline({"x": names[rng.choice(3_000, 20_000, p=shares)]}, {"x": "categorical"})
+        assert baseline.channels[0].singletons > 500
+        alarms += alarms_of(baseline, {"x": names[rng.choice(3_000, 100_000, p=shares)]})
+    assert alarms == []
