@@ -29,7 +29,8 @@ from shared.dead_letters import REPLAY_OF
 from shared.errors import PartitionLost, TransientError
 from shared.kafka.records import Headers, Output
 from shared.pipeline.options import PipelineOptions
-from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter, stop_within
+from shared.pipeline.stopping import stop_within
+from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter
 
 _BATCH_LETTERS = 500
 _BATCH_BYTES = 4 << 20

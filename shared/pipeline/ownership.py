@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._state_reader = state_reader
         self._batch_bytes: dict[TopicPartition, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._opening: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()
+        self._closing = False
         self.slots: dict[TopicPartition, Slot] = {}
         self.assigned = False
         """Whether the group has told us our partitions, even if there are none for us."""
@@ -104,6 +107,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Let go of everything, for shutdown."""
         slots = list(self.slots.values())
         self.slots.clear()
+        self._closing = True
+        for opening in self._opening:
+            opening.cancel()  # with the broker away it would go on to its deadline
         await self._release(slots, within=within)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within)
@@ -137,7 +143,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
     def _start_opening(self, tp: TopicPartition) -> None:
         slot = Slot(tp, self._new_writer(tp))
         self.slots[tp] = slot
-        self._spawn(self._open(slot))
+        self._opening.add(self._spawn(self._open(slot)))
 
     def _new_writer(self, tp: TopicPartition) -> PartitionWriter:
         return self._make_writer(tp, self._batch_bytes.get(tp, self._options.max_batch_bytes))
@@ -219,14 +225,17 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
             self._step.close(slot.tp.topic, slot.tp.partition)
             self._spawn(slot.writer.discard())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():  # nobody here cancels one: a partition would never open, and nobody would know
+        if task.cancelled() and self._closing:
+            return
+        if task.cancelled():  # nobody else cancels one: a partition would never open, and nobody would know
             self.failure = RuntimeError(f"{task.get_coro()!r} was cancelled")
         elif (error := task.exception()) is not None:
             self.failure = error

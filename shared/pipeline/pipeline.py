@@ -20,7 +20,8 @@ from shared.pipeline.options import PipelineOptions
 from shared.pipeline.ownership import BROKER_TROUBLE, Ownership, Slot
 from shared.pipeline.state import Snapshot, StateReader, snapshot_output
 from shared.pipeline.step import Step, Work
-from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter, stop_within
+from shared.pipeline.stopping import stop_within
+from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter
 
 log = get_logger(__name__)
 
@@ -118,12 +119,16 @@ class Pipeline(Generic[Work]):
                     await committing
                     committing = None
                     await asyncio.sleep(self._options.commit_interval)
+                    if stop.is_set():
+                        break
                 batch = await self._fetch(consumer, ownership)  # 1
                 records = [part for _, part in batch]
                 work = self._step.decode(records) if batch else None  # 2
                 if committing is not None:
                     await committing
                     committing = None
+                if stop.is_set():
+                    break  # with the broker away one more commit would take another deadline
                 if work is not None:
                     size = sum(map(len, records))
                     backlog = size >= self._options.max_records
@@ -259,7 +264,7 @@ class Pipeline(Generic[Work]):
             fetch_max_wait_ms=50,
             fetch_min_bytes=1,
         )
-        stack.push_async_callback(consumer.stop)
+        stack.push_async_callback(stop_within, consumer, 3.0)
         await consumer.start()
         return consumer
 

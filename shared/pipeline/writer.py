@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.records import Output
-from shared.logs import get_logger
 from shared.pipeline.crash_points import crash_point
 from shared.pipeline.options import PipelineOptions
-
-log = get_logger(__name__)
+from shared.pipeline.stopping import cut_off
 
 _CODECS = {None: 0, "lz4": 3, "zstd": 4}
 
@@ -70,21 +66,6 @@ async def all_done(awaitables: Sequence[asyncio.Future[Any]]) -> None:
     for result in results:
         if isinstance(result, BaseException):
             raise result
-
-
-async def stop_within(producer: AIOKafkaProducer, seconds: float) -> None:
-    """Stop a producer; past the limit cut it off, because ``stop()`` hangs while the broker is away."""
-    try:
-        async with asyncio.timeout(seconds):
-            await producer.stop()
-    except (TimeoutError, KafkaError, OSError, AssertionError) as error:
-        log.warning("producer did not stop by itself and was cut off", error=repr(error))
-        sender = producer._sender.sender_task
-        if sender is not None:
-            sender.cancel()
-        with contextlib.suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(seconds):
-                await producer.client.close()
 
 
 class TransactionalWriter:
@@ -149,7 +130,7 @@ class TransactionalWriter:
         """Drop the producer; what it left open is aborted by the next owner or by the broker."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
-            await stop_within(producer, 5.0)
+            await cut_off(producer)
 
 
 class AtLeastOnceWriter:

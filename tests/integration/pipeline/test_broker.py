@@ -1,4 +1,4 @@
-"""The broker stopped, killed, frozen and reconfigured under a running pipeline: nothing is lost or repeated."""
+"""The broker stopped, killed, frozen and reconfigured under a running pipeline: nothing lost or repeated."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def running(step: Echo, pipeline_options: PipelineOptions) -> AsyncIterato
 @asynccontextmanager
 async def traffic(client: Client, topic: str, *, size: int = 0) -> AsyncIterator[list[int]]:
     """Numbered records through whatever happens to the broker; yields how many were handed over."""
-    producer = AIOKafkaProducer(**client, linger_ms=5, enable_idempotence=True)
+    producer = AIOKafkaProducer(**client, linger_ms=5, enable_idempotence=True, request_timeout_ms=90_000)
     await producer.start()
     sent, done = [0], asyncio.Event()
     acknowledged: list[asyncio.Future[object]] = []
