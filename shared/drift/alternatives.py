@@ -69,6 +69,8 @@ class Bets:
         Independent rows that p was estimated from.
     exponent
         Tempering of autocorrelated channels, 1 / DEFF: in (0, 1].
+    bin_names
+        Name of each bin, for people: needed where ``plug_in`` is set.
     plug_in
         Whether the detector adds its plug-in alternatives.
     """
@@ -81,6 +83,7 @@ class Bets:
     details: tuple[str, ...]
     effective_rows: float
     exponent: float = 1.0
+    bin_names: tuple[str, ...] = ()
     plug_in: bool = True
 
 
@@ -118,6 +121,7 @@ def channel_bets(channel: ChannelBaseline) -> Bets:
         details=tuple(alternatives[i].detail for i in kept),
         effective_rows=channel.effective_rows,
         exponent=1.0 / channel.deff,
+        bin_names=channel.bin_names,
     )
 
 

@@ -168,11 +168,11 @@ class Detector:
 
     def _raise(self, f: int, weighted: NDArray[np.float64], totals: NDArray[np.float64]) -> Alarm:
         best = int(weighted[f].argmax())
-        named = best < self._fixed
+        fixed = best < self._fixed
         alarm = Alarm(
             channel=self.channels[f],
-            change=self._bets[f].changes[best] if named else "shape",
-            detail=self._bets[f].details[best] if named else "the shape of the distribution",
+            change=self._bets[f].changes[best] if fixed else "shape",
+            detail=self._bets[f].details[best] if fixed else self._shape(f, best),
             evidence=math.log10(totals[f] / len(self._bets)),
             event=self.events,
             change_point=int(self._since[f, best]),
@@ -181,6 +181,14 @@ class Detector:
         self._rise[f] = 0.0
         self._forget[f] = True
         return alarm
+
+    def _shape(self, f: int, column: int) -> str:
+        """Return which bin a plug-in alternative learnt to have changed most."""
+        names = self._bets[f].bin_names
+        log_ratio = self._log[f, : len(names), column] / self._exponent[f] + self._plug_charge[f]
+        moved = self._p[f, : len(names)] * np.abs(np.exp(log_ratio) - 1)
+        most = int(moved.argmax())
+        return f"{names[most]} x{math.exp(log_ratio[most]):.2g}, most of all bins"
 
     def _close_block(self) -> None:
         """Learn the block's counts, after they were bet on, and renew the plug-in alternatives."""
