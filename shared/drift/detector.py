@@ -124,7 +124,16 @@ class Detector:
         ----------
         slots
             Merged over all partitions.
+
+        Raises
+        ------
+        ValueError
+            The slots were counted for other channels.
         """
+        if slots.counts.shape[1:] != self._p.shape:
+            raise ValueError(
+                f"the slots are of {slots.counts.shape[1:]} channels and bins, the detector's of {self._p.shape}"
+            )
         alarms: list[Alarm] = []
         done = 0
         while done < len(slots):

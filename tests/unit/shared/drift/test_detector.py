@@ -136,6 +136,12 @@ def test_the_budget_becomes_events_between_false_alarms():
         events_between_false_alarms(0, 1)
 
 
+def test_slots_of_other_channels_are_refused(baseline):
+    slots = SlotCounter(baseline).add(columns(np.random.default_rng(27), 32))
+    with pytest.raises(ValueError, match="the slots are of"):
+        Detector([channel_bets(baseline.channels[1])], 1e6).update(slots)
+
+
 def test_a_detector_without_channels_is_refused():
     with pytest.raises(ValueError, match="at least one calibrated channel"):
         Detector([], 1e6)
