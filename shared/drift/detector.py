@@ -132,7 +132,7 @@ class Detector:
         """
         if slots.counts.shape[1:] != self._p.shape:
             raise ValueError(
-                f"the slots are of {slots.counts.shape[1:]} channels and bins, the detector's of {self._p.shape}"
+                f"the slots are of {slots.counts.shape[1:]} channels and bins, not of {self._p.shape}"
             )
         alarms: list[Alarm] = []
         done = 0
