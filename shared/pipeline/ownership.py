@@ -168,7 +168,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._step.open(tp.topic, tp.partition, next_offset, state)
                 slot.next_offset = slot.position = next_offset
                 slot.ready = True  # 4
-            except BROKER_TROUBLE as error:
+            except (*BROKER_TROUBLE, AssertionError) as error:
+                # AssertionError: a broker that has just come back names no broker in its metadata, and
+                # aiokafka then asks "Did we not perform bootstrap?"
                 log.warning(
                     "partition cannot be opened yet",
                     topic=tp.topic,
