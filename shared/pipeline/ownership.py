@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, RecordListTooLargeError
+from aiokafka.errors import (
+    IllegalOperation,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
 
 from shared.errors import ServiceError
 from shared.logs import get_logger
@@ -22,6 +28,11 @@ log = get_logger(__name__)
 
 BROKER_TROUBLE = (KafkaError, TimeoutError, OSError)
 """What a broker that is away, slow or changing hands looks like; all of it passes."""
+
+PRODUCER_TROUBLE = (*BROKER_TROUBLE, IllegalOperation, AssertionError)
+"""The same, and aiokafka's own states after it: a producer that was fenced a moment ago refuses to
+send (``IllegalOperation``, which is no ``KafkaError``), and a broker that has just come back names no
+broker in its metadata (an assertion, "Did we not perform bootstrap?")."""
 
 _SMALLEST_BATCH = 1 << 10
 _LONGEST_BACKOFF = 5.0
@@ -168,9 +179,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._step.open(tp.topic, tp.partition, next_offset, state)
                 slot.next_offset = slot.position = next_offset
                 slot.ready = True  # 4
-            except (*BROKER_TROUBLE, AssertionError) as error:
-                # AssertionError: a broker that has just come back names no broker in its metadata, and
-                # aiokafka then asks "Did we not perform bootstrap?"
+            except PRODUCER_TROUBLE as error:
                 log.warning(
                     "partition cannot be opened yet",
                     topic=tp.topic,

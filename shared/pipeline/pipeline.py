@@ -17,7 +17,7 @@ from shared.kafka.records import Output, Records
 from shared.logs import get_logger
 from shared.metrics import PipelineMetrics
 from shared.pipeline.options import PipelineOptions
-from shared.pipeline.ownership import BROKER_TROUBLE, Ownership, Slot
+from shared.pipeline.ownership import BROKER_TROUBLE, PRODUCER_TROUBLE, Ownership, Slot
 from shared.pipeline.state import Snapshot, StateReader, snapshot_output
 from shared.pipeline.step import Step, Work
 from shared.pipeline.stopping import stop_within
@@ -209,7 +209,7 @@ class Pipeline(Generic[Work]):
                 outputs.append(snapshot_output(self._options.state_topic, tp, Snapshot(position, state)))
         try:
             await slot.writer.commit(outputs, next_offset)
-        except (*BROKER_TROUBLE, AssertionError) as error:  # AssertionError: aiokafka's own state machine
+        except PRODUCER_TROUBLE as error:
             self._metrics.transactions.labels("failed").inc()
             ownership.give_up(slot, error)
             return
