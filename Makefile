@@ -7,7 +7,7 @@ RATE ?=
 KAFKA ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lock schemas bench clean
+.PHONY: help demo test faults check lock schemas bench clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ demo: $(VENV)/demo ## score a year of real flights on an embedded broker (KAFKA=
 
 test: $(VENV)/dev ## the whole test suite, against a real Apache Kafka
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/dev ## break brokers under a running pipeline and look for lost or repeated records
+	$(BIN)/python -m pytest -m faults
 
 check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated files, tests
 	$(BIN)/ruff format --check .

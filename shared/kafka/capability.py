@@ -50,9 +50,9 @@ async def require_transactions(client: dict[str, Any], *, group: str, topic: str
         finally:
             async with asyncio.timeout(5):
                 await producer.stop()
-    except KafkaConnectionError as error:
+    except (KafkaConnectionError, AssertionError) as error:  # AssertionError: a broker just back lists none
         raise TransientError(f"the broker cannot be reached: {error}") from error
-    except (KafkaError, TimeoutError, AssertionError) as error:
+    except (KafkaError, TimeoutError) as error:
         raise ConfigError(
             [
                 "delivery is exactly-once, but this broker does not carry out transactions "

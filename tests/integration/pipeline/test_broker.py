@@ -31,6 +31,7 @@ from tests.streams import Client, committed_offsets, produce, read_all, until
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.slow,
+    pytest.mark.faults,
     # A connection attempt cut off by a deadline can leave aiokafka's connection to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
