@@ -13,6 +13,7 @@ import argparse
 import inspect
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +85,7 @@ def message_schemas() -> dict[str, dict[str, Any]]:
     '#/$defs/Label'
     """
     schemas = {}
-    for message in TOPIC_MESSAGES.values():
+    for message in chain.from_iterable(TOPIC_MESSAGES.values()):
         schema = {"$schema": _DIALECT, "title": message.__name__} | msgspec.json.schema(message)
         _describe(schema["$defs"])
         schemas[_file_name(message)] = schema
@@ -94,7 +95,7 @@ def message_schemas() -> dict[str, dict[str, Any]]:
 def asyncapi() -> dict[str, Any]:
     """Return the AsyncAPI document: channels, messages, headers and what Driftline does with each."""
     _, schemas = msgspec.json.schema_components(
-        TOPIC_MESSAGES.values(), ref_template="#/components/schemas/{name}"
+        chain.from_iterable(TOPIC_MESSAGES.values()), ref_template="#/components/schemas/{name}"
     )
     _describe(schemas)
     return {
@@ -156,12 +157,13 @@ def _message(topic: str) -> dict[str, Any]:
             "headers": _headers(_HEADERS),
             "payload": {"description": "The bytes of the refused record, whatever they are"},
         }
-    kind = TOPIC_MESSAGES[topic]
+    kinds = TOPIC_MESSAGES[topic]
+    references = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in kinds]
     return message | {
-        "title": kind.__name__,
-        "summary": (kind.__doc__ or "").partition("\n")[0],
+        "title": " or ".join(kind.__name__ for kind in kinds),
+        "summary": " ".join((kind.__doc__ or "").partition("\n")[0] for kind in kinds),
         "traits": [{"$ref": "#/components/messageTraits/traced"}],
-        "payload": {"$ref": f"#/components/schemas/{kind.__name__}"},
+        "payload": references[0] if len(references) == 1 else {"oneOf": references},
     }
 
 

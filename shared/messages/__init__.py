@@ -1,0 +1,56 @@
+"""Every message that crosses a topic, one frozen struct each; the JSON Schemas come from here.
+
+Values are UTF-8 JSON. Unknown fields of an event pass through untouched (they are ignored here and
+stay in the event's topic); a message that Driftline writes carries no field unknown to its struct.
+Times are integers, milliseconds since 1970-01-01T00:00:00Z, in everything Driftline writes.
+"""
+
+from shared.messages.alerts import Alert
+from shared.messages.common import (
+    UTC,
+    EntityId,
+    EpochMs,
+    EventId,
+    FeatureValue,
+    Message,
+    OccurredAt,
+    epoch_ms,
+)
+from shared.messages.reports import Histogram, InferenceReport, Report, Window
+from shared.messages.scoring import Event, Prediction, Source
+from shared.messages.truth import Label, Outcome
+
+TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
+    "events": (Event,),
+    "predictions": (Prediction,),
+    "labels": (Label,),
+    "outcomes": (Outcome,),
+    "reports": (InferenceReport,),
+    "alerts": (Alert,),
+}
+"""The structs a topic carries, by unprefixed topic name (dead letters carry the original bytes).
+
+Where there are several, each names itself in the field ``kind``.
+"""
+
+__all__ = [
+    "TOPIC_MESSAGES",
+    "UTC",
+    "Alert",
+    "EntityId",
+    "EpochMs",
+    "Event",
+    "EventId",
+    "FeatureValue",
+    "Histogram",
+    "InferenceReport",
+    "Label",
+    "Message",
+    "OccurredAt",
+    "Outcome",
+    "Prediction",
+    "Report",
+    "Source",
+    "Window",
+    "epoch_ms",
+]
