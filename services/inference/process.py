@@ -19,6 +19,7 @@ from shared.errors import ServiceError, ValidationError
 from shared.kafka.records import Output, Records
 from shared.logs import get_logger
 from shared.messages import Prediction, Source
+from shared.reports import message_key
 from shared.scoring.events import NOT_JSON, DecodedEvents, wrong_model
 from shared.scoring.scorer import Scores
 from shared.topics import TopicNames
@@ -368,8 +369,5 @@ class InferenceStep:
         reports = list(self._reports[topic, partition].due(next_offset, now))
         if not reports:
             return []
-        keys: list[Any] = [
-            f"inference/{r.model}/{r.model_version}/{r.window.start}/{topic}/{partition}".encode()
-            for r in reports
-        ]
+        keys = [message_key(report) for report in reports]
         return [Output(self._topics.reports, partition, keys, [_encode(report) for report in reports])]

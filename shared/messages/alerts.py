@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from shared.messages.common import FeatureValue, Message
 
 
@@ -19,5 +21,5 @@ class Alert(Message, frozen=True, kw_only=True):
     started_at: int
     model: str | None = None
     model_version: str | None = None
-    evidence: dict[str, FeatureValue] = {}
-    links: dict[str, str] = {}
+    evidence: dict[str, FeatureValue] = msgspec.field(default_factory=dict)
+    links: dict[str, str] = msgspec.field(default_factory=dict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from shared.messages.common import Message
 
 
@@ -57,7 +59,7 @@ class InferenceReport(Report, frozen=True, kw_only=True, tag="inference"):
     """
 
     predictions: int
-    errors: dict[str, int] = {}
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
     late: int = 0
     latency: Histogram
     scores: Histogram

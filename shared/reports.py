@@ -1,0 +1,86 @@
+"""Reports as they are read: the last one of a key counts, then keys are merged over partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from shared.messages import InferenceReport, Report
+
+AnyReport = InferenceReport  # add each kind here and to TOPIC_MESSAGES
+"""Every kind of report there is, as the tagged union that the topic carries."""
+
+ReportKey = tuple[str, str, str, int, str, int]
+"""Kind, model, model version, start of the window, source topic and partition."""
+
+_decode = msgspec.json.Decoder(AnyReport).decode
+
+
+def kind_of(report: Report) -> str:
+    """Return the ``kind`` that the message carries."""
+    return str(type(report).__struct_config__.tag)
+
+
+def key_of(report: Report) -> ReportKey:
+    """Return what a later report of the same thing has in common with this one."""
+    return (
+        kind_of(report),
+        report.model,
+        report.model_version,
+        report.window.start,
+        report.source_topic,
+        report.partition,
+    )
+
+
+def message_key(report: Report) -> bytes:
+    """Return the key of the report's record: the same for every report that replaces this one."""
+    return "/".join(map(str, key_of(report))).encode()
+
+
+def decode_report(raw: bytes) -> AnyReport:
+    """Return the report in a record's value.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        The bytes are no report of a kind that this version knows.
+    """
+    return _decode(raw)
+
+
+class LatestReports:
+    """The newest report of every key, whatever order, repetition or restart they come in.
+
+    A report replaces another of its key if it has counted further (``next_offset``), or as far and
+    was written later: reports are cumulative, so nothing is ever added up over time.
+    """
+
+    def __init__(self) -> None:
+        self._reports: dict[ReportKey, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._reports.values())
+
+    def take(self, report: Report) -> bool:
+        """Keep a report; return whether it was news."""
+        key = key_of(report)
+        former = self._reports.get(key)
+        if former is not None and _age(former) >= _age(report):
+            return False
+        self._reports[key] = report
+        return True
+
+    def forget_before(self, start: int) -> None:
+        """Drop the windows that began before ``start``, epoch milliseconds."""
+        for key in [key for key in self._reports if key[3] < start]:
+            del self._reports[key]
+
+
+def _age(report: Report) -> tuple[int, bool, int]:
+    return report.next_offset, report.final, report.written_at
