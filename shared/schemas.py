@@ -39,6 +39,8 @@ _DIRECTIONS: Final = {
     "labels": "receive",
     "outcomes": "receive",
     "predictions": "send",
+    "shadow-predictions": "send",
+    "labelled": "send",
     "reports": "send",
     "alerts": "send",
     _DEAD_LETTERS: "send",
@@ -50,6 +52,8 @@ _KEYS: Final = {
     "labels": "event_id",
     "outcomes": "entity_id, or event_id where there is none",
     "predictions": "the key of the event, in the partition of the event",
+    "shadow-predictions": "the key of the event, in the partition of the event",
+    "labelled": "event_id",
     "reports": "kind/model/model_version/window start/source topic/partition: the last one counts",
     "alerts": "alert_id",
     _DEAD_LETTERS: "the key of the refused record, untouched",
@@ -85,7 +89,7 @@ def message_schemas() -> dict[str, dict[str, Any]]:
     '#/$defs/Label'
     """
     schemas = {}
-    for message in chain.from_iterable(TOPIC_MESSAGES.values()):
+    for message in dict.fromkeys(chain.from_iterable(TOPIC_MESSAGES.values())):
         schema = {"$schema": _DIALECT, "title": message.__name__} | msgspec.json.schema(message)
         _describe(schema["$defs"])
         schemas[_file_name(message)] = schema

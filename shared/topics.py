@@ -37,6 +37,7 @@ class TopicNames:
     shadow_predictions: str = field(init=False)
     labels: str = field(init=False)
     outcomes: str = field(init=False)
+    labelled: str = field(init=False)
     reports: str = field(init=False)
     alerts: str = field(init=False)
     dead_letters: str = field(init=False)
@@ -103,6 +104,7 @@ def topic_specs(names: TopicNames, *, partitions: int = 12) -> list[TopicSpec]:
         TopicSpec(names.shadow_predictions, partitions, True, 7 * _DAY_MS),
         TopicSpec(names.labels, partitions, False, 30 * _DAY_MS),
         TopicSpec(names.outcomes, partitions, False, 30 * _DAY_MS),
+        TopicSpec(names.labelled, partitions, False, 30 * _DAY_MS),
         TopicSpec(names.reports, few, False, 30 * _DAY_MS, "compact,delete"),
         TopicSpec(names.alerts, 1, False, 90 * _DAY_MS),
         TopicSpec(names.dead_letters, few, False, 30 * _DAY_MS, max_message_bytes=9 * _MIB),

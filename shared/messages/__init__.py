@@ -18,13 +18,15 @@ from shared.messages.common import (
 )
 from shared.messages.reports import Histogram, InferenceReport, Report, Window
 from shared.messages.scoring import Event, Prediction, Source
-from shared.messages.truth import Label, Outcome
+from shared.messages.truth import Answer, Label, Labelled, Outcome
 
 TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
     "events": (Event,),
     "predictions": (Prediction,),
+    "shadow-predictions": (Prediction,),
     "labels": (Label,),
     "outcomes": (Outcome,),
+    "labelled": (Labelled,),
     "reports": (InferenceReport,),
     "alerts": (Alert,),
 }
@@ -37,6 +39,7 @@ __all__ = [
     "TOPIC_MESSAGES",
     "UTC",
     "Alert",
+    "Answer",
     "EntityId",
     "EpochMs",
     "Event",
@@ -45,6 +48,7 @@ __all__ = [
     "Histogram",
     "InferenceReport",
     "Label",
+    "Labelled",
     "Message",
     "OccurredAt",
     "Outcome",

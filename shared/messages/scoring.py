@@ -53,6 +53,11 @@ class Prediction(Message, frozen=True):
         The class decided on: absent for regression.
     probabilities
         Probability by class label, for multiclass models.
+    segments
+        The event's values of the features that ``model.toml`` declares as segments, as text; a missing
+        value is left out. They travel along so that whoever joins predictions later needs no events.
+    canary
+        Whether a candidate answered in the champion's place, for its share of the traffic.
     """
 
     event_id: str
@@ -65,3 +70,5 @@ class Prediction(Message, frozen=True):
     entity_id: str | None = None
     label: str | None = None
     probabilities: dict[str, float] | None = None
+    segments: dict[str, str] | None = None
+    canary: bool = False

@@ -37,6 +37,16 @@ SAMPLES: list[Message] = [
     ),
     messages.Label(event_id="e1", label="late", observed_at=3),
     messages.Outcome(kpi="revenue", value=12.5, observed_at=3, entity_id="N14228"),
+    messages.Labelled(
+        event_id="e1",
+        model="m",
+        source=messages.Source("events", 3, 41),
+        occurred_at=1,
+        observed_at=3,
+        truth="late",
+        answers=(messages.Answer(model_version="1", score=0.5, scored_at=2, label="late"),),
+        segments={"carrier": "UA"},
+    ),
     messages.InferenceReport(
         model="m",
         model_version="1",
