@@ -67,6 +67,11 @@ class HealthServer:
         """Make readiness depend on ``check``."""
         self._checks[name] = check
 
+    def failing(self) -> dict[str, str]:
+        """Return why the process is not ready, by name of the check; empty when it is."""
+        reasons = {name: _reason(check) for name, check in self._checks.items()}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=_LONGEST_REQUEST)
         app.router.add_get("/healthz", self._healthz)

@@ -207,13 +207,14 @@ def describe_process(registry: CollectorRegistry, service: str) -> None:
         ["service", "version", "python"],
         registry=registry,
     )
-    build.labels(service, _own_version(), platform.python_version()).set(1)
+    build.labels(service, own_version(), platform.python_version()).set(1)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
 
 
-def _own_version() -> str:
+def own_version() -> str:
+    """Return the version of Driftline that runs."""
     try:
         return version("driftline")
     except PackageNotFoundError:

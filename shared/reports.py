@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
-from shared.messages import InferenceReport, Report
+from shared.messages import InferenceReport, Report, ServiceReport
 
-AnyReport = InferenceReport  # add each kind here and to TOPIC_MESSAGES
+AnyReport = InferenceReport | ServiceReport  # add each kind here and to TOPIC_MESSAGES
 """Every kind of report there is, as the tagged union that the topic carries."""
 
 ReportKey = tuple[str, str, str, int, str, int]
-"""Kind, model, model version, start of the window, source topic and partition."""
+"""Kind, model, model version, start of the window, source topic and partition.
 
-_decode = msgspec.json.Decoder(AnyReport).decode
+Of a service's report: kind, service, instance, and nothing.
+"""
+
+_decode: Callable[[bytes], AnyReport] = msgspec.json.Decoder(AnyReport).decode
 
 
-def kind_of(report: Report) -> str:
+def kind_of(report: Report | ServiceReport) -> str:
     """Return the ``kind`` that the message carries."""
     return str(type(report).__struct_config__.tag)
 
 
-def key_of(report: Report) -> ReportKey:
+def key_of(report: Report | ServiceReport) -> ReportKey:
     """Return what a later report of the same thing has in common with this one."""
+    if isinstance(report, ServiceReport):
+        return kind_of(report), report.service, report.instance, 0, "", 0
     return (
         kind_of(report),
         report.model,
@@ -35,8 +40,10 @@ def key_of(report: Report) -> ReportKey:
     )
 
 
-def message_key(report: Report) -> bytes:
+def message_key(report: Report | ServiceReport) -> bytes:
     """Return the key of the report's record: the same for every report that replaces this one."""
+    if isinstance(report, ServiceReport):
+        return f"{kind_of(report)}/{report.service}/{report.instance}".encode()
     return "/".join(map(str, key_of(report))).encode()
 
 
@@ -55,7 +62,8 @@ class LatestReports:
     """The newest report of every key, whatever order, repetition or restart they come in.
 
     A report replaces another of its key if it has counted further (``next_offset``), or as far and
-    was written later: reports are cumulative, so nothing is ever added up over time.
+    was written later: reports are cumulative, so nothing is ever added up over time. Of a service's
+    reports the one written last counts.
     """
 
     def __init__(self) -> None:
@@ -67,7 +75,7 @@ class LatestReports:
     def __iter__(self) -> Iterator[Any]:
         return iter(self._reports.values())
 
-    def take(self, report: Report) -> bool:
+    def take(self, report: Report | ServiceReport) -> bool:
         """Keep a report; return whether it was news."""
         key = key_of(report)
         former = self._reports.get(key)
@@ -77,10 +85,16 @@ class LatestReports:
         return True
 
     def forget_before(self, start: int) -> None:
-        """Drop the windows that began before ``start``, epoch milliseconds."""
-        for key in [key for key in self._reports if key[3] < start]:
+        """Drop the windows that began before ``start``, epoch milliseconds, and services silent since."""
+        for key in [key for key, report in self._reports.items() if _start(report) < start]:
             del self._reports[key]
 
 
-def _age(report: Report) -> tuple[int, bool, int]:
+def _start(report: Report | ServiceReport) -> int:
+    return report.written_at if isinstance(report, ServiceReport) else report.window.start
+
+
+def _age(report: Report | ServiceReport) -> tuple[int, bool, int]:
+    if isinstance(report, ServiceReport):
+        return report.written_at, report.stopping, report.started_at
     return report.next_offset, report.final, report.written_at

@@ -54,7 +54,8 @@ _KEYS: Final = {
     "predictions": "the key of the event, in the partition of the event",
     "shadow-predictions": "the key of the event, in the partition of the event",
     "labelled": "event_id",
-    "reports": "kind/model/model_version/window start/source topic/partition: the last one counts",
+    "reports": "kind/model/model_version/window start/source topic/partition, "
+    "of a service kind/service/instance: the last one counts",
     "alerts": "alert_id",
     _DEAD_LETTERS: "the key of the refused record, untouched",
 }

@@ -14,6 +14,7 @@ from services.inference.metrics import InferenceMetrics
 from services.inference.models import ServedModels
 from services.inference.process import InferenceStep
 from shared.health import HealthServer
+from shared.heartbeat import Heartbeat
 from shared.kafka.capability import require_transactions
 from shared.kafka.security import client_options
 from shared.kafka.startup import require_topics, when_reachable
@@ -63,6 +64,16 @@ async def serve(settings: InferenceSettings) -> None:
         health.add_check("models", loader.missing)
         health.add_check("partitions", lambda: None if pipeline.ready else "not every partition is open yet")
         await stack.enter_async_context(health)
+        heartbeat = Heartbeat(
+            "inference",
+            client,
+            topics.reports,
+            collectors,
+            every=settings.heartbeat_seconds,
+            not_ready=health.failing,
+            model_trouble=lambda: loader.trouble,
+        )
+        await stack.enter_async_context(heartbeat)
         background.start("registry watch", loader.watch())
         background.start("model loading", loader.load())
         await when_reachable(client, stop, turn=pipeline.turn)

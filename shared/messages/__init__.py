@@ -18,6 +18,7 @@ from shared.messages.common import (
 )
 from shared.messages.reports import Histogram, InferenceReport, Report, Window
 from shared.messages.scoring import Event, Prediction, Source
+from shared.messages.service import ServiceReport
 from shared.messages.truth import Answer, Label, Labelled, Outcome
 
 TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
@@ -27,7 +28,7 @@ TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
     "labels": (Label,),
     "outcomes": (Outcome,),
     "labelled": (Labelled,),
-    "reports": (InferenceReport,),
+    "reports": (InferenceReport, ServiceReport),
     "alerts": (Alert,),
 }
 """The structs a topic carries, by unprefixed topic name (dead letters carry the original bytes).
@@ -54,6 +55,7 @@ __all__ = [
     "Outcome",
     "Prediction",
     "Report",
+    "ServiceReport",
     "Source",
     "Window",
     "epoch_ms",

@@ -137,6 +137,12 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="How to write the log, for machines or for people"
     )
+    heartbeat_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=300,
+        description="Seconds between two reports that this process lives, on the reports topic; 0 for none",
+    )
     drain_seconds: float = Field(
         default=25.0, gt=0, le=3_600, description="Time to finish what is in flight after SIGTERM"
     )

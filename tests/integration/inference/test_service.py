@@ -13,6 +13,7 @@ from devstack.redis_server import RedisServer
 from shared.dead_letters import read_dead_letter
 from shared.messages import InferenceReport, Prediction
 from shared.registry import RedisRegistry
+from shared.reports import decode_report
 from tests.integration.inference.conftest import PARTITIONS, Stage, good_event
 from tests.models import linear, numeric_spec, write_bundle
 from tests.processes import ServiceProcess, service
@@ -90,9 +91,10 @@ async def test_every_kind_of_bad_event_ends_in_dead_letters_and_the_rest_is_scor
         inference.part.stop()
         assert inference.part.running is False
     reports = [
-        msgspec.json.decode(record.value, type=InferenceReport)
+        report
         for records in (await read_all(stage.client, stage.topics.reports)).values()
         for record in records
+        if isinstance(report := decode_report(record.value), InferenceReport)
     ]
     last = {(r.model, r.window.start, r.partition): r for r in reports}
     assert sum(r.predictions for r in last.values()) == 60

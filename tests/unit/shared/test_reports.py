@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import msgspec
 
-from shared.messages import Histogram, InferenceReport, Window
+from shared.messages import Histogram, InferenceReport, ServiceReport, Window
 from shared.reports import LatestReports, decode_report, key_of, message_key
 
 NOTHING = Histogram(edges=(1.0,), counts=(0, 0))
@@ -58,3 +59,28 @@ def test_old_windows_are_forgotten() -> None:
     latest.take(report(0, 5, start=60_000))
     latest.forget_before(60_000)
     assert [one.window.start for one in latest] == [60_000]
+
+
+def alive(instance: str, written_at: int, **fields: Any) -> ServiceReport:
+    return ServiceReport(
+        service="drift",
+        instance=instance,
+        version="1",
+        started_at=0,
+        written_at=written_at,
+        interval=5_000,
+        **fields,
+    )
+
+
+def test_of_a_service_the_report_written_last_counts_for_each_instance() -> None:
+    latest = LatestReports()
+    for one in (alive("a", 1), alive("b", 5), alive("a", 3), alive("a", 2), alive("b", 5, stopping=True)):
+        latest.take(decode_report(msgspec.json.encode(one)))
+    assert [(one.instance, one.written_at, one.stopping) for one in latest] == [
+        ("a", 3, False),
+        ("b", 5, True),
+    ]
+    assert message_key(alive("a", 1)) == b"service/drift/a"
+    latest.forget_before(4)
+    assert [one.instance for one in latest] == ["b"]
