@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from shared.messages import InferenceReport, Report, ServiceReport
+from shared.messages import InferenceReport, Report, ServiceReport, ShadowReport
 
-AnyReport = InferenceReport | ServiceReport  # add each kind here and to TOPIC_MESSAGES
+AnyReport = InferenceReport | ServiceReport | ShadowReport  # add each kind here and to TOPIC_MESSAGES
 """Every kind of report there is, as the tagged union that the topic carries."""
 
 ReportKey = tuple[str, str, str, int, str, int]
-"""Kind, model, model version, start of the window, source topic and partition.
+"""Kind, model, subject (the model version; of a shadow's report also the champion's), start of the
+window, source topic and partition.
 
 Of a service's report: kind, service, instance, and nothing.
 """
@@ -33,7 +34,7 @@ def key_of(report: Report | ServiceReport) -> ReportKey:
     return (
         kind_of(report),
         report.model,
-        report.model_version,
+        report.subject,
         report.window.start,
         report.source_topic,
         report.partition,

@@ -19,6 +19,17 @@ from shared.messages.common import (
 from shared.messages.reports import Histogram, InferenceReport, Report, Window
 from shared.messages.scoring import Event, Prediction, Source
 from shared.messages.service import ServiceReport
+from shared.messages.shadow import (
+    Comparison,
+    Example,
+    Judged,
+    Quality,
+    Ranking,
+    Segment,
+    ShadowReport,
+    Sums,
+    Timing,
+)
 from shared.messages.truth import Answer, Label, Labelled, Outcome
 
 TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
@@ -28,7 +39,7 @@ TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
     "labels": (Label,),
     "outcomes": (Outcome,),
     "labelled": (Labelled,),
-    "reports": (InferenceReport, ServiceReport),
+    "reports": (InferenceReport, ServiceReport, ShadowReport),
     "alerts": (Alert,),
 }
 """The structs a topic carries, by unprefixed topic name (dead letters carry the original bytes).
@@ -41,22 +52,31 @@ __all__ = [
     "UTC",
     "Alert",
     "Answer",
+    "Comparison",
     "EntityId",
     "EpochMs",
     "Event",
     "EventId",
+    "Example",
     "FeatureValue",
     "Histogram",
     "InferenceReport",
+    "Judged",
     "Label",
     "Labelled",
     "Message",
     "OccurredAt",
     "Outcome",
     "Prediction",
+    "Quality",
+    "Ranking",
     "Report",
+    "Segment",
     "ServiceReport",
+    "ShadowReport",
     "Source",
+    "Sums",
+    "Timing",
     "Window",
     "epoch_ms",
 ]

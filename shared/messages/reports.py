@@ -40,6 +40,11 @@ class Report(Message, frozen=True, kw_only=True, tag_field="kind"):
     written_at: int
     final: bool = False
 
+    @property
+    def subject(self) -> str:
+        """What is reported about: the version, unless a report is about more than that."""
+        return self.model_version
+
 
 class InferenceReport(Report, frozen=True, kw_only=True, tag="inference"):
     """What the inference service did with one window of one partition.

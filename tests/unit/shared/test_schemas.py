@@ -78,6 +78,38 @@ SAMPLES: list[Message] = [
         model_trouble={"m": "version 2: damaged"},
         registry_up=False,
     ),
+    messages.ShadowReport(
+        model="m",
+        model_version="2",
+        champion_version="1",
+        window=WINDOW,
+        source_topic="events",
+        partition=3,
+        first_offset=0,
+        next_offset=6,
+        written_at=9,
+        comparison=messages.Comparison(
+            both=2, agreed=1, flips={"no": {"yes": 1}}, difference=messages.Sums(n=2, total=0.1, squares=0.2)
+        ),
+        judged=messages.Judged(pairs=1, wins=1, brier=messages.Sums(n=1, total=0.1, squares=0.01)),
+        ranking=messages.Ranking(edges=(0.5,), champion_positive=(0, 1), joint_positive=((0, 1, 1),)),
+        segments={"carrier": {"UA": messages.Segment(comparison=messages.Comparison(both=2))}},
+        errors={"Timeout": 4},
+        difference=HISTOGRAM,
+        candidate_timing=messages.Timing(events=2, seconds=0.1),
+        examples=(
+            messages.Example(
+                event_id="e1",
+                partition=3,
+                offset=41,
+                occurred_at=1,
+                champion_score=0.1,
+                candidate_score=0.9,
+                segments={"carrier": "UA"},
+            ),
+        ),
+        trouble="it did not answer within 5 s",
+    ),
     messages.Alert(
         alert_id="a",
         rule="r",
