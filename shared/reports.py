@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from shared.messages import InferenceReport, Report, ServiceReport, ShadowReport
+from shared.messages import DriftReport, InferenceReport, Report, ServiceReport, ShadowReport
 
-AnyReport = InferenceReport | ServiceReport | ShadowReport  # add each kind here and to TOPIC_MESSAGES
+# Add each kind here and to TOPIC_MESSAGES.
+AnyReport = DriftReport | InferenceReport | ServiceReport | ShadowReport
 """Every kind of report there is, as the tagged union that the topic carries."""
 
 ReportKey = tuple[str, str, str, int, str, int]

@@ -16,6 +16,15 @@ from shared.messages.common import (
     OccurredAt,
     epoch_ms,
 )
+from shared.messages.drift import (
+    DriftAlarm,
+    DriftBudget,
+    DriftChannel,
+    DriftFigures,
+    DriftMoment,
+    DriftReport,
+    DriftSource,
+)
 from shared.messages.reports import Histogram, InferenceReport, Report, Window
 from shared.messages.scoring import Event, Prediction, Source
 from shared.messages.service import ServiceReport
@@ -39,7 +48,7 @@ TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
     "labels": (Label,),
     "outcomes": (Outcome,),
     "labelled": (Labelled,),
-    "reports": (InferenceReport, ServiceReport, ShadowReport),
+    "reports": (DriftReport, InferenceReport, ServiceReport, ShadowReport),
     "alerts": (Alert,),
 }
 """The structs a topic carries, by unprefixed topic name (dead letters carry the original bytes).
@@ -53,6 +62,13 @@ __all__ = [
     "Alert",
     "Answer",
     "Comparison",
+    "DriftAlarm",
+    "DriftBudget",
+    "DriftChannel",
+    "DriftFigures",
+    "DriftMoment",
+    "DriftReport",
+    "DriftSource",
     "EntityId",
     "EpochMs",
     "Event",

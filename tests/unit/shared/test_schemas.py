@@ -16,6 +16,7 @@ from shared.messages import Message
 DOCS = Path(__file__).parents[3] / "docs"
 WINDOW = messages.Window(start=0, end=60_000)
 HISTOGRAM = messages.Histogram(edges=(0.1, 1.0), counts=(1, 2, 3))
+MOMENT = messages.DriftMoment(events=4_096, occurred_at=5, source=messages.Source("events", 3, 41))
 
 SAMPLES: list[Message] = [
     messages.Event(
@@ -109,6 +110,59 @@ SAMPLES: list[Message] = [
             ),
         ),
         trouble="it did not answer within 5 s",
+    ),
+    messages.DriftReport(
+        model="m",
+        model_version="1",
+        window=WINDOW,
+        source_topic="drift-counts",
+        partition=0,
+        first_offset=0,
+        next_offset=6,
+        written_at=9,
+        events=6,
+        predictions=6,
+        baseline_rows=80_000,
+        budget=messages.DriftBudget(
+            false_alarms_per_30_days=1.0,
+            events_per_30_days=27_000.0,
+            rate_from="measured",
+            events_between_false_alarms=27_000.0,
+            threshold=4.43,
+            expected_false_alarms=0.2,
+            floor=0.06,
+        ),
+        channels=(
+            messages.DriftChannel(name="id", kind="categorical", source="features", reason="an identifier"),
+            messages.DriftChannel(
+                name="temp",
+                kind="numeric",
+                source="features",
+                evidence=1.5,
+                peak=4.5,
+                floor=0.06,
+                alarm=messages.DriftAlarm(
+                    change="location",
+                    detail="mean +1.28 sd",
+                    evidence=4.5,
+                    raised=MOMENT,
+                    change_point=MOMENT,
+                    explanation="mean 61 instead of 38",
+                ),
+                figures=messages.DriftFigures(
+                    events=6,
+                    psi=0.3,
+                    jensen_shannon=0.2,
+                    wasserstein=1.1,
+                    mean=61.0,
+                    quantiles=(1.0, 2.0),
+                    top=(("JFK", 3),),
+                ),
+                bins=("[-inf, 5)", "[5, inf)", "<missing>"),
+                reference=(10, 10, 0),
+                current=(1, 5, 0),
+            ),
+        ),
     ),
     messages.Alert(
         alert_id="a",

@@ -1,0 +1,241 @@
+"""The drift report: what the detectors know about one model version, channel by channel."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.messages.common import Message
+from shared.messages.reports import Report
+from shared.messages.scoring import Source
+
+DriftSource = Literal["features", "predictions", "labels"]
+"""Where a channel's values come from: events, predictions, or labels that came later."""
+
+
+class DriftMoment(Message, frozen=True, kw_only=True):
+    """A point in the stream.
+
+    Attributes
+    ----------
+    events
+        Events that the detector had seen by then, over all partitions.
+    occurred_at
+        Event time there, epoch milliseconds.
+    source
+        The last record counted by then in the partition where it happened.
+    """
+
+    events: int
+    occurred_at: int
+    source: Source
+
+
+class DriftAlarm(Message, frozen=True, kw_only=True):
+    """A change that was found in one channel; it stays on (latched) until it is cleared by rule.
+
+    Attributes
+    ----------
+    change
+        What explains it best: ``location``, ``scale``, ``missing``, ``unseen``, ``category``, ``shape``
+        or ``concept``.
+    detail
+        The same for a person ("mean +0.32 sd").
+    evidence
+        log10 of the channel's evidence when the alarm was raised.
+    raised
+        Where it was raised: one alarm has one such place, whatever comes later.
+    change_point
+        Where the change began, as estimated.
+    times
+        How often the detector has raised it since: a change that lasts raises it again and again.
+    last
+        Where it was last raised.
+    cleared
+        Where it was cleared; absent while it is on.
+    explanation
+        One sentence in the units of the feature ("mean 81.2 instead of 38.9").
+    """
+
+    change: str
+    detail: str
+    evidence: float
+    raised: DriftMoment
+    change_point: DriftMoment
+    times: int = 1
+    last: DriftMoment | None = None
+    cleared: DriftMoment | None = None
+    explanation: str = ""
+
+
+class DriftFigures(Message, frozen=True, kw_only=True):
+    """Familiar figures of one channel in this window; they explain an alarm and never raise one.
+
+    Attributes
+    ----------
+    events
+        Events in the window.
+    psi, jensen_shannon
+        Population stability index; Jensen-Shannon distance (base 2, 0 to 1). Both against the baseline.
+    wasserstein
+        Numeric: Wasserstein-1 distance in standard deviations of the baseline.
+    missing, unseen
+        Shares, 0 to 1.
+    mean, sd, low, high
+        Numeric: of the window's own values.
+    quantiles
+        Numeric: 5, 25, 50, 75 and 95 %, interpolated in the bins.
+    reference_mean, reference_sd, reference_quantiles
+        The same of the baseline.
+    top
+        Categories: the most frequent ones and their events in the window.
+    new
+        Categories: those that training did not contain, and their events since the version began.
+    """
+
+    events: int
+    psi: float
+    jensen_shannon: float
+    wasserstein: float | None = None
+    missing: float = 0.0
+    unseen: float | None = None
+    mean: float | None = None
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+    quantiles: tuple[float, ...] = ()
+    reference_mean: float | None = None
+    reference_sd: float | None = None
+    reference_quantiles: tuple[float, ...] = ()
+    top: tuple[tuple[str, int], ...] = ()
+    new: tuple[tuple[str, int], ...] = ()
+
+
+class DriftChannel(Message, frozen=True, kw_only=True):
+    """One channel: a feature, the score, the predicted class, joint drift, or label given score.
+
+    Attributes
+    ----------
+    name
+        Name of the feature, or ``score``, ``predicted_class``, ...
+    kind
+        ``numeric``, ``categorical`` or ``boolean``.
+    reason
+        Why the channel is not calibrated and never alarms; absent where it is.
+    evidence
+        log10 of the evidence for a change at the end of what was counted here, 0 or more. With all
+        channels together it alarms at ``budget.threshold``.
+    peak
+        The highest evidence within the window; an alarm sets evidence back to 0, but not this.
+    floor
+        Smallest shift of the mean that the channel can see, in standard deviations.
+    alarm
+        The latched alarm, or the last one where it has been cleared; absent where there never was one.
+    figures
+        Absent where the window has no event of it, or the channel has no bins.
+    bins
+        Names of the bins, in order.
+    reference, current
+        Training rows, and the window's events, per bin.
+    """
+
+    name: str
+    kind: str
+    source: DriftSource
+    reason: str | None = None
+    evidence: float = 0.0
+    peak: float = 0.0
+    floor: float | None = None
+    alarm: DriftAlarm | None = None
+    figures: DriftFigures | None = None
+    bins: tuple[str, ...] = ()
+    reference: tuple[int, ...] = ()
+    current: tuple[int, ...] = ()
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the channel takes part in detection."""
+        return self.reason is None
+
+    @property
+    def alarming(self) -> bool:
+        """Whether an alarm is on now."""
+        return self.alarm is not None and self.alarm.cleared is None
+
+
+class DriftBudget(Message, frozen=True, kw_only=True):
+    """The promise that the detectors keep, and what it rests on.
+
+    Attributes
+    ----------
+    false_alarms_per_30_days
+        What ``model.toml`` asks for, all channels of the model together.
+    events_per_30_days
+        The event rate it was translated with.
+    rate_from
+        ``declared`` in ``model.toml``, or ``measured`` in event time.
+    events_between_false_alarms
+        A: the mean number of events between two false alarms.
+    threshold
+        log10(A): an alarm is raised where the mean evidence over the channels reaches it.
+    expected_false_alarms
+        Of the events seen so far: at most this many, on average.
+    floor
+        The smallest shift that the best of the calibrated channels can see, in standard deviations.
+    """
+
+    false_alarms_per_30_days: float
+    events_per_30_days: float
+    rate_from: Literal["declared", "measured"]
+    events_between_false_alarms: float
+    threshold: float
+    expected_false_alarms: float
+    floor: float | None = None
+
+
+class DriftReport(Report, frozen=True, kw_only=True, tag="drift"):
+    """What is known about drift of one model version at the end of one window of event time.
+
+    It speaks for all partitions of the source topics at once: ``source_topic`` and ``partition`` are
+    those of the merged counts. The window bounds ``figures`` and ``peak``; ``evidence`` and ``alarm``
+    go on from window to window.
+
+    Attributes
+    ----------
+    events, predictions
+        Events and predictions counted in the window.
+    skipped
+        Records in the window that are no event of this model, by reason.
+    late
+        Events counted here although their own window had closed.
+    baseline
+        ``bundle``; ``learning`` while the first events are collected (nothing can alarm yet);
+        ``learnt`` from the first events, for a bundle without a baseline: what was wrong already then
+        is taken for normal.
+    baseline_rows
+        Rows the baseline was fitted from, or events collected so far.
+    budget
+        Absent until the event rate is known.
+    active
+        Whether the version is champion, as far as was counted.
+    unordered
+        Slots that could not wait for their turn: where not 0, another run may differ in them.
+    """
+
+    events: int
+    predictions: int = 0
+    skipped: dict[str, int] = msgspec.field(default_factory=dict)
+    late: int = 0
+    baseline: Literal["bundle", "learning", "learnt"] = "bundle"
+    baseline_rows: int = 0
+    budget: DriftBudget | None = None
+    active: bool = True
+    unordered: int = 0
+    channels: tuple[DriftChannel, ...] = ()
+
+    @property
+    def alarming(self) -> tuple[DriftChannel, ...]:
+        """The channels whose alarm is on, strongest evidence first."""
+        on = [channel for channel in self.channels if channel.alarming]
+        return tuple(sorted(on, key=lambda channel: -channel.alarm.evidence if channel.alarm else 0.0))
