@@ -7,7 +7,7 @@ RATE ?=
 KAFKA ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check lock schemas bench clean
+.PHONY: help demo test faults check monitoring lock schemas bench clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated fil
 	$(BIN)/lint-imports
 	$(BIN)/python -m shared.schemas --check
 	$(BIN)/python -m pytest
+
+monitoring: $(VENV)/dev ## Prometheus and Alertmanager from Debian's packages, without which some tests are skipped
+	@$(BIN)/python -m devstack install-monitoring
 
 bench: $(VENV)/dev ## measure CPU per event and latency side by side with other tools
 	$(BIN)/python -m loadtest all

@@ -9,6 +9,7 @@ import sys
 from contextlib import ExitStack
 
 from devstack.apache_kafka import ApacheKafka
+from devstack.debian import install_programs
 from devstack.embedded_kafka import EmbeddedKafka
 from devstack.errors import DevstackError
 from devstack.jars import kafka_jars, kafka_version, lock_jars
@@ -21,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "up":
             return up(options)
-        if options.command == "fetch":
+        if options.command == "install-monitoring":
+            print("\n".join(install_programs()))
+        elif options.command == "fetch":
             print(f"Apache Kafka {kafka_version()}: {len(kafka_jars())} jars, verified")
         else:
             print(f"Apache Kafka {kafka_version()}: {lock_jars()} jars locked")
@@ -58,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--data-dir", help="keep Apache Kafka's data here (default: a scratch folder)")
     start.add_argument("--redis", action="store_true", help="start Redis too")
     commands.add_parser("fetch", help="resolve the jars of Apache Kafka ahead of time")
+    commands.add_parser(
+        "install-monitoring", help="install Prometheus and Alertmanager from Debian's packages"
+    )
     commands.add_parser("lock-jars", help="write jars.lock from what Maven resolves")
     return parser
 

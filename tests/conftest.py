@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.apache_kafka import ApacheKafka
+from devstack.debian import PACKAGES, find_program
+from devstack.errors import DevstackError
 from devstack.redis_server import RedisServer
 
 
@@ -29,3 +31,12 @@ def redis_server() -> Iterator[RedisServer]:
 def topic_prefix() -> str:
     """Return a prefix for topics, groups and transactional ids that no other test uses."""
     return f"t{secrets.token_hex(4)}-"
+
+
+@pytest.fixture(scope="session")
+def monitoring() -> dict[str, str]:
+    """Return the paths of prometheus, promtool, prometheus-alertmanager and amtool; skip without them."""
+    try:
+        return {name: find_program(name) for name in PACKAGES}
+    except DevstackError as error:
+        pytest.skip(str(error))
