@@ -7,10 +7,17 @@ from typing import Any
 
 import msgspec
 
-from shared.messages import DriftReport, InferenceReport, Report, ServiceReport, ShadowReport
+from shared.messages import (
+    DriftReport,
+    InferenceReport,
+    PerformanceReport,
+    Report,
+    ServiceReport,
+    ShadowReport,
+)
 
 # Add each kind here and to TOPIC_MESSAGES.
-AnyReport = DriftReport | InferenceReport | ServiceReport | ShadowReport
+AnyReport = DriftReport | InferenceReport | ServiceReport | ShadowReport | PerformanceReport
 """Every kind of report there is, as the tagged union that the topic carries."""
 
 ReportKey = tuple[str, str, str, int, str, int]

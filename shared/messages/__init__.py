@@ -25,6 +25,7 @@ from shared.messages.drift import (
     DriftReport,
     DriftSource,
 )
+from shared.messages.performance import KpiSums, LabelCounts, PerformanceReport, Realised
 from shared.messages.reports import Histogram, InferenceReport, Report, Window
 from shared.messages.scoring import Event, Prediction, Source
 from shared.messages.service import ServiceReport
@@ -48,7 +49,7 @@ TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
     "labels": (Label,),
     "outcomes": (Outcome,),
     "labelled": (Labelled,),
-    "reports": (DriftReport, InferenceReport, ServiceReport, ShadowReport),
+    "reports": (DriftReport, InferenceReport, ServiceReport, ShadowReport, PerformanceReport),
     "alerts": (Alert,),
 }
 """The structs a topic carries, by unprefixed topic name (dead letters carry the original bytes).
@@ -78,14 +79,18 @@ __all__ = [
     "Histogram",
     "InferenceReport",
     "Judged",
+    "KpiSums",
     "Label",
+    "LabelCounts",
     "Labelled",
     "Message",
     "OccurredAt",
     "Outcome",
+    "PerformanceReport",
     "Prediction",
     "Quality",
     "Ranking",
+    "Realised",
     "Report",
     "Segment",
     "ServiceReport",
