@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from shared.bundle.gates import GatesSpec, gate_contradictions
 from shared.errors import BundleError
 
 FeatureKind = Literal["numeric", "categorical", "boolean"]
@@ -107,6 +108,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Seconds after which a label counts as mature.
     segments
         Names of features by which quality and shadow comparisons are broken down.
+    gates
+        What a candidate must show before a rule promotes it; None: only people promote.
     description
         For people.
     """
@@ -122,6 +125,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     false_alarms_per_30_days: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     label_horizon: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
     segments: tuple[str, ...] = ()
+    gates: GatesSpec | None = None
     description: str = ""
 
     @property
@@ -183,6 +187,8 @@ def _contradictions(spec: ModelSpec) -> list[str]:
         problems.append("false_alarms_per_30_days must be a finite number")
     if len(set(spec.classes)) != len(spec.classes):
         problems.append("classes names a label twice")
+    if spec.gates is not None:
+        problems += gate_contradictions(spec.gates, spec.task, spec.segments)
     return problems
 
 

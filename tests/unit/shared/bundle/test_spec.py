@@ -97,3 +97,5 @@ def test_the_documented_contract_is_one() -> None:
     spec = decode_spec(block.encode())
     assert [feature.name for feature in spec.features] == ["dep_delay", "carrier", "rain"]
     assert spec.features[0].nullable
+    assert spec.gates is not None
+    assert spec.gates.canary_steps == (5.0, 25.0)
