@@ -1,8 +1,9 @@
 """Prometheus collectors by one convention, built on a registry that the caller owns.
 
 Names: ``driftline_`` prefix, base units in the name (``_seconds``, ``_bytes``), ``_total`` on counters.
-Labels are bounded: topic, partition, model, reason, outcome; never an id or a message. The scoring
-path updates them once per micro-batch and never per event.
+Labels are bounded: topic, partition, model, reason, outcome; never an id or a message, and names that
+others choose only up to a limit (:mod:`shared.bounded`). The scoring path updates them once per
+micro-batch and never per event.
 """
 
 from __future__ import annotations
@@ -14,23 +15,19 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-)
+from prometheus_client import CollectorRegistry, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from shared.bounded import MOST_SERIES, Counter, Gauge, within
+
 LATENCY_BUCKETS: Final = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.04, 0.075, 0.15, 0.3, 0.6, 1.5, 5.0, 15.0, 60.0,
+    0.0005, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0,
+    15.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
-"""Seconds: 0.5 ms to a minute, with edges at the latency goals of 15 and 40 ms."""
+"""Seconds: from half a millisecond to the minutes that an event waits through an outage, in steps of at
+most 2.5 below 60 s, with edges at the latency goals of 15 and 40 ms."""
 
 SIZE_BUCKETS: Final = (1, 4, 16, 64, 256, 1_024, 2_048, 4_096, 8_192, 16_384, 65_536)
 """Records per micro-batch."""
@@ -142,6 +139,9 @@ class BulkHistogram(Collector):
         if key not in self._series:
             if len(key) != len(self._labelnames):
                 raise ValueError(f"{self._name} has the labels {self._labelnames}, not {key}")
+            key = within(key, self._labelnames, self._series, len(self._series), MOST_SERIES)
+            if key in self._series:
+                return self._series[key]
             self._series[key] = BulkSeries(self.edges)
         return self._series[key]
 

@@ -82,3 +82,18 @@ def test_everything_parses_and_keeps_the_naming_convention() -> None:
     assert registry.get_sample_value("driftline_transactions_total", {"outcome": "aborted"}) == 0
     build = next(family for family in families if family.name == "driftline_build_info").samples[0]
     assert (build.labels["service"], build.value) == ("inference", 1)
+
+
+def test_buckets_fit_latencies_between_a_millisecond_and_a_minute() -> None:
+    """What histogram_quantile would say lies within the step of two and a half that the edges allow."""
+    for median in (0.002, 0.012, 0.05, 0.5, 4.0, 20.0):
+        registry = CollectorRegistry()
+        bulk = BulkHistogram("driftline_x_seconds", "X", registry=registry)
+        values = np.random.default_rng(3).lognormal(np.log(median), 0.3, 20_000)
+        bulk.observe(values)
+        cumulative = np.cumsum(bulk.labels().counts) / len(values)
+        for quantile in (0.5, 0.99):
+            at = int(np.searchsorted(cumulative, quantile))
+            low, high = LATENCY_BUCKETS[at - 1], LATENCY_BUCKETS[at]
+            assert low < np.quantile(values, quantile) <= high
+            assert high / low <= 2.5
