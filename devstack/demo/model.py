@@ -13,18 +13,20 @@ import msgspec
 import pandas as pd
 
 import shared.bundle
+import shared.drift
 import shared.scoring
 from devstack.demo.contract import flight_spec
 from devstack.demo.flights import DATA_FILES, FEATURES, data_file
 from devstack.demo.train import monthly_auc, train, training_rows
 from devstack.settings import cache_dir
+from shared.bundle.infer import Wishes
 from shared.bundle.package import package
 from shared.bundle.read import load_bundle
 from shared.bundle.write import encode_spec
 from shared.errors import BundleError
 
 _CODE = ("flights.py", "contract.py", "train.py", "model.py")
-_LIBRARIES = ("numpy", "pandas", "scikit-learn", "skl2onnx", "onnx")
+_LIBRARIES = ("numpy", "pandas", "scikit-learn", "skl2onnx", "onnx", "scipy")
 _AUC = "auc.json"
 _BUNDLE = "bundle"
 
@@ -97,7 +99,9 @@ def content_key() -> str:
 
 def _code_files() -> list[Path]:
     ours = [Path(__file__).with_name(name) for name in _CODE]
-    packages = (Path(package.__file__ or "").parent for package in (shared.bundle, shared.scoring))
+    packages = (
+        Path(package.__file__ or "").parent for package in (shared.bundle, shared.drift, shared.scoring)
+    )
     return ours + [path for folder in packages for path in sorted(folder.rglob("*.py"))]
 
 
@@ -124,6 +128,7 @@ def _build(frame: pd.DataFrame, folder: Path, version: str) -> None:
     estimator = train(rows, spec)
     toml = folder / "model.toml"
     toml.write_bytes(encode_spec(spec))
-    data = pa.Table.from_pandas(rows[[*FEATURES, "late"]], preserve_index=False)
-    package(estimator, data, folder / _BUNDLE, toml=toml)
+    data = pa.Table.from_pandas(rows[[*FEATURES, "late", "occurred_at"]], preserve_index=False)
+    wishes = Wishes(time_column="occurred_at", target="late")
+    package(estimator, data, folder / _BUNDLE, toml=toml, wishes=wishes)
     (folder / _AUC).write_bytes(msgspec.json.encode(monthly_auc(estimator, frame, spec)))

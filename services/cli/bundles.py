@@ -53,7 +53,16 @@ def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @click.option("--version", help="Version of the model.")
 @click.option("--task", type=click.Choice(["binary", "multiclass", "regression"]))
 @click.option("--target", help="Column with the truth: no feature, and where class labels come from.")
-@click.option("--time-column", help="Column with the event time: no feature.")
+@click.option("--time-column", help="Column with the event time: no feature; orders the drift baseline.")
+@click.option(
+    "--held-out", type=_FILE, help="Data the model was not fitted to: the score's drift baseline is of it."
+)
+@click.option(
+    "--baseline/--no-baseline",
+    default=True,
+    show_default=True,
+    help="Fit the drift baseline from the data.",
+)
 @click.option(
     "--exclude", callback=_names, metavar="A,B,...", default="", help="Other columns that are no features."
 )
@@ -96,6 +105,8 @@ def package(
     tolerance: float,
     ranges: str,
     margin: float,
+    held_out: Path | None,
+    baseline: bool,
     **wished: Any,
 ) -> None:
     """Make a bundle of MODEL: .onnx, XGBoost .json/.ubj, LightGBM .txt, or a pickled estimator.
@@ -114,6 +125,8 @@ def package(
         original=original,
         rows=rows,
         tolerance=tolerance,
+        baseline=baseline,
+        held_out=held_out,
     )
     _print_packaged(packaged, tolerance)
 
@@ -131,6 +144,10 @@ def _print_packaged(packaged: Packaged, tolerance: float) -> None:
         )
     console.print(f"bundle       {bundle.path}", highlight=False, soft_wrap=True)
     console.print(f"digest       {bundle.digest}", highlight=False, soft_wrap=True)
+    if packaged.baseline is not None:
+        from services.cli.baseline_view import print_baseline
+
+        print_baseline(packaged.baseline)
 
 
 @click.command()

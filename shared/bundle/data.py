@@ -14,7 +14,7 @@ import numpy.typing as npt
 from shared.bundle.extras import need
 from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.errors import BundleError, ServiceError
-from shared.scoring.events import EventDecoder
+from shared.scoring.events import DecodedEvents, EventDecoder
 from shared.scoring.matrix import Column
 
 Row = dict[str, Any]
@@ -78,8 +78,12 @@ def sample_rows(table: Any, features: Sequence[FeatureSpec], limit: int) -> list
     count = min(limit, table.num_rows)
     spread = np.linspace(0, table.num_rows - 1, count).astype(np.int64)
     rare = [_rare(table.column(feature.name), feature) for feature in features]
-    chosen = table.take(np.unique(np.concatenate([spread, *rare])))
-    columns = [[_value(v, feature) for v in chosen.column(feature.name).to_pylist()] for feature in features]
+    return as_feature_rows(table.take(np.unique(np.concatenate([spread, *rare]))), features)
+
+
+def as_feature_rows(table: Any, features: Sequence[FeatureSpec]) -> list[Row]:
+    """Return every row of a table that has all the columns, as events would carry it."""
+    columns = [[_value(v, feature) for v in table.column(feature.name).to_pylist()] for feature in features]
     names = [feature.name for feature in features]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -117,16 +121,27 @@ def as_columns(spec: ModelSpec, rows: Sequence[Row]) -> list[Column]:
     BundleError
         A row breaks the contract; the message gives its position and names the field.
     """
-    encode = msgspec.json.encode
-    events = [{"event_id": str(i), "occurred_at": 0, "features": row} for i, row in enumerate(rows)]
-    try:
-        decoded = EventDecoder(spec).decode([encode(event) for event in events])
-    except TypeError as error:
-        raise BundleError(f"the data holds a value that JSON cannot carry: {error}") from error
+    decoded = decode_rows(spec, rows)
     if decoded.rejected:
         position, problem = decoded.rejected[0]
         raise BundleError(_rejected(position, problem, len(decoded.rejected), len(rows))) from problem
     return list(decoded.features)
+
+
+def decode_rows(spec: ModelSpec, rows: Sequence[Row]) -> DecodedEvents:
+    """Return rows decoded as events, and which of them the contract refuses.
+
+    Raises
+    ------
+    BundleError
+        A row holds a value that JSON cannot carry.
+    """
+    encode = msgspec.json.encode
+    events = [{"event_id": str(i), "occurred_at": 0, "features": row} for i, row in enumerate(rows)]
+    try:
+        return EventDecoder(spec).decode([encode(event) for event in events])
+    except TypeError as error:
+        raise BundleError(f"the data holds a value that JSON cannot carry: {error}") from error
 
 
 def _rejected(position: int, problem: ServiceError, count: int, total: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.bundle.agreement import check_agreement
 from shared.bundle.compare import DEFAULT_TOLERANCE, Comparison, compare, refuse_difference
@@ -12,13 +12,17 @@ from shared.bundle.convert.graph import OnnxFile, open_session
 from shared.bundle.convert.open import open_model
 from shared.bundle.convert.original import Floats, Original
 from shared.bundle.data import Row, as_columns, read_table, sample_rows
+from shared.bundle.extras import need
 from shared.bundle.infer import Wishes, apply_wishes, infer_spec
-from shared.bundle.read import MAX_SPEC_BYTES, MODEL_NAME, SPEC_NAME, Bundle, load_bundle
+from shared.bundle.read import BASELINE_NAME, MAX_SPEC_BYTES, MODEL_NAME, SPEC_NAME, Bundle, load_bundle
 from shared.bundle.signature import check_signature
 from shared.bundle.spec import ModelSpec, decode_spec
-from shared.bundle.write import check_absent, encode_spec, new_bundle
+from shared.bundle.write import add_file, check_absent, encode_spec, new_bundle
 from shared.errors import BundleError
 from shared.scoring.scorer import Scorer
+
+if TYPE_CHECKING:
+    from shared.drift.baseline import Baseline
 
 DEFAULT_ROWS = 2000
 
@@ -37,12 +41,15 @@ class Packaged:
         Rows of the data that were scored.
     comparison
         The graph against the original model; None where the model was an ONNX file alone.
+    baseline
+        The drift baseline written into the bundle; None where none was wanted.
     """
 
     bundle: Bundle
     source: str
     rows: int
     comparison: Comparison | None
+    baseline: Baseline | None = None
 
 
 def package(
@@ -55,6 +62,8 @@ def package(
     original: Any = None,
     rows: int = DEFAULT_ROWS,
     tolerance: float = DEFAULT_TOLERANCE,
+    baseline: bool = True,
+    held_out: Path | Any = None,
 ) -> Packaged:
     """Write the bundle of a model and return it, once real rows have been scored with it.
 
@@ -80,6 +89,11 @@ def package(
     tolerance
         Largest difference allowed between graph and original model: absolute up to scores of 1,
         relative beyond.
+    baseline
+        Whether to fit the drift baseline from the data, with the wishes' time column and target.
+    held_out
+        Data that the model was not fitted to, as ``data``: the score's part of the baseline is fitted
+        from it.
 
     Raises
     ------
@@ -93,6 +107,7 @@ def package(
     source = open_model(model)
     reference = open_model(original) if original is not None else _reference(source, model)
     table = read_table(data) if isinstance(data, Path) else data
+    rest = read_table(held_out) if isinstance(held_out, Path) else held_out
     contract = _contract(source, table, toml, wishes)
     spec = decode_spec(contract)
     for named in {id(one): one for one in (source, reference) if one is not None}.values():
@@ -101,8 +116,13 @@ def package(
     graph = source.to_onnx(spec)
     checked = sample_rows(table, spec.features, rows)
     with new_bundle(target, {MODEL_NAME: graph, SPEC_NAME: contract}) as draft:
-        comparison = try_bundle(load_bundle(draft), checked, reference, tolerance)
-    return Packaged(load_bundle(target), source.title, len(checked), comparison)
+        tried = load_bundle(draft)
+        comparison = try_bundle(tried, checked, reference, tolerance)
+        fitted = _fit_baseline(tried, table, rest, wishes) if baseline else None
+        if fitted is not None:
+            add_file(draft, BASELINE_NAME, fitted.encode())
+            load_bundle(draft)
+    return Packaged(load_bundle(target), source.title, len(checked), comparison, fitted)
 
 
 def try_bundle(
@@ -141,6 +161,16 @@ def score(scorer: Scorer, columns: list[Any]) -> Floats:
             f"the model fails on {len(scores.failed)} of {len(scores.score)} rows; checked row {row}: {error}"
         ) from error
     return scores.score if scores.probabilities is None else scores.probabilities
+
+
+def _fit_baseline(bundle: Bundle, table: Any, held_out: Any, wishes: Wishes) -> Baseline:
+    """Return the baseline of a bundle that scores; SciPy is imported here, for few need it."""
+    need("scipy.stats", "package")
+    from shared.bundle.baseline import Training, fit_bundle_baseline
+
+    training = Training(table, wishes.time_column, wishes.target, held_out)
+    session = open_session(bundle.model_path, MODEL_NAME)
+    return fit_bundle_baseline(bundle.spec, Scorer(bundle.spec, session), training)
 
 
 def _predict(reference: Original, spec: ModelSpec, columns: list[Any]) -> Floats:

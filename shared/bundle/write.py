@@ -75,6 +75,14 @@ def new_bundle(target: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)  # gone already after the rename
 
 
+def add_file(draft: Path, name: str, content: bytes) -> None:
+    """Add a file to a draft; ``SHA256SUMS`` is written anew."""
+    _write(draft / name, content)
+    (draft / SUMS_NAME).unlink()
+    names = sorted(path.name for path in draft.iterdir())
+    _write(draft / SUMS_NAME, format_sums({name: file_digest(draft / name) for name in names}))
+
+
 def check_absent(target: Path) -> None:
     """Check that ``target`` is free to be written.
 

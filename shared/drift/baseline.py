@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.drift.bins import BOOLEANS, Coder, category_bins, numeric_edges
+from shared.drift.bins import BOOLEANS, MAX_RARE, Coder, category_bins, numeric_edges
 from shared.drift.channel import MIN_ROWS_PER_BIN, ChannelBaseline, Kind
 from shared.drift.dependence import BLOCK, design_effect, reaches_beyond
+from shared.drift.label_baseline import LabelBaseline
 from shared.drift.normal_scores import bin_scores
 from shared.drift.phases import differs_by_phase, fit_phases
 from shared.drift.values import as_category, as_numbers
@@ -30,18 +31,35 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Attributes
     ----------
     channels
-        In the order of the model's features; also those that are not calibrated, with the reason.
+        Of the features, in the model's order; also those that are not calibrated, with the reason.
+    predictions
+        Of the model's own answers on the training rows: ``score`` and, for a classifier, ``predicted_class``.
+        They are counted where the predictions are, so they are a baseline of their own
+        (:meth:`of_predictions`).
+    labels
+        What the score meant: label given score. None where the training data had no labels.
     format
         Version of this layout.
     """
 
     channels: tuple[ChannelBaseline, ...]
+    predictions: tuple[ChannelBaseline, ...] = ()
+    labels: LabelBaseline | None = None
     format: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        names = [channel.name for channel in (*self.channels, *self.predictions)]
+        if len(set(names)) != len(names):
+            raise ValueError("two channels of the baseline have the same name")
 
     @property
     def calibrated(self) -> tuple[ChannelBaseline, ...]:
-        """The channels that take part in detection."""
+        """The feature channels that take part in detection."""
         return tuple(channel for channel in self.channels if channel.calibrated)
+
+    def of_predictions(self) -> Baseline:
+        """Return the channels of the predictions as a baseline: what a counter of predictions takes."""
+        return Baseline(channels=self.predictions)
 
     def encode(self) -> bytes:
         """Return the bytes of ``baseline.json``; the same baseline always gives the same bytes."""
@@ -206,6 +224,8 @@ def _no_categories(channel: ChannelBaseline, counts: NDArray[np.int64]) -> str |
         return reason
     if channel.singletons > MAX_UNSEEN * usable:
         return f"{channel.singletons} of {usable} values occur once: it looks like an identifier"
+    if not channel.categories and channel.rare is None:
+        return f"more than {MAX_RARE:,} values, none of them frequent: it looks like an identifier"
     if not channel.categories:
         return f"no category has {MIN_ROWS_PER_BIN} training rows"
     if (counts[:-1] > 0).sum() < 2:

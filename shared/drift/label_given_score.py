@@ -9,80 +9,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from shared.drift.alternatives import FIXED_SHARE, Bets, Change
+from shared.drift.label_baseline import (
+    MIN_LABELS_PER_BIN,
+    SCORE_EDGES,
+    LabelBaseline,
+    fit_labels,
+    label_cells,
+)
 from shared.drift.slots import SlotAccumulator, Slots
-from shared.errors import ValidationError
 
-SCORE_EDGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-MIN_LABELS_PER_BIN = 200
+__all__ = ["LabelBaseline", "LabelCounter", "fit_labels", "label_bets"]
+
 ODDS = (0.12, 0.25, 0.5, 1.0)
 SLOPES = (0.3, 0.5, 0.65, 0.8, 0.9)
-
-
-class LabelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How often the label was positive in each bin of the score, on data the model was not fitted to.
-
-    Attributes
-    ----------
-    labels
-        Labels per score bin, 12 entries.
-    positives
-        Those of them that were positive.
-    """
-
-    labels: tuple[int, ...]
-    positives: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        bins = len(SCORE_EDGES) + 1
-        pairs = zip(self.labels, self.positives, strict=False)
-        if not len(self.labels) == len(self.positives) == bins or any(not 0 <= p <= n for n, p in pairs):
-            raise ValueError(f"a label baseline takes {bins} bins, each with no more positives than labels")
-
-    @property
-    def calibration(self) -> NDArray[np.float64]:
-        """P(y = 1 | score bin), shape ``(12,)``, strictly between 0 and 1."""
-        rates: NDArray[np.float64] = (np.array(self.positives) + 0.5) / (np.array(self.labels) + 1.0)
-        return rates
-
-
-def fit_labels(scores: Sequence[Any] | NDArray[Any], labels: Sequence[Any] | NDArray[Any]) -> LabelBaseline:
-    """Return the label baseline of held-out scores and labels.
-
-    Parameters
-    ----------
-    scores
-        Probabilities of the positive class, shape ``(n,)``.
-    labels
-        1 or True where the label was positive, shape ``(n,)``.
-
-    Raises
-    ------
-    ValidationError
-        No bin of the score has 200 labels, or a score or label is out of range.
-
-    Examples
-    --------
-    >>> fit_labels([0.01] * 300 + [0.99] * 300, [0] * 299 + [1] * 301).positives[0]
-    1
-    """
-    cells = _cells(np.asarray(scores, np.float64), np.asarray(labels, np.float64))
-    counts = np.bincount(cells, minlength=2 * len(SCORE_EDGES) + 2).reshape(-1, 2)
-    if counts.sum(axis=1).max() < MIN_LABELS_PER_BIN:
-        raise ValidationError(f"too few labels: no score bin has {MIN_LABELS_PER_BIN} of {len(cells)}")
-    return LabelBaseline(labels=tuple(counts.sum(axis=1).tolist()), positives=tuple(counts[:, 1].tolist()))
 
 
 def label_bets(baseline: LabelBaseline) -> Bets:
     """Return the bets on P(y | score): its odds all change, or its slope does (over-confidence).
 
     Bins with fewer than 200 labels take no part. Every bet is fair whatever the scores are.
+
+    Raises
+    ------
+    ValueError
+        The baseline is not calibrated.
     """
+    if baseline.reason is not None:
+        raise ValueError(f"label given score is not calibrated: {baseline.reason}")
     rates = baseline.calibration
     odds = logit(rates)
     moved: list[tuple[float, str, NDArray[np.float64]]] = []
@@ -106,7 +64,8 @@ def label_bets(baseline: LabelBaseline) -> Bets:
         weights=FIXED_SHARE * weights / weights.sum(),
         changes=(concept,) * len(moved),
         details=tuple(detail for _, detail, _ in moved),
-        effective_rows=float(sum(baseline.labels)),
+        effective_rows=baseline.effective_rows,
+        exponent=1.0 / baseline.deff,
         plug_in=False,
     )
 
@@ -133,16 +92,19 @@ class LabelCounter:
         ValidationError
             A score lies outside 0 to 1, or a label is neither 0 nor 1.
         """
-        cells = _cells(np.asarray(scores, np.float64), np.asarray(labels, np.float64))
+        cells = label_cells(np.asarray(scores, np.float64), np.asarray(labels, np.float64))
         return self._slots.add(cells[None, :])
 
+    def snapshot(self) -> bytes:
+        """Return the incomplete slot as bytes, equal for equal histories."""
+        return self._slots.snapshot()
 
-def _cells(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return twice the score bin plus the label, shape ``(n,)``."""
-    if scores.shape != labels.shape:
-        raise ValidationError(f"{scores.size} scores and {labels.size} labels do not pair up")
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValidationError("a score lies outside 0 to 1: it is no probability")
-    if not ((labels == 0) | (labels == 1)).all():
-        raise ValidationError("a label is neither 0 nor 1")
-    return 2 * np.searchsorted(SCORE_EDGES, scores, side="right") + labels.astype(np.int64)
+    def restore(self, raw: bytes) -> None:
+        """Continue from a snapshot.
+
+        Raises
+        ------
+        ValueError
+            The bytes are not a snapshot of a label counter.
+        """
+        self._slots.restore(raw)

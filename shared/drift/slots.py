@@ -96,11 +96,35 @@ class SlotAccumulator:
         self.pending, self.pending_events = counts[complete].copy(), total % SLOT
         return Slots(counts[:complete], np.full(complete, SLOT))
 
+    def snapshot(self) -> bytes:
+        """Return the incomplete slot as bytes."""
+        pending = self.pending.astype("<i8").tobytes()
+        return msgspec.msgpack.encode(_Pending(pending=pending, events=self.pending_events))
+
+    def restore(self, raw: bytes) -> None:
+        """Continue from a snapshot.
+
+        Raises
+        ------
+        ValueError
+            The bytes are not an incomplete slot of this shape.
+        """
+        try:
+            state = msgspec.msgpack.decode(raw, type=_Pending)
+            pending = np.frombuffer(state.pending, "<i8").astype(np.int64).reshape(self._shape)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ValueError(f"the bytes are not an incomplete slot of {self._shape}: {error}") from error
+        self.pending, self.pending_events = pending, state.events
+
+
+class _Pending(msgspec.Struct, frozen=True):
+    pending: bytes
+    events: int
+
 
 class _CounterState(msgspec.Struct, frozen=True):
     fingerprint: str
-    pending: bytes
-    pending_events: int
+    slot: bytes
     unseen: dict[str, dict[str, int]]
 
 
@@ -185,8 +209,7 @@ class SlotCounter:
         return msgspec.msgpack.encode(
             _CounterState(
                 fingerprint=self._fingerprint,
-                pending=self._slots.pending.astype("<i8").tobytes(),
-                pending_events=self._slots.pending_events,
+                slot=self._slots.snapshot(),
                 unseen={name: dict(tally) for name, tally in self.unseen.items()},
             )
         )
@@ -205,7 +228,5 @@ class SlotCounter:
             raise ValueError(f"the bytes are not a counter's snapshot: {error}") from error
         if state.fingerprint != self._fingerprint:
             raise ValueError("the counter's snapshot belongs to another baseline")
-        shape = self._slots.pending.shape
-        self._slots.pending = np.frombuffer(state.pending, "<i8").astype(np.int64).reshape(shape)
-        self._slots.pending_events = state.pending_events
+        self._slots.restore(state.slot)
         self.unseen = {name: Counter(tally) for name, tally in state.unseen.items()}

@@ -78,9 +78,43 @@ def test_bins_with_few_labels_take_no_part():
         ([float("nan")], [1], "outside 0 to 1"),
         ([0.5], [2], "neither 0 nor 1"),
         ([0.5, 0.5], [1], "do not pair up"),
-        ([0.5] * 100, [1] * 100, "too few labels: no score bin has 200 of 100"),
     ],
 )
 def test_unusable_labels_are_refused(scores, labels, message):
     with pytest.raises(ValidationError, match=message):
         fit_labels(scores, labels)
+
+
+def test_too_few_labels_say_so_and_cannot_be_bet_on():
+    baseline = fit_labels([0.5] * 100, [1] * 100)
+    assert baseline.reason == "too few labels: no bin of the score has 200 of the 100"
+    with pytest.raises(ValueError, match="not calibrated: too few labels"):
+        label_bets(baseline)
+
+
+def test_spells_of_late_flights_are_measured_and_raise_no_false_alarm():
+    rng = np.random.default_rng(57)
+
+    def spells(labels):
+        scores = np.full(labels, 0.45)
+        mood = np.repeat(rng.random(labels // 20) < 0.45, 20)  # twenty labels in a row agree
+        return scores, mood.astype(int)
+
+    baseline = fit_labels(*spells(100_000), ordered=True)
+    assert baseline.calibrated
+    assert baseline.deff == pytest.approx(20, rel=0.25)
+    fresh = LabelCounter().add(*spells(100_000))
+    assert Detector([label_bets(baseline)], 1e6).update(fresh) == []
+    assert Detector([label_bets(fit_labels(*spells(100_000)))], 1e6).update(fresh) != []
+
+
+def test_a_counter_goes_on_from_its_snapshot():
+    scores, labels = stream(np.random.default_rng(58), 100)
+    whole = LabelCounter().add(scores, labels)
+    first, second = LabelCounter(), LabelCounter()
+    begun = first.add(scores[:37], labels[:37])
+    second.restore(first.snapshot())
+    rest = second.add(scores[37:], labels[37:])
+    assert np.array_equal(np.concatenate([begun.counts, rest.counts]), whole.counts)
+    with pytest.raises(ValueError, match="not an incomplete slot"):
+        second.restore(b"\x00")

@@ -1,0 +1,63 @@
+"""A drift baseline on a terminal: which channels can keep the promise, which cannot, and why."""
+
+from __future__ import annotations
+
+import click
+
+from services.cli.printing import table
+from shared.drift.baseline import Baseline
+from shared.drift.channel import FLOOR, ChannelBaseline
+from shared.drift.label_baseline import LabelBaseline
+
+COLUMNS = ("channel", "kind", "rows", "worth", "season", "smallest shift", "missing", "calibrated")
+
+
+def print_baseline(baseline: Baseline) -> None:
+    """Print one line per channel, and what the person should know of the whole."""
+    channels = (*baseline.channels, *baseline.predictions)
+    rows = [channel_row(channel) for channel in channels]
+    if baseline.labels is not None:
+        rows.append(label_row(baseline.labels))
+    click.echo()
+    table(COLUMNS, rows)
+    for sentence in remarks(baseline):
+        click.echo(sentence)
+
+
+def channel_row(channel: ChannelBaseline) -> tuple[str, ...]:
+    """Return the cells of a channel, in the order of ``COLUMNS``."""
+    missing = f"{channel.counts[-1] / channel.rows:.1%}" if channel.counts and channel.rows else ""
+    start = (channel.name, channel.kind, f"{channel.rows:,}")
+    if not channel.calibrated:
+        return (*start, "", "", "", missing, f"no: {channel.reason}")
+    season = channel.phases.cycle.replace("-", " ") if channel.phases else ""
+    worth, floor = f"{channel.effective_rows:,.0f}", f"{channel.smallest_shift:.3f} sd"
+    return (*start, worth, season, floor, missing, "yes")
+
+
+def label_row(labels: LabelBaseline) -> tuple[str, ...]:
+    """Return the cells of label given score."""
+    start = ("label given score", "labels", f"{sum(labels.labels):,}")
+    if not labels.calibrated:
+        return (*start, "", "", "", "", f"no: {labels.reason}")
+    floor = f"{FLOOR / labels.effective_rows**0.5:.3f} sd" if labels.effective_rows else ""
+    return (*start, f"{labels.effective_rows:,.0f}", "", floor, "", "yes")
+
+
+def remarks(baseline: Baseline) -> list[str]:
+    """Return what holds for the whole baseline, in sentences."""
+    channels = (*baseline.channels, *baseline.predictions)
+    watched = sum(channel.calibrated for channel in channels)
+    found = [f"{watched} of {len(channels)} channels can be watched for drift; the others never alarm."]
+    if not any(channel.ordered for channel in channels):
+        found.append(
+            "The rows have no times (--time-column): seasons and autocorrelation could not be measured, "
+            "and the false-alarm budget holds only if events are independent."
+        )
+    labels = baseline.labels
+    if labels is not None and labels.calibrated and not labels.held_out:
+        found.append(
+            "Label given score is of the rows the model was fitted to, which flatter it: "
+            "--held-out names rows that it has not seen."
+        )
+    return found
