@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from shared.messages import (
+    DecisionReport,
     DriftReport,
     InferenceReport,
     PerformanceReport,
@@ -17,12 +18,12 @@ from shared.messages import (
 )
 
 # Add each kind here and to TOPIC_MESSAGES.
-AnyReport = DriftReport | InferenceReport | ServiceReport | ShadowReport | PerformanceReport
+AnyReport = DecisionReport | DriftReport | InferenceReport | ServiceReport | ShadowReport | PerformanceReport
 """Every kind of report there is, as the tagged union that the topic carries."""
 
 ReportKey = tuple[str, str, str, int, str, int]
-"""Kind, model, subject (the model version; of a shadow's report also the champion's), start of the
-window, source topic and partition.
+"""Kind, model, subject (the model version; of a shadow's report also the champion's; of a decision the
+registry's revision), start of the window, source topic and partition.
 
 Of a service's report: kind, service, instance, and nothing.
 """

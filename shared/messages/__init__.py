@@ -16,6 +16,7 @@ from shared.messages.common import (
     OccurredAt,
     epoch_ms,
 )
+from shared.messages.decision import DecisionReport
 from shared.messages.drift import (
     DriftAlarm,
     DriftBudget,
@@ -49,7 +50,7 @@ TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
     "labels": (Label,),
     "outcomes": (Outcome,),
     "labelled": (Labelled,),
-    "reports": (DriftReport, InferenceReport, ServiceReport, ShadowReport, PerformanceReport),
+    "reports": (DecisionReport, DriftReport, InferenceReport, ServiceReport, ShadowReport, PerformanceReport),
     "alerts": (Alert,),
 }
 """The structs a topic carries, by unprefixed topic name (dead letters carry the original bytes).
@@ -63,6 +64,7 @@ __all__ = [
     "Alert",
     "Answer",
     "Comparison",
+    "DecisionReport",
     "DriftAlarm",
     "DriftBudget",
     "DriftChannel",
