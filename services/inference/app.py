@@ -8,10 +8,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from services.inference.champions import Champions
 from services.inference.config import InferenceSettings
-from services.inference.loading import LoadOptions, ModelLoader
 from services.inference.metrics import InferenceMetrics
-from services.inference.models import ServedModels
 from services.inference.process import InferenceStep
 from shared.health import HealthServer
 from shared.heartbeat import Heartbeat
@@ -24,6 +23,7 @@ from shared.metrics import describe_process, registry_up
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
 from shared.registry import RedisRegistry, RegistryReader, StaticRegistry
+from shared.serving.models import ServedModels
 from shared.topics import TopicNames
 
 log = get_logger(__name__)
@@ -57,11 +57,18 @@ async def serve(settings: InferenceSettings) -> None:
         registry = await stack.enter_async_context(_registry(settings, collectors))
         # After the registry, so that its watcher has ended before the registry is closed under it.
         background = await stack.enter_async_context(Background(stop))
-        loader = ModelLoader(registry, served, _load_options(settings), metrics)
+        champions = Champions(
+            registry,
+            served,
+            metrics,
+            names=settings.models,
+            max_event_bytes=settings.max_event_bytes,
+            threads=settings.threads,
+        )
         health = HealthServer(
             collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
         )
-        health.add_check("models", loader.missing)
+        health.add_check("models", champions.missing)
         health.add_check("partitions", lambda: None if pipeline.ready else "not every partition is open yet")
         await stack.enter_async_context(health)
         heartbeat = Heartbeat(
@@ -71,11 +78,11 @@ async def serve(settings: InferenceSettings) -> None:
             collectors,
             every=settings.heartbeat_seconds,
             not_ready=health.failing,
-            model_trouble=lambda: loader.trouble,
+            model_trouble=lambda: champions.loader.trouble,
         )
         await stack.enter_async_context(heartbeat)
-        background.start("registry watch", loader.watch())
-        background.start("model loading", loader.load())
+        background.start("registry watch", champions.loader.watch())
+        background.start("model loading", champions.loader.load())
         await when_reachable(client, stop, turn=pipeline.turn)
         await require_topics(
             client,
@@ -85,7 +92,7 @@ async def serve(settings: InferenceSettings) -> None:
         if settings.delivery == "exactly-once":
             await require_transactions(client, group=settings.group, topic=topics.events)
         log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
-        if await alive_until(loader.wait_until_serving(), stop, turn=pipeline.turn):
+        if await alive_until(champions.wait_until_serving(), stop, turn=pipeline.turn):
             await pipeline.run(stop)
 
 
@@ -99,12 +106,6 @@ def _registry(settings: InferenceSettings, collectors: CollectorRegistry) -> Reg
         settings.cache_dir,
         settings.redis_prefix,
         on_available=lambda available: up.set(int(available)),
-    )
-
-
-def _load_options(settings: InferenceSettings) -> LoadOptions:
-    return LoadOptions(
-        names=settings.models, max_event_bytes=settings.max_event_bytes, threads=settings.threads
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, repeat
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -12,16 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from services.inference.metrics import InferenceMetrics
-from services.inference.models import ServedModel, ServedModels
-from services.inference.reports import UNROUTED, PartitionReports
+from services.inference.reports import UNROUTED, CountedAs, PartitionReports
 from shared.dead_letters import dead_letter_headers
-from shared.errors import ServiceError, ValidationError
+from shared.errors import ServiceError
 from shared.kafka.records import Output, Records
 from shared.logs import get_logger
 from shared.messages import Prediction, Source
 from shared.reports import message_key
-from shared.scoring.events import NOT_JSON, DecodedEvents, wrong_model
+from shared.scoring.events import DecodedEvents
 from shared.scoring.scorer import Scores
+from shared.serving.models import Canary, ServedModel, ServedModels
+from shared.serving.routing import Micro, decode_rows, route
+from shared.serving.share import in_share
 from shared.topics import TopicNames
 
 log = get_logger(__name__)
@@ -29,15 +31,6 @@ log = get_logger(__name__)
 SERVICE = "inference"
 
 _encode = msgspec.json.Encoder().encode
-
-
-class _Routing(msgspec.Struct):
-    """The one field read to find out which model an event is for."""
-
-    model: str | None = None
-
-
-_route = msgspec.json.Decoder(_Routing).decode
 
 
 @dataclass(slots=True)
@@ -50,6 +43,8 @@ class Group:
         Position in the micro-batch of each good event, ascending.
     payloads
         The prediction of each good event, encoded.
+    champion
+        Who answers where ``model``, a canary, cannot; ``None`` for the champion itself.
     """
 
     model: ServedModel
@@ -57,6 +52,7 @@ class Group:
     rows: npt.NDArray[np.intp]
     scores: Scores | None = None
     payloads: list[bytes] = field(default_factory=list)
+    champion: ServedModel | None = None
 
 
 @dataclass(slots=True)
@@ -87,19 +83,15 @@ class Work:
 
     Attributes
     ----------
-    bounds
-        ``bounds[i]:bounds[i + 1]`` are the rows of the ``i``-th partition.
     rejected
         Error and, where it is known, model of each refused row.
     scored_at
         Epoch milliseconds.
     """
 
-    batch: Sequence[Records]
-    bounds: list[int]
+    micro: Micro
     groups: list[Group]
     rejected: dict[int, tuple[ServiceError, ServedModel | None]]
-    timestamps: npt.NDArray[np.int64]
     scored_at: int = 0
 
 
@@ -158,112 +150,91 @@ class InferenceStep:
 
     def decode(self, batch: Sequence[Records]) -> Work:
         """Route every record to its model and decode it there."""
-        values = batch[0].values if len(batch) == 1 else list(chain.from_iterable(r.values for r in batch))
-        times = batch[0].timestamps if len(batch) == 1 else chain.from_iterable(r.timestamps for r in batch)
-        work = Work(
-            batch=batch,
-            bounds=[0, *accumulate(map(len, batch))],
-            groups=[],
-            rejected={},
-            timestamps=np.fromiter(times, np.int64, len(values)),
-        )
-        models = self._models.current
-        if len(models) == 1:
-            (model,) = models.values()
-            self._decode_group(work, model, values, None)
-        else:
-            for name, rows in self._routes(work, values, models).items():
-                self._decode_group(work, models[name], [values[row] for row in rows], rows)
+        micro = Micro.of(batch)
+        models, canaries = self._models.current, self._models.canaries
+        routes = route(micro.values, models)
+        work = Work(micro, [], {row: (error, None) for row, error in routes.rejected.items()})
+        for name, rows in routes.rows.items():
+            left = self._decode_canary(work, canaries[name], rows) if name in canaries else rows
+            self._decode_group(work, models[name], left)
         return work
 
-    def _routes(
-        self, work: Work, values: Sequence[bytes | None], models: dict[str, ServedModel]
-    ) -> dict[str, list[int]]:
-        """Return the rows for each model; rows for no served model are rejected."""
-        routes: dict[str, list[int]] = {}
-        served = sorted(models)
-        for row, value in enumerate(values):
-            try:
-                name = _route(value or b"").model
-            except NOT_JSON:
-                name = served[0]  # any decoder will do: it finds the reason it is no event
-            if name in models:
-                routes.setdefault(name, []).append(row)
-            else:
-                work.rejected[row] = (wrong_model(name, served), None)
-        return routes
+    def _decode_canary(self, work: Work, canary: Canary, rows: list[int] | None) -> list[int]:
+        """Give the canary its share of the rows; return those that are left to the champion."""
+        values, keys = work.micro.values, work.micro.keys()
+        every = range(len(values)) if rows is None else rows
+        name = canary.model.name
+        chosen = in_share(
+            canary.share, "canary", name, [keys[row] for row in every], [values[row] for row in every]
+        ).tolist()
+        mine = [row for row, hit in zip(every, chosen, strict=True) if hit]
+        decoded, kept, refused = decode_rows(
+            canary.model.decoder, work.micro, mine, max_future=self._max_future
+        )
+        if len(decoded):
+            work.groups.append(Group(canary.model, decoded, kept, champion=self._models.current[name]))
+        others = [row for row, hit in zip(every, chosen, strict=True) if not hit]
+        return sorted([*others, *refused])  # what the canary refuses is for the champion to judge
 
-    def _decode_group(
-        self, work: Work, model: ServedModel, values: Sequence[bytes | None], rows: list[int] | None
-    ) -> None:
-        decoded = model.decoder.decode(values)
-        where = np.arange(len(values)) if rows is None else np.array(rows, dtype=np.intp)
-        for position, error in decoded.rejected:
-            work.rejected[int(where[position])] = (error, model)
-        kept = where if decoded.kept is None else where[np.array(decoded.kept, dtype=np.intp)]
-        group = self._without_future(work, Group(model, decoded, kept))
-        if len(group.decoded):
-            work.groups.append(group)
-
-    def _without_future(self, work: Work, group: Group) -> Group:
-        """Return the group without events from beyond ``max_future``, which are rejected."""
-        ahead = np.array(group.decoded.occurred_at, dtype=np.int64) - work.timestamps[group.rows]
-        wrong = ahead > self._max_future
-        if not wrong.any():
-            return group
-        for row, by in zip(group.rows[wrong].tolist(), ahead[wrong].tolist(), strict=True):
-            text = f"occurred_at lies {by / 3_600_000:.1f} hours after the record was written"
-            work.rejected[row] = (ValidationError(text, field="occurred_at"), group.model)
-        good = np.flatnonzero(~wrong)
-        return Group(group.model, group.decoded.select(good.tolist()), group.rows[good])
+    def _decode_group(self, work: Work, model: ServedModel, rows: list[int] | None) -> None:
+        if rows is not None and not rows:
+            return
+        decoded, kept, refused = decode_rows(model.decoder, work.micro, rows, max_future=self._max_future)
+        for row, error in refused.items():
+            work.rejected[row] = (error, model)
+        if len(decoded):
+            work.groups.append(Group(model, decoded, kept))
 
     def compute(self, work: Work) -> None:
         """Score every group with one call each, and encode the predictions."""
-        for group in work.groups:
+        for group in work.groups:  # grows by the rows that a canary could not answer
             group.scores = group.model.scorer.predict(group.decoded.features)
+            if group.champion is not None and group.scores.failed:
+                failed = [int(group.rows[row]) for row in group.scores.failed]
+                _without_failed(group)
+                self._decode_group(work, group.champion, failed)
         work.scored_at = self._clock()
         for group in work.groups:
             self._encode_group(work, group)
 
     def _encode_group(self, work: Work, group: Group) -> None:
-        scores = group.scores
-        assert scores is not None
-        for row, error in scores.failed.items():
+        assert group.scores is not None
+        for row, error in group.scores.failed.items():
             work.rejected[int(group.rows[row])] = (error, group.model)
-        if scores.failed:
-            good = [row for row in range(len(group.decoded)) if row not in scores.failed]
-            group.decoded = group.decoded.select(good)
-            group.rows = group.rows[good]
-            scores = group.scores = scores.select(good)
-        spec = group.model.scorer.spec
+        _without_failed(group)
+        scores, decoded = group.scores, group.decoded
+        spec = group.model.spec
         group.payloads = list(
             map(
                 _encode,
                 map(
                     Prediction,
-                    group.decoded.event_ids,
+                    decoded.event_ids,
                     repeat(spec.name),
                     repeat(spec.version),
                     scores.score.tolist(),
-                    group.decoded.occurred_at,
+                    decoded.occurred_at,
                     repeat(work.scored_at),
                     self._sources(work, group),
-                    group.decoded.entity_ids,
+                    decoded.entity_ids,
                     scores.labels(spec),
                     scores.probabilities_by_label(spec),
+                    group.model.segments(decoded.features, len(decoded)),
+                    repeat(group.champion is not None),
                 ),
             )
         )
 
     def _sources(self, work: Work, group: Group) -> Sequence[Source]:
-        parts = (map(Source, repeat(p.topic), repeat(p.partition), p.offsets) for p in work.batch)
+        batch = work.micro.batch
+        parts = (map(Source, repeat(p.topic), repeat(p.partition), p.offsets) for p in batch)
         sources = list(chain.from_iterable(parts))
         return sources if len(group.rows) == len(sources) else [sources[row] for row in group.rows.tolist()]
 
     def encode(self, work: Work, index: int) -> list[Output]:
         """Return the partition's predictions and dead letters, in the order of its events."""
-        part = work.batch[index]
-        low, high = work.bounds[index], work.bounds[index + 1]
+        part = work.micro.batch[index]
+        low, high = work.micro.bounds[index], work.micro.bounds[index + 1]
         outputs = [self._predictions(work, part, low, high)]
         bad = sorted(row for row in work.rejected if low <= row < high) if work.rejected else []
         if bad:
@@ -322,7 +293,7 @@ class InferenceStep:
             error, model = work.rejected[row]
             reason = type(error).__name__
             reports.count_error(
-                model.counted_as if model is not None else UNROUTED,
+                CountedAs.of(model.spec) if model is not None else UNROUTED,
                 reason,
                 offset=part.offsets[row - low],
                 watermark=int(watermarks[row - low]),
@@ -332,10 +303,10 @@ class InferenceStep:
             reports.settle_early(int(watermarks[watermarks >= 0][0]))
         offsets = np.array(part.offsets, dtype=np.int64)
         for share in shares:
-            latencies = (work.scored_at - work.timestamps[low:high][share.rows]) / 1000
+            latencies = (work.scored_at - work.micro.timestamps[low:high][share.rows]) / 1000
             self._note_version(share.model, part, int(offsets[share.rows[0]]))
             reports.count(
-                share.model.counted_as,
+                CountedAs.of(share.model.spec),
                 offsets=offsets[share.rows],
                 occurred_at=share.occurred_at,
                 watermarks=watermarks[share.rows],
@@ -371,3 +342,14 @@ class InferenceStep:
             return []
         keys = [message_key(report) for report in reports]
         return [Output(self._topics.reports, partition, keys, [_encode(report) for report in reports])]
+
+
+def _without_failed(group: Group) -> None:
+    """Keep only the rows that the model answered."""
+    scores = group.scores
+    if scores is None or not scores.failed:
+        return
+    good = [row for row in range(len(group.decoded)) if row not in scores.failed]
+    group.decoded = group.decoded.select(good)
+    group.rows = group.rows[good]
+    group.scores = scores.select(good)

@@ -13,23 +13,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from shared.bundle.spec import ModelSpec
+from shared.histograms import LATENCY_EDGES, PROBABILITY_EDGES, VALUE_EDGES, Counts, bucket_counts
 from shared.messages import Histogram, InferenceReport, Window
-
-LATENCY_EDGES: Final = (
-    0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0, 300.0,
-)  # fmt: skip
-"""Seconds; the goals (15 and 40 ms at p99) lie between finer steps."""
-
-PROBABILITY_EDGES: Final = tuple(round(i / 20, 2) for i in range(1, 20))
-VALUE_EDGES: Final = tuple(
-    sign * step * 10.0**exponent
-    for sign, exponents in ((-1, range(6, -4, -1)), (1, range(-3, 7)))
-    for exponent in exponents
-    for step in ((5, 2, 1) if sign < 0 else (1, 2, 5))
-)
-"""Edges for a regression score, whose range nobody declared: 1-2-5 steps from 0.001 to 5,000,000."""
-
-Counts = npt.NDArray[np.int64]
 
 _Key = tuple[str, str, int]
 """Model, version and start of a window."""
@@ -50,6 +36,11 @@ class CountedAs(msgspec.Struct, frozen=True):
     version: str
     window: int
     regression: bool
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> CountedAs:
+        """Return where the events of a model version are counted."""
+        return cls(spec.name, spec.version, spec.window * 1000, spec.task == "regression")
 
 
 UNROUTED: Final = CountedAs("unrouted", "-", 60_000, regression=False)
@@ -88,17 +79,6 @@ class _State(msgspec.Struct):
     watermark: int = -1
     cells: list[_Cell] = []
     early: list[_Early] = []
-
-
-def bucket_counts(values: npt.NDArray[np.floating[Any]], edges: npt.NDArray[np.float64]) -> Counts:
-    """Return how many values lie between consecutive edges; shape ``(len(edges) + 1,)``.
-
-    Examples
-    --------
-    >>> bucket_counts(np.array([0.1, 0.5, 0.9]), np.array([0.5]))
-    array([1, 2])
-    """
-    return np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
 
 
 _LATENCY = np.array(LATENCY_EDGES)

@@ -7,7 +7,7 @@ key                        type    contents
 =========================  ======  ==============================================================
 ``models``                 set     names of all models
 ``model:{m}:pointers``     hash    ``revision``, ``champion``, ``champion_revision``, ``last`` (JSON)
-                                   and one ``candidate:{version}`` (JSON) per candidate
+                                   ``canary`` (JSON) and one ``candidate:{version}`` (JSON) per candidate
 ``model:{m}:versions``     hash    :class:`VersionInfo` (JSON) by version
 ``model:{m}:history``      stream  entry ``{revision}-0``: a :class:`HistoryEntry` (JSON)
 ``model:{m}:requests``     hash    revision by request id
@@ -30,7 +30,7 @@ from redis.backoff import ExponentialBackoff
 
 from shared.errors import ConfigError, RegistryError, TransientError
 from shared.registry.address import masked
-from shared.registry.records import HistoryEntry, Pointers, VersionInfo
+from shared.registry.records import CanaryShare, HistoryEntry, Pointers, VersionInfo
 
 # One script, so that Redis carries out pointer, history, request id and notification together or
 # not at all. The history's XADD comes first: it is the only command that can be refused (a stream
@@ -52,6 +52,9 @@ redis.call('HSET', requests, write.request_id, write.revision)
 redis.call('PUBLISH', write.channel, write.model)
 return {'done', write.revision}
 """
+
+CANARY: Final = "canary"
+"""Field of the canary in the pointers."""
 
 _CANDIDATE: Final = "candidate:"
 _AWAY: Final = (
@@ -162,11 +165,12 @@ class Ledger:
             for field, value in raw.items()
             if field.startswith(_CANDIDATE)
         }
-        last = raw.get("last")
+        last, canary = raw.get("last"), raw.get(CANARY)
         return Pointers(
             model=model,
             champion=raw.get("champion"),
             candidates=tuple(sorted(since, key=lambda version: (since[version], version))),
+            canary=None if canary is None else self._decode(canary, CanaryShare, model, "pointers"),
             revision=int(raw.get("revision", 0)),
             champion_revision=int(raw.get("champion_revision", 0)),
             last=None if last is None else self._decode(last, HistoryEntry, model, "pointers"),

@@ -27,6 +27,7 @@ class Proposal:
     fields: dict[str, str] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
     version: VersionInfo | None = None
+    percent: float | None = None
 
 
 Decide = Callable[[Pointers], Awaitable[Proposal | HistoryEntry]]
@@ -46,6 +47,7 @@ class Order:
     to_version: str | None = None
     from_version: str | None = None
     guards_champion: bool = False
+    percent: float | None = None
 
 
 async def carry_out(ledger: Ledger, order: Order, decide: Decide) -> HistoryEntry:
@@ -91,6 +93,7 @@ async def _write(
         from_version=proposal.from_version,
         to_version=proposal.to_version,
         request_id=request_id,
+        percent=proposal.percent,
     )
     try:
         return await ledger.write(
@@ -120,8 +123,13 @@ async def _check_ground(ledger: Ledger, order: Order, first: Pointers, now: Poin
 
 def _answer(order: Order, done: HistoryEntry) -> HistoryEntry:
     """Return what the request did, unless it was another request under the same id."""
-    asked = (order.action, order.to_version or done.to_version, order.from_version or done.from_version)
-    if (done.action, done.to_version, done.from_version) != asked:
+    asked = (
+        order.action,
+        order.to_version or done.to_version,
+        order.from_version or done.from_version,
+        order.percent,
+    )
+    if (done.action, done.to_version, done.from_version, done.percent) != asked:
         raise RegistryError(
             f"request id {done.request_id!r} was used before, for another change of {done.model}: {done}"
         )

@@ -139,7 +139,39 @@ class Registry(RegistryReader, Protocol):
         request_id: str | None = None,
         expect_revision: int | None = None,
     ) -> HistoryEntry:
-        """Take a version out of the candidates."""
+        """Take a version out of the candidates; a canary it was ends."""
+        ...
+
+    async def set_canary(
+        self,
+        model: str,
+        version: str,
+        *,
+        percent: float,
+        who: str,
+        why: str,
+        request_id: str | None = None,
+        expect_revision: int | None = None,
+    ) -> HistoryEntry:
+        """Let a candidate answer a share of the traffic, in (0, 100]; a promotion or rollback ends it.
+
+        Raises
+        ------
+        RegistryError
+            The version is no candidate, the share is out of range, or the champion changed meanwhile.
+        """
+        ...
+
+    async def remove_canary(
+        self,
+        model: str,
+        *,
+        who: str,
+        why: str,
+        request_id: str | None = None,
+        expect_revision: int | None = None,
+    ) -> HistoryEntry:
+        """Give all of the traffic back to the champion; the version stays a candidate."""
         ...
 
 

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Action = Literal["register", "promote", "rollback", "set-candidate", "remove-candidate"]
+Action = Literal[
+    "register", "promote", "rollback", "set-candidate", "remove-candidate", "set-canary", "remove-canary"
+]
 
 
 Who = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -54,12 +56,16 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     who, why
         Who changed it, and why.
     action
-        ``register``, ``promote``, ``rollback``, ``set-candidate`` or ``remove-candidate``.
+        ``register``, ``promote``, ``rollback``, ``set-candidate``, ``remove-candidate``, ``set-canary``
+        or ``remove-canary``.
     from_version, to_version
         The pointer before and after (``from`` and ``to`` in JSON): the champion for ``promote``
-        and ``rollback``, the candidate for the others; None where there is none.
+        and ``rollback``, the canary for ``set-canary`` and ``remove-canary``, the candidate for the
+        others; None where there is none.
     request_id
         Identity of the request: a request that is repeated is carried out once.
+    percent
+        Of ``set-canary``: the share of the traffic.
     """
 
     model: str
@@ -71,6 +77,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     from_version: str | None = msgspec.field(name="from")
     to_version: str | None = msgspec.field(name="to")
     request_id: RequestId
+    percent: float | None = None
 
     def __str__(self) -> str:
         """Return the change in one line for a person."""
@@ -87,6 +94,10 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
                 what = f"made {self.to_version} a candidate"
             case "remove-candidate":
                 what = f"removed the candidate {self.from_version}"
+            case "set-canary":
+                what = f"let {self.to_version} answer {self.percent:g} % of the traffic"
+            case "remove-canary":
+                what = f"let {self.from_version} answer no traffic any more"
         line = f"revision {self.revision}: {what}, by {self.who}" + (f" ({self.why})" if self.why else "")
         return printable(line)
 
@@ -102,6 +113,22 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+class CanaryShare(msgspec.Struct, frozen=True):
+    """A candidate that answers a share of the traffic in the champion's place.
+
+    Attributes
+    ----------
+    percent
+        Share of the keys, in (0, 100].
+    since
+        Revision that set it.
+    """
+
+    version: str
+    percent: float
+    since: int = 0
+
+
 class Pointers(msgspec.Struct, frozen=True, kw_only=True):
     """Which version of a model is champion and which are candidates.
 
@@ -113,6 +140,8 @@ class Pointers(msgspec.Struct, frozen=True, kw_only=True):
         Version that serves, or None before the first promotion.
     candidates
         Versions that run in the shadow, the one set first in front.
+    canary
+        The candidate that answers a share of the traffic, or None.
     revision
         Number of the last change; 0 means that the registry does not know the model.
     champion_revision
@@ -129,6 +158,7 @@ class Pointers(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     champion: str | None = None
     candidates: tuple[str, ...] = ()
+    canary: CanaryShare | None = None
     revision: int = 0
     champion_revision: int = 0
     last: HistoryEntry | None = None

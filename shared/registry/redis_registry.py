@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Self
 
+import msgspec
+
 from shared.bundle.read import load_bundle
 from shared.errors import BundleError, RegistryError
-from shared.registry.ledger import Ledger, candidate_field, candidate_value
+from shared.registry.ledger import CANARY, Ledger, candidate_field, candidate_value
 from shared.registry.order import Decide, Order, Proposal, carry_out, now_ms
 from shared.registry.protocol import predecessor
-from shared.registry.records import Action, HistoryEntry, Pointers, VersionInfo
+from shared.registry.records import Action, CanaryShare, HistoryEntry, Pointers, VersionInfo
 from shared.registry.store import BundleStore
 from shared.registry.watch import Watch
 
@@ -209,9 +211,72 @@ class RedisRegistry:
         async def decide(now: Pointers) -> Proposal:
             if version not in now.candidates:
                 raise RegistryError(f"version {version} of {model} is no candidate")
-            return Proposal("remove-candidate", version, None, remove=(candidate_field(version),))
+            fields = [candidate_field(version)]
+            if now.canary is not None and now.canary.version == version:
+                fields.append(CANARY)
+            return Proposal("remove-candidate", version, None, remove=tuple(fields))
 
         order = Order(model, "remove-candidate", who, why, request_id, expect_revision, from_version=version)
+        return await carry_out(self._ledger, order, decide)
+
+    async def set_canary(
+        self,
+        model: str,
+        version: str,
+        *,
+        percent: float,
+        who: str,
+        why: str,
+        request_id: str | None = None,
+        expect_revision: int | None = None,
+    ) -> HistoryEntry:
+        """Let a candidate answer a share of the traffic."""
+        if not 0 < percent <= 100:
+            raise RegistryError(
+                f"a canary answers more than 0 and at most 100 % of the traffic, not {percent:g}"
+            )
+
+        async def decide(now: Pointers) -> Proposal:
+            if version not in now.candidates:
+                raise RegistryError(
+                    f"version {version} of {model} is no candidate; only what runs in the shadow may answer"
+                )
+            await self._usable(model, version)
+            share = CanaryShare(version, float(percent), now.revision + 1)
+            fields = {CANARY: msgspec.json.encode(share).decode()}
+            former = None if now.canary is None else now.canary.version
+            return Proposal("set-canary", former, version, fields, percent=float(percent))
+
+        order = Order(
+            model,
+            "set-canary",
+            who,
+            why,
+            request_id,
+            expect_revision,
+            version,
+            guards_champion=True,
+            percent=float(percent),
+        )
+        return await carry_out(self._ledger, order, decide)
+
+    async def remove_canary(
+        self,
+        model: str,
+        *,
+        who: str,
+        why: str,
+        request_id: str | None = None,
+        expect_revision: int | None = None,
+    ) -> HistoryEntry:
+        """Give all of the traffic back to the champion; the version stays a candidate."""
+
+        async def decide(now: Pointers) -> Proposal:
+            if now.canary is None:
+                raise RegistryError(f"{model} has no canary")
+            return Proposal("remove-canary", now.canary.version, None, remove=(CANARY,))
+
+        order = Order(model, "remove-canary", who, why, request_id, expect_revision)
         return await carry_out(self._ledger, order, decide)
 
     def _deciding_register(self, info: VersionInfo) -> Decide:
@@ -263,4 +328,5 @@ class RedisRegistry:
 
 def _crown(action: Action, now: Pointers, version: str) -> Proposal:
     fields = {"champion": version, "champion_revision": str(now.revision + 1)}
-    return Proposal(action, now.champion, version, fields, (candidate_field(version),))
+    # The canary was weighed against the champion that goes: it ends with it.
+    return Proposal(action, now.champion, version, fields, (candidate_field(version), CANARY))

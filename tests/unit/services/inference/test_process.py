@@ -11,11 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.inference.metrics import InferenceMetrics
-from services.inference.models import ServedModel, ServedModels
 from services.inference.process import InferenceStep
 from shared.dead_letters import read_dead_letter
 from shared.kafka.records import Output, Records
 from shared.messages import InferenceReport, Prediction
+from shared.serving.models import ServedModel, ServedModels
 from shared.topics import TopicNames
 from tests.models import linear, numeric_spec, table, table_spec, write_bundle
 

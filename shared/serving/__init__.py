@@ -1,0 +1,1 @@
+"""What every service that scores events needs: loaded versions, the registry followed, rows routed."""
