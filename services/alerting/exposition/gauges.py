@@ -1,0 +1,53 @@
+"""Gauge families that are filled anew for every scrape, bounded like all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+
+from shared.bounded import MOST_SERIES
+
+
+class Gauges:
+    """Families by name; each is declared where its first sample is put.
+
+    A family takes at most :data:`shared.bounded.MOST_SERIES` samples. Past it a sample is left out and
+    counted in ``driftline_exposition_left_out``: a sum of gauges under "other" would mean nothing.
+
+    Examples
+    --------
+    >>> gauges = Gauges()
+    >>> gauges.put("driftline_model_windows", "Windows known", 3, model="flights")
+    >>> [sample.value for family in gauges.families() for sample in family.samples]
+    [3.0, 0]
+    """
+
+    def __init__(self) -> None:
+        self._families: dict[str, GaugeMetricFamily] = {}
+        self._left_out = 0
+
+    def put(self, name: str, documentation: str, value: float | None, **labels: str) -> None:
+        """Add a sample; ``None`` (nothing known) adds none."""
+        if value is None:
+            return
+        family = self._families.get(name)
+        if family is None:
+            family = GaugeMetricFamily(name, documentation, labels=list(labels))
+            self._families[name] = family
+        if len(family.samples) >= MOST_SERIES:
+            self._left_out += 1
+            return
+        family.add_metric(list(labels.values()), float(value))
+
+    def families(self) -> Iterator[GaugeMetricFamily]:
+        """Yield every family, and last how many samples found no room."""
+        yield from self._families.values()
+        yield GaugeMetricFamily(
+            "driftline_exposition_left_out", "Samples past the limit of their family", value=self._left_out
+        )
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """Return ``part / whole``, ``None`` of nothing."""
+    return part / whole if whole else None

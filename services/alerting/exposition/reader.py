@@ -1,0 +1,91 @@
+"""Reads the whole reports topic outside any group, and goes on whatever the broker does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.logs import RateLimit, get_logger
+from shared.messages import Report, ServiceReport
+from shared.pipeline.stopping import stop_within
+from shared.reports import decode_report
+
+log = get_logger(__name__)
+
+BACK_MS: Final = 86_400_000
+"""How far back reading begins: what was last reported on earlier is not shown either."""
+
+_TROUBLE: Final = (KafkaError, TimeoutError, OSError, AssertionError)
+_LONGEST_BACKOFF: Final = 10.0
+_COMPLAIN_EVERY: Final = 60.0
+_POLL_MS: Final = 500
+
+
+async def follow_reports(
+    client: Mapping[str, Any], topic: str, take: Callable[[Report | ServiceReport], object]
+) -> None:
+    """Hand every report of the last day and every new one to ``take``; runs until cancelled.
+
+    Only committed records. A broker that is away, or a topic that is not there yet, is tried again;
+    everything is then read anew, which changes nothing, because a report replaces itself.
+
+    Parameters
+    ----------
+    client
+        Keyword arguments common to every aiokafka client.
+    topic
+        The reports topic.
+    take
+        Called in order within each partition.
+    """
+    complaints, backoff = RateLimit(_COMPLAIN_EVERY), 0.5
+    while True:
+        consumer = AIOKafkaConsumer(
+            **client, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        try:
+            await consumer.start()
+            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
+            await _read(consumer, topic, take)
+        except _TROUBLE as error:
+            if (held := complaints.admit()) is not None:
+                log.warning(
+                    "reports cannot be read, trying again", topic=topic, error=repr(error), held_back=held
+                )
+        finally:
+            await stop_within(consumer, 3.0)
+        await asyncio.sleep(backoff)
+        backoff = min(2 * backoff, _LONGEST_BACKOFF)
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, topic: str, take: Callable[[Report | ServiceReport], object]
+) -> None:
+    """Read on for ever, or return where there is no such topic: asking for it by name may create it."""
+    cluster = await consumer._client.fetch_all_metadata()
+    partitions = [TopicPartition(topic, p) for p in sorted(cluster.partitions_for_topic(topic) or ())]
+    if not partitions:
+        return
+    consumer.assign(partitions)
+    since = int(time.time() * 1000) - BACK_MS
+    begin = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
+    for tp in partitions:
+        at = begin.get(tp)
+        if at is None:  # nothing was written since
+            await consumer.seek_to_end(tp)
+        else:
+            consumer.seek(tp, at.offset)
+    while True:
+        fetched = await consumer.getmany(timeout_ms=_POLL_MS)
+        for records in fetched.values():
+            for record in records:
+                try:
+                    take(decode_report(record.value or b""))
+                except msgspec.DecodeError:
+                    continue  # a kind of a newer version, or a tombstone
