@@ -181,11 +181,7 @@ class Replay:
         now = int(time.time() * 1000)
         originals = _originals(batch)
         marks = [mark_output(letter, now) for letter in batch]
-        if self.options.delivery == "exactly-once":
-            await writer.commit([*originals, *marks], None)
-        else:  # a mark must never be durable before the record it speaks of
-            await writer.commit(originals, None)
-            await writer.commit(marks, None)
+        await writer.commit(originals, marks)
         self.tally.replayed += len(batch)
 
     @asynccontextmanager
@@ -203,13 +199,7 @@ class Replay:
         )
         try:
             await producer.start()
-            yield AtLeastOnceWriter(
-                tp,
-                options,
-                producer=producer,
-                consumer=self.consumer,
-                max_batch_bytes=options.max_batch_bytes,
-            )
+            yield AtLeastOnceWriter(options, producer=producer, max_batch_bytes=options.max_batch_bytes)
         finally:
             await stop_within(producer, 5.0)
 

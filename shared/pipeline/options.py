@@ -25,7 +25,7 @@ class PipelineOptions:
     client
         Keyword arguments common to every aiokafka client (servers and security).
     state_topic
-        Compacted topic for state snapshots; ``None`` for a stateless service.
+        Compacted topic for each input partition's state and position; a stateless service has one too.
     max_records
         Events per micro-batch, about.
     commit_interval
@@ -50,7 +50,7 @@ class PipelineOptions:
     group: str
     delivery: Delivery
     client: dict[str, Any] = field(repr=False)
-    state_topic: str | None = None
+    state_topic: str
     max_records: int = 4_000
     commit_interval: float = 0.005
     session_timeout: float = 30.0

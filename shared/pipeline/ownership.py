@@ -20,6 +20,7 @@ from aiokafka.errors import (
 from shared.errors import ServiceError
 from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
+from shared.pipeline.published import OffsetPublisher, group_offset
 from shared.pipeline.state import StateReader
 from shared.pipeline.step import Step
 from shared.pipeline.writer import PartitionWriter
@@ -78,13 +79,15 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         options: PipelineOptions,
         consumer: AIOKafkaConsumer,
         make_writer: Callable[[TopicPartition, int], PartitionWriter],
-        state_reader: StateReader | None,
+        state_reader: StateReader,
+        publisher: OffsetPublisher,
     ) -> None:
         self._step = step
         self._options = options
         self._consumer = consumer
         self._make_writer = make_writer
         self._state_reader = state_reader
+        self._publisher = publisher
         self._batch_bytes: dict[TopicPartition, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()
@@ -99,6 +102,10 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
     def ready(self) -> dict[TopicPartition, Slot]:
         """The partitions that records may be taken from."""
         return {tp: slot for tp, slot in self.slots.items() if slot.ready}
+
+    def publish_offsets(self) -> None:
+        """Tell the group how far we are, now and then."""
+        self._publisher.publish({tp: slot.next_offset for tp, slot in self.ready.items()})
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Start opening each partition; it is read once that is done."""
@@ -163,7 +170,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Open a partition, trying again while the broker is in trouble and the partition ours.
 
         1. the writer: fences the former owner, so that earlier offsets are settled
-        2. the committed offset and the state that belongs to it
+        2. the state last committed, and the position in it
         3. an explicit seek: aiokafka took its own first position before the writer was open
         4. ready
         """
@@ -202,26 +209,25 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _settled(self, tp: TopicPartition) -> tuple[int, bytes | None]:
         """Return where to read on and the state that belongs there."""
-        committed = await self._consumer.committed(tp)
-        snapshot = await self._state_reader.last(tp) if self._state_reader is not None else None
-        if committed is None and snapshot is not None:
-            committed = snapshot.next_offset  # the group's offsets expired, the state did not
-        if committed is None:
-            committed = (await self._consumer.beginning_offsets([tp]))[tp]
+        snapshot = await self._state_reader.last(tp)
+        group = await group_offset(self._consumer, tp)
         if snapshot is None:
-            return committed, None
-        if self._options.delivery == "exactly-once" and snapshot.next_offset != committed:
+            if group is not None:
+                return group.offset, None
+            return (await self._consumer.beginning_offsets([tp]))[tp], None
+        if group is not None and not group.ours and group.offset != snapshot.next_offset:
             raise ServiceError(
                 f"the state in {self._options.state_topic} ends at offset {snapshot.next_offset}, but the "
-                f"group {self._options.group} has committed {committed}; if the group's offsets were reset "
+                f"group {self._options.group} was set to {group.offset}; if the group's offsets were reset "
                 f"on purpose, delete the topic {self._options.state_topic} and start again",
                 topic=tp.topic,
                 partition=tp.partition,
-                offset=committed,
+                offset=group.offset,
             )
-        return committed, snapshot.state
+        return snapshot.next_offset, snapshot.state
 
     async def _release(self, slots: list[Slot], *, within: float) -> None:
+        was_ready = [slot for slot in slots if slot.ready]
         for slot in slots:
             slot.ready = False
         try:
@@ -231,6 +237,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                         pass
         except TimeoutError:
             log.warning("a commit was still in flight when its partition was given up")
+        positions = {slot.tp: slot.next_offset for slot in was_ready}
+        await self._publisher.publish_last(positions, within=min(2.0, within / 2))
         for slot in slots:
             slot.owned = False
             self._step.close(slot.tp.topic, slot.tp.partition)

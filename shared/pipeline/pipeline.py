@@ -18,6 +18,7 @@ from shared.logs import get_logger
 from shared.metrics import PipelineMetrics
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.ownership import BROKER_TROUBLE, PRODUCER_TROUBLE, Ownership, Slot
+from shared.pipeline.published import OffsetPublisher
 from shared.pipeline.state import Snapshot, StateReader, snapshot_output
 from shared.pipeline.step import Step, Work
 from shared.pipeline.stopping import stop_within
@@ -51,7 +52,7 @@ class Pipeline(Generic[Work]):
     2. decode it into columns
     3. compute, in a worker thread, over all partitions at once
     4. encode, per partition that is still ours
-    5. produce outputs and state, and commit the offset, per partition and concurrently
+    5. produce outputs and state, which holds the position, and commit, per partition and concurrently
 
     Under a backlog steps 1 and 2 of the next micro-batch run beside 3 to 5 of this one; it is
     committed only after this one. When traffic is quiet they do not overlap, so that an event never
@@ -88,7 +89,7 @@ class Pipeline(Generic[Work]):
         Raises
         ------
         ServiceError
-            State and committed offset contradict each other.
+            Somebody has set the group's offset to another position than the state's.
         Exception
             Whatever the step raises beyond dead letters: nothing of that batch is committed.
         """
@@ -96,10 +97,10 @@ class Pipeline(Generic[Work]):
             _collect_garbage_seldom()
             stack.callback(self._pool.shutdown, wait=False)
             consumer = await self._start_consumer(stack)
-            make_writer = await self._writers(stack, consumer)
-            state_topic = self._options.state_topic
-            reader = StateReader(self._options.client, state_topic) if state_topic is not None else None
-            self._ownership = Ownership(self._step, self._options, consumer, make_writer, reader)
+            make_writer = await self._writers(stack)
+            publisher = OffsetPublisher(consumer)
+            reader = StateReader(self._options.client, self._options.state_topic)
+            self._ownership = Ownership(self._step, self._options, consumer, make_writer, reader, publisher)
             consumer.subscribe(list(self._options.topics), listener=self._ownership)
             try:
                 await self._loop(consumer, self._ownership, stop)
@@ -113,6 +114,7 @@ class Pipeline(Generic[Work]):
             while not stop.is_set():
                 self.turn()
                 self._metrics.partitions.set(len(ownership.slots))
+                ownership.publish_offsets()
                 if ownership.failure is not None:
                     raise ownership.failure
                 if committing is not None and not backlog:
@@ -199,16 +201,12 @@ class Pipeline(Generic[Work]):
             await self._make_durable(ownership, slot, outputs, part.next_offset)  # 5
 
     async def _make_durable(
-        self, ownership: Ownership, slot: Slot, outputs: list[Output], next_offset: int | None
+        self, ownership: Ownership, slot: Slot, outputs: list[Output], position: int
     ) -> None:
         tp = slot.tp
-        position = slot.next_offset if next_offset is None else next_offset
-        if self._options.state_topic is not None:
-            state = self._step.snapshot(tp.topic, tp.partition)
-            if state is not None:
-                outputs.append(snapshot_output(self._options.state_topic, tp, Snapshot(position, state)))
+        state = Snapshot(position, self._step.snapshot(tp.topic, tp.partition) or b"")
         try:
-            await slot.writer.commit(outputs, next_offset)
+            await slot.writer.commit(outputs, [snapshot_output(self._options.state_topic, tp, state)])
         except PRODUCER_TROUBLE as error:
             self._metrics.transactions.labels("failed").inc()
             ownership.give_up(slot, error)
@@ -232,7 +230,7 @@ class Pipeline(Generic[Work]):
         tp = slot.tp
         async with slot.lock:
             if slot.ready and (outputs := self._step.flush(tp.topic, tp.partition, leaving=leaving)):
-                await self._make_durable(ownership, slot, outputs, None)
+                await self._make_durable(ownership, slot, outputs, slot.next_offset)
 
     def _count(self, consumer: ColumnConsumer, batch: Sequence[tuple[Slot, Records]], size: int) -> None:
         metrics = self._metrics
@@ -268,7 +266,7 @@ class Pipeline(Generic[Work]):
         await consumer.start()
         return consumer
 
-    async def _writers(self, stack: AsyncExitStack, consumer: ColumnConsumer) -> Any:
+    async def _writers(self, stack: AsyncExitStack) -> Any:
         options = self._options
         if options.delivery == "exactly-once":
 
@@ -287,9 +285,7 @@ class Pipeline(Generic[Work]):
         stack.push_async_callback(stop_within, producer, 5.0)
         await producer.start()
 
-        def at_least_once(tp: TopicPartition, max_batch_bytes: int) -> PartitionWriter:
-            return AtLeastOnceWriter(
-                tp, options, producer=producer, consumer=consumer, max_batch_bytes=max_batch_bytes
-            )
+        def at_least_once(_tp: TopicPartition, max_batch_bytes: int) -> PartitionWriter:
+            return AtLeastOnceWriter(options, producer=producer, max_batch_bytes=max_batch_bytes)
 
         return at_least_once

@@ -76,6 +76,7 @@ class StateReader:
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            fetch_max_wait_ms=20,
         )
         try:
             await consumer.start()
@@ -83,8 +84,6 @@ class StateReader:
             changelog = await self._changelog_of(consumer, tp)
             begin = (await consumer.beginning_offsets([changelog]))[changelog]
             end = (await consumer.end_offsets([changelog]))[changelog]
-            if begin == end:
-                return None
             consumer.assign([changelog])
             return await _newest(consumer, changelog, begin, end, _key(tp.topic, tp.partition))
         finally:
@@ -99,26 +98,31 @@ class StateReader:
 async def _newest(
     consumer: AIOKafkaConsumer, changelog: TopicPartition, begin: int, end: int, key: bytes
 ) -> Snapshot | None:
-    look, upper = _FIRST_LOOK, end
-    while upper > begin:
+    look, upper = _FIRST_LOOK, None
+    while True:
         lower = max(begin, end - look)
-        if (found := await _scan(consumer, changelog, lower, end, key)) is not None:
+        found = await _scan(consumer, changelog, lower, upper, key)
+        if found is not None or lower == begin:
             return found
         upper, look = lower, look * 16
-    return None
 
 
 async def _scan(
-    consumer: AIOKafkaConsumer, changelog: TopicPartition, lower: int, end: int, key: bytes
+    consumer: AIOKafkaConsumer, changelog: TopicPartition, lower: int, upper: int | None, key: bytes
 ) -> Snapshot | None:
-    """Return the last snapshot under ``key`` in ``[lower, end)``.
+    """Return the last snapshot under ``key`` in ``[lower, upper)``, by default up to what is written now.
 
-    Loops on the position, not on the records: transaction markers take offsets too.
+    That is the high watermark of the first answer, not the end that a committed reader is told: an open
+    transaction of another input partition, whose state lies in the same changelog partition, holds
+    that end back, and our newest snapshot may lie behind it. Loops on the position, not on the
+    records: transaction markers take offsets too.
     """
     consumer.seek(changelog, lower)
     found: bytes | None = None
-    while await consumer.position(changelog) < end:
-        for record in (await consumer.getmany(changelog, timeout_ms=200)).get(changelog, []):
-            if record.key == key and record.offset < end:
+    while upper is None or await consumer.position(changelog) < upper:
+        for record in (await consumer.getmany(changelog, timeout_ms=50)).get(changelog, []):
+            if record.key == key and (upper is None or record.offset < upper):
                 found = record.value
+        if upper is None:
+            upper = consumer.highwater(changelog)
     return None if found is None else _decode(found)

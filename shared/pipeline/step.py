@@ -44,5 +44,5 @@ class Step(Protocol[Work]):
         ...
 
     def snapshot(self, topic: str, partition: int) -> bytes | None:
-        """Return the partition's state to commit with its outputs; ``None`` for a stateless step."""
+        """Return the partition's state to commit with its outputs; ``None`` where there is none."""
         ...

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.records import Output
@@ -25,8 +25,8 @@ class PartitionWriter(Protocol):
         """Become the partition's only writer; once this returns, earlier offsets are settled."""
         ...
 
-    async def commit(self, outputs: Sequence[Output], next_offset: int | None) -> None:
-        """Make the outputs and the input offset durable; ``None`` leaves the offset as it is."""
+    async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
+        """Make the outputs durable, and with or after them ``position``, the records that say they are."""
         ...
 
     async def discard(self) -> None:
@@ -74,7 +74,8 @@ class TransactionalWriter:
     aiokafka commits offsets in a transaction without the group's generation (no KIP-447), so the
     broker would let a process that lost the partition commit. Fencing by an id that belongs to the
     partition needs no help from the group: ``InitProducerId`` aborts what the former owner left
-    open and fences it, and once it succeeds every earlier offset is settled.
+    open and fences it, and once it succeeds every earlier position is settled. The position is in the
+    state record, so that the group's coordinator has no part in the transaction.
     """
 
     def __init__(self, tp: TopicPartition, options: PipelineOptions, *, max_batch_bytes: int) -> None:
@@ -99,31 +100,27 @@ class TransactionalWriter:
         async with asyncio.timeout(options.deadline):
             await self._producer.start()
 
-    async def commit(self, outputs: Sequence[Output], next_offset: int | None) -> None:
+    async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
         """Commit one transaction.
 
         1. begin
-        2. hand over every record batch
-        3. put the input offset into the transaction, beside the sends
-        4. wait for every send and for the offset: ``commit_transaction()`` succeeds after a failed
-           send, so a future that nobody awaited would make a partial transaction
-        5. commit
+        2. hand over every record batch, those of the position among them
+        3. wait for every send: ``commit_transaction()`` succeeds after a failed send, so a future
+           that nobody awaited would make a partial transaction
+        4. commit
         """
         producer = self._producer
         assert producer is not None
         async with asyncio.timeout(self._options.deadline):
             await producer.begin_transaction()  # 1
             await crash_point("after-begin")
-            waiting = await send(producer, outputs, self._options, max_batch_bytes=self._max_batch_bytes)  # 2
+            sends = await send(  # 2
+                producer, [*outputs, *position], self._options, max_batch_bytes=self._max_batch_bytes
+            )
             await crash_point("after-send")
-            if next_offset is not None:  # 3
-                offsets = {self._tp: next_offset}
-                waiting.append(
-                    asyncio.ensure_future(producer.send_offsets_to_transaction(offsets, self._options.group))
-                )
-            await all_done(waiting)  # 4
+            await all_done(sends)  # 3
             await crash_point("before-commit")
-            await producer.commit_transaction()  # 5
+            await producer.commit_transaction()  # 4
         await crash_point("after-commit")
 
     async def discard(self) -> None:
@@ -134,36 +131,34 @@ class TransactionalWriter:
 
 
 class AtLeastOnceWriter:
-    """At least once: outputs are acknowledged before the offset is committed."""
+    """At least once: outputs are acknowledged before the position behind them is sent."""
 
     def __init__(
         self,
-        tp: TopicPartition,
         options: PipelineOptions,
         *,
         producer: AIOKafkaProducer,
-        consumer: AIOKafkaConsumer,
         max_batch_bytes: int,
     ) -> None:
-        self._tp = tp
         self._options = options
         self._producer = producer
-        self._consumer = consumer
         self._max_batch_bytes = max_batch_bytes
 
     async def open(self) -> None:
         """Nothing to open: the producer is shared."""
 
-    async def commit(self, outputs: Sequence[Output], next_offset: int | None) -> None:
-        """Send everything, wait for every acknowledgement, then commit the offset."""
+    async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
+        """Send the outputs, wait for every acknowledgement, then do the same with the position."""
         async with asyncio.timeout(self._options.deadline):
-            sends = await send(self._producer, outputs, self._options, max_batch_bytes=self._max_batch_bytes)
+            sends = await self._send(outputs)
             await crash_point("after-send")
             await all_done(sends)
             await crash_point("before-commit")
-            if next_offset is not None:
-                await self._consumer.commit({self._tp: next_offset})
+            await all_done(await self._send(position))
         await crash_point("after-commit")
+
+    async def _send(self, outputs: Sequence[Output]) -> list[asyncio.Future[Any]]:
+        return await send(self._producer, outputs, self._options, max_batch_bytes=self._max_batch_bytes)
 
     async def discard(self) -> None:
         """Nothing to let go of: the producer is shared."""

@@ -164,9 +164,7 @@ def test_without_transactions_it_takes_a_flag_and_a_kill_repeats_a_letter() -> N
         _, err = cli("dead-letters", "replay", "--all", "--yes", code=1)
         assert "add --at-least-once to accept that" in err
         replay = ["dead-letters", "replay", "--all", "--yes", "--at-least-once"]
-        killed = cli.start(
-            *replay, DRIFTLINE_CRASH_POINT="after-commit:1"
-        )  # the event is out, the mark is not
+        killed = cli.start(*replay, DRIFTLINE_CRASH_POINT="before-commit:1")  # the event is out, the mark not
         killed.communicate(timeout=60)
         assert killed.returncode == -signal.SIGKILL
         assert "1 sent again" in cli(*replay)[0]

@@ -112,7 +112,7 @@ async def test_state_that_contradicts_the_offsets_stops_the_service(
     pipeline = Pipeline(
         Echo(f"{topic_prefix}out"), options(client, topic_prefix), PipelineMetrics(CollectorRegistry())
     )
-    with pytest.raises(ServiceError, match=r"ends at offset 10, but the group .* has committed 4"):
+    with pytest.raises(ServiceError, match=r"ends at offset 10, but the group .* was set to 4"):
         await asyncio.wait_for(pipeline.run(asyncio.Event()), 30)
 
 
