@@ -5,6 +5,7 @@ from shared.drift.alternatives import Bets, Change, channel_bets
 from shared.drift.baseline import Baseline, decode_baseline, fit_baseline
 from shared.drift.channel import ChannelBaseline, Kind
 from shared.drift.detector import Detector
+from shared.drift.latch import Latch, Latched, LatchedDetector, Transition
 from shared.drift.slots import SlotCounter, Slots, merge
 
 __all__ = [
@@ -15,8 +16,12 @@ __all__ = [
     "ChannelBaseline",
     "Detector",
     "Kind",
+    "Latch",
+    "Latched",
+    "LatchedDetector",
     "SlotCounter",
     "Slots",
+    "Transition",
     "channel_bets",
     "decode_baseline",
     "events_between_false_alarms",

@@ -110,6 +110,11 @@ class Detector:
         self._plug()
 
     @property
+    def slots(self) -> int:
+        """Slots taken so far."""
+        return self._slot
+
+    @property
     def evidence(self) -> dict[str, float]:
         """log10 of each channel's evidence now, at least 0; an alarm needs log10(A) in all."""
         totals = (self._wealth * self._weights).sum(axis=1) / len(self._bets)
