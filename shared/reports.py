@@ -94,6 +94,10 @@ class LatestReports:
         self._reports[key] = report
         return True
 
+    def drop(self, report: Report | ServiceReport) -> None:
+        """Forget what is known under a report's key."""
+        self._reports.pop(key_of(report), None)
+
     def forget_before(self, start: int) -> None:
         """Drop the windows that began before ``start``, epoch milliseconds, and services silent since."""
         for key in [key for key, report in self._reports.items() if _start(report) < start]:

@@ -1,0 +1,118 @@
+"""The shadow's reports as tests need them, made from rows of what two models said and what came true."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from shared.bundle.gates import GatesSpec
+from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
+from shared.messages import Comparison, Judged, Quality, Segment, ShadowReport, Sums, Timing, Window
+
+SPEC = ModelSpec(
+    name="flights",
+    version="1",
+    task="binary",
+    classes=("no", "yes"),
+    output=OutputSpec(score="y"),
+    features=(FeatureSpec(name="carrier", kind="categorical", categories=("AA", "UA", "WN")),),
+    segments=("carrier",),
+)
+GATES = GatesSpec(
+    rule="non-inferior",
+    margin=0.01,
+    min_events=1_000,
+    min_labels=500,
+    guard_segments=("carrier",),
+    segment_margin=0.03,
+    min_segment_labels=100,
+    max_error_rate=0.01,
+    probation=3_600,
+)
+HOUR = 3_600_000
+
+
+def sums(values: np.ndarray) -> Sums:
+    return Sums(n=len(values), total=float(values.sum()), squares=float((values**2).sum()))
+
+
+def judged(champion: np.ndarray, candidate: np.ndarray, truth: np.ndarray) -> Judged:
+    theirs, ours = (champion - truth) ** 2, (candidate - truth) ** 2
+    correct = [((s >= 0.5) == truth).astype(float) for s in (champion, candidate)]
+    loss = [-np.log(np.clip(np.where(truth == 1, s, 1 - s), 0.001, 0.999)) for s in (champion, candidate)]
+    return Judged(
+        pairs=len(truth),
+        wins=int((ours < theirs).sum()),
+        losses=int((ours > theirs).sum()),
+        ties=int((ours == theirs).sum()),
+        brier=sums(theirs - ours),
+        log_loss=sums(loss[0] - loss[1]),
+        correct=sums(correct[1] - correct[0]),
+        champion=Quality(
+            correct=int(correct[0].sum()), brier=float(theirs.sum()), log_loss=float(loss[0].sum())
+        ),
+        candidate=Quality(
+            correct=int(correct[1].sum()), brier=float(ours.sum()), log_loss=float(loss[1].sum())
+        ),
+    )
+
+
+def comparison(champion: np.ndarray, candidate: np.ndarray) -> Comparison:
+    agreed = int(((champion >= 0.5) == (candidate >= 0.5)).sum())
+    return Comparison(both=len(champion), agreed=agreed, difference=sums(candidate - champion))
+
+
+def report(**fields: Any) -> ShadowReport:
+    """A report with nothing in it but what is given."""
+    defaults: dict[str, Any] = {
+        "model": "flights",
+        "model_version": "2",
+        "champion_version": "1",
+        "window": Window(start=HOUR, end=2 * HOUR),
+        "source_topic": "events",
+        "partition": 0,
+        "first_offset": 0,
+        "next_offset": 1,
+        "written_at": 10,
+        "final": True,
+    }
+    return ShadowReport(**(defaults | fields))
+
+
+def world(n: int, seed: int, *, worse_in: str = "", worse_by: float = 0.0, noise: float = 0.05) -> Any:
+    """Carriers, truth and the scores of two models: equally far from it, but in one segment."""
+    rng = np.random.default_rng(seed)
+    carrier = rng.choice(["AA", "UA", "WN"], n, p=[0.6, 0.3, 0.1])
+    probability = rng.beta(1, 3, n)
+    truth = (rng.random(n) < probability).astype(float)
+    champion = np.clip(probability + rng.normal(0, noise, n), 0.001, 0.999)
+    candidate = np.clip(probability + rng.normal(0, noise, n), 0.001, 0.999)
+    shifted = np.clip(1 - candidate * 0.5, 0.001, 0.999) * worse_by + candidate * (1 - worse_by)
+    return carrier, truth, champion, np.where(carrier == worse_in, shifted, candidate)
+
+
+def both_reports(data: Any, **fields: Any) -> list[ShadowReport]:
+    """One report of events and one of labels over the same rows."""
+    carrier, truth, champion, candidate = data
+    segments = {
+        name: Segment(
+            judged=judged(champion[carrier == name], candidate[carrier == name], truth[carrier == name])
+        )
+        for name in sorted(set(carrier.tolist()))
+    }
+    timing = Timing(events=len(truth), seconds=len(truth) * 1e-5)
+    return [
+        report(
+            comparison=comparison(champion, candidate),
+            champion_timing=timing,
+            candidate_timing=timing,
+            **fields,
+        ),
+        report(
+            source_topic="labelled",
+            judged=judged(champion, candidate, truth),
+            segments={"carrier": segments},
+            **fields,
+        ),
+    ]
