@@ -43,6 +43,7 @@ _DIRECTIONS: Final = {
     "labelled": "send",
     "reports": "send",
     "alerts": "send",
+    "alert-commands": "receive",
     _DEAD_LETTERS: "send",
 }
 """What Driftline as a whole does with a topic, as its users see it."""
@@ -57,6 +58,7 @@ _KEYS: Final = {
     "reports": "kind/model/model_version/window start/source topic/partition, "
     "of a service kind/service/instance: the last one counts",
     "alerts": "alert_id",
+    "alert-commands": "any: there is one partition",
     _DEAD_LETTERS: "the key of the refused record, untouched",
 }
 

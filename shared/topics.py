@@ -40,6 +40,7 @@ class TopicNames:
     labelled: str = field(init=False)
     reports: str = field(init=False)
     alerts: str = field(init=False)
+    alert_commands: str = field(init=False)
     dead_letters: str = field(init=False)
     retraining_runs: str = field(init=False)
 
@@ -107,6 +108,8 @@ def topic_specs(names: TopicNames, *, partitions: int = 12) -> list[TopicSpec]:
         TopicSpec(names.labelled, partitions, False, 30 * _DAY_MS),
         TopicSpec(names.reports, few, False, 30 * _DAY_MS, "compact,delete"),
         TopicSpec(names.alerts, 1, False, 90 * _DAY_MS),
+        TopicSpec(names.alert_commands, 1, False, 90 * _DAY_MS),
+        TopicSpec(names.state("alerting"), 1, False, None, "compact"),
         TopicSpec(names.dead_letters, few, False, 30 * _DAY_MS, max_message_bytes=9 * _MIB),
         TopicSpec(names.retraining_runs, 1, False, 365 * _DAY_MS),
         *(

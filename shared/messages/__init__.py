@@ -5,7 +5,7 @@ stay in the event's topic); a message that Driftline writes carries no field unk
 Times are integers, milliseconds since 1970-01-01T00:00:00Z, in everything Driftline writes.
 """
 
-from shared.messages.alerts import Alert
+from shared.messages.alerts import Alert, AlertCommand, Redeliver, Silence
 from shared.messages.common import (
     UTC,
     EntityId,
@@ -52,6 +52,7 @@ TOPIC_MESSAGES: dict[str, tuple[type[Message], ...]] = {
     "labelled": (Labelled,),
     "reports": (DecisionReport, DriftReport, InferenceReport, ServiceReport, ShadowReport, PerformanceReport),
     "alerts": (Alert,),
+    "alert-commands": (Silence, Redeliver),
 }
 """The structs a topic carries, by unprefixed topic name (dead letters carry the original bytes).
 
@@ -62,6 +63,7 @@ __all__ = [
     "TOPIC_MESSAGES",
     "UTC",
     "Alert",
+    "AlertCommand",
     "Answer",
     "Comparison",
     "DecisionReport",
@@ -93,10 +95,12 @@ __all__ = [
     "Quality",
     "Ranking",
     "Realised",
+    "Redeliver",
     "Report",
     "Segment",
     "ServiceReport",
     "ShadowReport",
+    "Silence",
     "Source",
     "Sums",
     "Timing",

@@ -219,6 +219,10 @@ SAMPLES: list[Message] = [
         subject="features.hour",
         started_at=1,
     ),
+    messages.Silence(
+        who="ana", at=1, silence_id="night", match={"model": "m*"}, starts_at=1, ends_at=2, why="moving"
+    ),
+    messages.Redeliver(who="ana", at=1, receiver="chat", alert_id="a"),
 ]
 
 
