@@ -38,6 +38,9 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         (:meth:`of_predictions`).
     labels
         What the score meant: label given score. None where the training data had no labels.
+    learnt
+        Whether it was learnt from the first events of the stream, for want of training data: those
+        may have drifted already, and cannot show a season.
     format
         Version of this layout.
     """
@@ -45,6 +48,7 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     channels: tuple[ChannelBaseline, ...]
     predictions: tuple[ChannelBaseline, ...] = ()
     labels: LabelBaseline | None = None
+    learnt: bool = False
     format: Literal[1] = 1
 
     def __post_init__(self) -> None:
