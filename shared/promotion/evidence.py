@@ -151,6 +151,15 @@ class Gathered:
         self._closed: dict[Pair, Evidence] = {}
         self._done: dict[tuple[Pair, str, int], set[int]] = {}
         self._open: dict[Pair, LatestReports] = {}
+        self._oldest: dict[Pair, int] = {}
+
+    def begin(self, began: Mapping[Pair, int]) -> bool:
+        """Say since when comparisons count; return whether what was gathered reaches back too far.
+
+        Where it does, gather again from the first report on.
+        """
+        self.began |= began
+        return any(self._oldest.get(pair, at) < at for pair, at in began.items())
 
     def take(self, report: ShadowReport) -> bool:
         """Count a report; return whether it was news."""
@@ -158,6 +167,7 @@ class Gathered:
         done = self._done.setdefault((pair, report.source_topic, report.partition), set())
         if report.written_at < self.began.get(pair, 0) or report.window.start in done:
             return False
+        self._oldest[pair] = min(report.written_at, self._oldest.get(pair, report.written_at))
         latest = self._open.setdefault(pair, LatestReports())
         if not report.final:
             return latest.take(report)

@@ -170,6 +170,7 @@ class Ledger:
             model=model,
             champion=raw.get("champion"),
             candidates=tuple(sorted(since, key=lambda version: (since[version], version))),
+            since=since,
             canary=None if canary is None else self._decode(canary, CanaryShare, model, "pointers"),
             revision=int(raw.get("revision", 0)),
             champion_revision=int(raw.get("champion_revision", 0)),

@@ -91,8 +91,12 @@ class Registry(RegistryReader, Protocol):
         why: str,
         request_id: str | None = None,
         expect_revision: int | None = None,
+        keep_former: bool = False,
     ) -> HistoryEntry:
         """Make a version champion; returns the change that made it so.
+
+        ``keep_former`` makes the former champion a candidate in the same change, so that it may be
+        compared with the new one and take over again.
 
         Raises
         ------

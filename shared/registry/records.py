@@ -140,6 +140,8 @@ class Pointers(msgspec.Struct, frozen=True, kw_only=True):
         Version that serves, or None before the first promotion.
     candidates
         Versions that run in the shadow, the one set first in front.
+    since
+        Number of the change that made each of them a candidate.
     canary
         The candidate that answers a share of the traffic, or None.
     revision
@@ -158,6 +160,7 @@ class Pointers(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     champion: str | None = None
     candidates: tuple[str, ...] = ()
+    since: dict[str, int] = msgspec.field(default_factory=dict)
     canary: CanaryShare | None = None
     revision: int = 0
     champion_revision: int = 0

@@ -139,14 +139,15 @@ class RedisRegistry:
         why: str,
         request_id: str | None = None,
         expect_revision: int | None = None,
+        keep_former: bool = False,
     ) -> HistoryEntry:
-        """Make a version champion; returns the change that made it so."""
+        """Make a version champion, and its predecessor a candidate where ``keep_former`` says so."""
 
         async def decide(now: Pointers) -> Proposal | HistoryEntry:
             if now.champion == version:
                 return await self._made(now)
             await self._usable(model, version)
-            return _crown("promote", now, version)
+            return _crown("promote", now, version, keep_former=keep_former)
 
         order = Order(model, "promote", who, why, request_id, expect_revision, version, guards_champion=True)
         return await carry_out(self._ledger, order, decide)
@@ -326,7 +327,9 @@ class RedisRegistry:
         return entry
 
 
-def _crown(action: Action, now: Pointers, version: str) -> Proposal:
+def _crown(action: Action, now: Pointers, version: str, *, keep_former: bool = False) -> Proposal:
     fields = {"champion": version, "champion_revision": str(now.revision + 1)}
+    if keep_former and now.champion is not None:
+        fields[candidate_field(now.champion)] = candidate_value(now.revision + 1)
     # The canary was weighed against the champion that goes: it ends with it.
     return Proposal(action, now.champion, version, fields, (candidate_field(version), CANARY))

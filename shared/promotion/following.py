@@ -1,0 +1,137 @@
+"""The reports topic as one reader follows it: from its beginning, without a group, to its end and on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.errors import TransientError
+from shared.messages import DecisionReport
+from shared.pipeline.stopping import cut_off, stop_within
+from shared.reports import AnyReport, decode_report, message_key
+
+TROUBLE: Final = (KafkaError, TimeoutError, OSError, AssertionError)
+_DEADLINE: Final = 20.0
+_POLL_MS: Final = 200
+
+
+class ReportsTopic:
+    """Reads every committed report, and writes decisions; connects when it is first asked to.
+
+    Parameters
+    ----------
+    client
+        Arguments of every aiokafka client.
+    topic
+        The reports topic.
+    """
+
+    def __init__(self, client: Mapping[str, Any], topic: str) -> None:
+        self._client = client
+        self._topic = topic
+        self._consumer: AIOKafkaConsumer | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: list[TopicPartition] = []
+
+    async def read_to_end(self, take: Callable[[AnyReport], None]) -> None:
+        """Hand over every report from where the last reading ended to what is now the end.
+
+        A record of a kind that this version does not know is passed over.
+
+        Raises
+        ------
+        TransientError
+            The broker is away, or the topic is not there yet; a later call goes on.
+        """
+        try:
+            consumer = await self._reading()
+            async with asyncio.timeout(_DEADLINE):
+                ends = await consumer.end_offsets(self._partitions)
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + _DEADLINE
+            while await self._behind(consumer, ends):
+                if loop.time() > deadline:
+                    raise TimeoutError("the broker has sent nothing for a while")
+                # Never cancelled: it would leave a counter of aiokafka's behind.
+                fetched = await consumer.getmany(timeout_ms=_POLL_MS)
+                for records in fetched.values():
+                    deadline = loop.time() + _DEADLINE
+                    for record in records:
+                        with contextlib.suppress(msgspec.DecodeError):
+                            take(decode_report(record.value or b""))
+        except TROUBLE as error:
+            await self._drop_consumer()
+            raise TransientError(f"the topic {self._topic} cannot be read: {error!r}") from error
+
+    async def write(self, report: DecisionReport) -> None:
+        """Write a decision and wait until the broker has it.
+
+        Raises
+        ------
+        TransientError
+            It has not, or may not have it: write it again.
+        """
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                if self._producer is None:
+                    self._producer = AIOKafkaProducer(
+                        **self._client, acks="all", request_timeout_ms=int(_DEADLINE * 1000)
+                    )
+                    await self._producer.start()
+                await self._producer.send_and_wait(
+                    self._topic, msgspec.json.encode(report), key=message_key(report)
+                )
+        except TROUBLE as error:
+            producer, self._producer = self._producer, None
+            if producer is not None:
+                await cut_off(producer)
+            raise TransientError(f"the decision cannot be written to {self._topic}: {error!r}") from error
+
+    async def from_the_beginning(self) -> None:
+        """Let the next reading begin at the topic's beginning."""
+        await self._drop_consumer()
+
+    async def close(self) -> None:
+        """Disconnect, in bounded time."""
+        await self._drop_consumer()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_within(producer, 5.0)
+
+    async def _reading(self) -> AIOKafkaConsumer:
+        if self._consumer is not None:
+            return self._consumer
+        consumer = self._consumer = AIOKafkaConsumer(
+            **self._client,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        async with asyncio.timeout(_DEADLINE):
+            await consumer.start()
+            cluster = await consumer._client.fetch_all_metadata()  # by name it could create the topic
+        numbers = cluster.partitions_for_topic(self._topic)
+        if not numbers:
+            raise TimeoutError("there is no such topic yet")
+        self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        consumer.assign(self._partitions)
+        await consumer.seek_to_beginning(*self._partitions)
+        return consumer
+
+    async def _behind(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+        for partition, end in ends.items():
+            if await consumer.position(partition) < end:
+                return True
+        return False
+
+    async def _drop_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
+            await stop_within(consumer, 5.0)
