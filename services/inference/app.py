@@ -24,6 +24,7 @@ from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
 from shared.registry import RedisRegistry, RegistryReader, StaticRegistry
 from shared.serving.models import ServedModels
+from shared.serving.trouble import ModelTrouble
 from shared.topics import TopicNames
 
 log = get_logger(__name__)
@@ -65,6 +66,7 @@ async def serve(settings: InferenceSettings) -> None:
             max_event_bytes=settings.max_event_bytes,
             threads=settings.threads,
         )
+        ModelTrouble(collectors, lambda: champions.loader.trouble)
         health = HealthServer(
             collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
         )

@@ -158,6 +158,7 @@ async def test_a_bundle_that_cannot_be_loaded_leaves_the_old_version_serving(sta
         await stage.registry.promote("demo", "2", who="test", why="broken on purpose")
         failed = 'driftline_model_loads_total{model="demo",outcome="failed"}'
         await until(lambda: _is_one(inference, failed), what="the failed load to be counted")
+        assert await inference.metric('driftline_model_trouble{model="demo"}') == 1
         sent = stage.events(30)
         await produce(stage.client, stage.topics.events, sent)
         await all_done(stage, 30)
