@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 SECONDS ?=
 RATE ?=
 KAFKA ?= embedded
+SERVICES := inference shadow drift alerting performance
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check monitoring lock schemas bench clean
+.PHONY: help demo test faults check monitoring lock schemas bench images clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,7 +59,15 @@ lock: $(VENV)/dev ## resolve the lock files anew from pyproject.toml
 	  $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra $$extra \
 	    --generate-hashes --no-header --quiet --output-file requirements/$$extra.lock; \
 	done
+	for service in $(SERVICES); do \
+	  $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --python-platform linux --extra $$service \
+	    --constraint requirements/dev.lock --generate-hashes --no-header --no-annotate --quiet \
+	    --output-file requirements/$$service.lock; \
+	done
 	echo uv | $(BIN)/uv pip compile - --universal --generate-hashes --no-header --quiet --output-file requirements/uv.lock
+
+images: $(VENV)/dev ## build every service's image with Buildah, run it with Podman, say what came of it
+	$(BIN)/python -m devstack.images
 
 clean: ## remove the environment and everything devstack keeps here
 	rm -rf $(VENV) .devstack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
