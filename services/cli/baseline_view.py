@@ -14,7 +14,7 @@ COLUMNS = ("channel", "kind", "rows", "worth", "season", "smallest shift", "miss
 
 def print_baseline(baseline: Baseline) -> None:
     """Print one line per channel, and what the person should know of the whole."""
-    channels = (*baseline.channels, *baseline.predictions)
+    channels = (*baseline.watched, *baseline.predictions)
     rows = [channel_row(channel) for channel in channels]
     if baseline.labels is not None:
         rows.append(label_row(baseline.labels))
@@ -30,7 +30,7 @@ def channel_row(channel: ChannelBaseline) -> tuple[str, ...]:
     start = (channel.name, channel.kind, f"{channel.rows:,}")
     if not channel.calibrated:
         return (*start, "", "", "", missing, f"no: {channel.reason}")
-    season = channel.phases.cycle.replace("-", " ") if channel.phases else ""
+    season = channel.cycle.replace("-", " ") if channel.cycle else ""
     worth, floor = f"{channel.effective_rows:,.0f}", f"{channel.smallest_shift:.3f} sd"
     return (*start, worth, season, floor, missing, "yes")
 
@@ -46,7 +46,7 @@ def label_row(labels: LabelBaseline) -> tuple[str, ...]:
 
 def remarks(baseline: Baseline) -> list[str]:
     """Return what holds for the whole baseline, in sentences."""
-    channels = (*baseline.channels, *baseline.predictions)
+    channels = (*baseline.watched, *baseline.predictions)
     watched = sum(channel.calibrated for channel in channels)
     found = [f"{watched} of {len(channels)} channels can be watched for drift; the others never alarm."]
     if not any(channel.ordered for channel in channels):

@@ -2,9 +2,10 @@
 
 from shared.drift.alarm import Alarm, events_between_false_alarms
 from shared.drift.alternatives import Bets, Change, channel_bets
-from shared.drift.baseline import Baseline, decode_baseline, fit_baseline
+from shared.drift.baseline import Baseline, decode_baseline
 from shared.drift.channel import ChannelBaseline, Kind
 from shared.drift.detector import Detector
+from shared.drift.fitting import fit_baseline
 from shared.drift.latch import Latch, Latched, LatchedDetector, Transition
 from shared.drift.slots import SlotCounter, Slots, merge
 

@@ -73,6 +73,12 @@ class Bets:
         Name of each bin, for people: needed where ``plug_in`` is set.
     plug_in
         Whether the detector adds its plug-in alternatives.
+    cell_shares
+        Of a categorical channel with a season: p in each cell of it, shape ``(cells, bins)``. A bet
+        then multiplies by q_j / p_j and divides by what that would be expected to give in the event's
+        cell, so it is fair at every hour.
+    joint
+        Whether the channel is of several features together.
     """
 
     channel: str
@@ -85,6 +91,13 @@ class Bets:
     exponent: float = 1.0
     bin_names: tuple[str, ...] = ()
     plug_in: bool = True
+    cell_shares: NDArray[np.float64] | None = None
+    joint: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Columns that the channel takes in a slot."""
+        return len(self.probabilities) + (0 if self.cell_shares is None else len(self.cell_shares))
 
 
 def channel_bets(channel: ChannelBaseline) -> Bets:
@@ -109,6 +122,7 @@ def channel_bets(channel: ChannelBaseline) -> Bets:
     shares = np.maximum(np.array([a.shares for a in alternatives]), 1e-12)
     shares /= shares.sum(axis=1, keepdims=True)
     ratios = (1 - CAUTION) * shares / probabilities + CAUTION
+    cells = channel.shares.shares(probabilities) if channel.shares is not None else None
     spread = np.sqrt((probabilities * (ratios - 1) ** 2).sum(axis=1))
     kept = np.flatnonzero(spread * np.sqrt(channel.effective_rows) >= FLOOR)
     weights = np.array([a.weight for a in alternatives])[kept]
@@ -122,6 +136,8 @@ def channel_bets(channel: ChannelBaseline) -> Bets:
         effective_rows=channel.effective_rows,
         exponent=1.0 / channel.deff,
         bin_names=channel.bin_names,
+        cell_shares=cells,
+        joint=channel.joint,
     )
 
 

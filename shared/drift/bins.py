@@ -138,6 +138,19 @@ class Coder:
         raw = values.tolist() if isinstance(values, np.ndarray) else values
         return np.fromiter((find(as_category(value), fallback) for value in raw), np.int64, len(raw))
 
+    def cell(self, times: NDArray[np.float64] | None) -> NDArray[np.int64]:
+        """Return the column of each event's cell of the season, shape ``(n,)``.
+
+        Raises
+        ------
+        ValueError
+            The channel has no table of shares, or no times are given.
+        """
+        table = self.channel.shares
+        if table is None or times is None:
+            raise ValueError(f"channel {self.channel.name!r} has a season: the events' times are needed")
+        return table.cell(times) + len(self.channel.counts)
+
     def _code_numbers(
         self, numbers: NDArray[np.float64], times: NDArray[np.float64] | None
     ) -> NDArray[np.int64]:

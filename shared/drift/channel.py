@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.drift.phases import PhaseTable
+from shared.drift.phases import Cycle, PhaseTable
+from shared.drift.share_table import ShareTable
 
 Kind = Literal["numeric", "categorical", "boolean"]
 
@@ -54,7 +55,11 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ordered
         Whether the rows came with times. If not, ``deff`` is 1 by assumption, not by measurement.
     phases
-        Mean and spread by hour or weekday, taken out before binning; None where there is no season.
+        Numeric: mean and spread by hour or weekday, taken out before binning; None where there is no season.
+    shares
+        Categorical and boolean: rows per bin by hour or weekday; None where there is no season.
+    joint
+        Whether it is of several features together, not of one.
     reason
         Why the channel is not calibrated and never alarms; None where it is.
     """
@@ -72,6 +77,8 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     deff: float = 1.0
     ordered: bool = False
     phases: PhaseTable | None = None
+    shares: ShareTable | None = None
+    joint: bool = False
     reason: str | None = None
 
     def __post_init__(self) -> None:
@@ -80,6 +87,8 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise ValueError(f"channel {self.name!r} has {len(self.counts)} counts for {bins} bins")
         if not self.counts and self.reason is None:
             raise ValueError(f"channel {self.name!r} has neither counts nor a reason why not")
+        if self.shares is not None and len(self.shares.counts[0]) != bins:
+            raise ValueError(f"channel {self.name!r}: the table of shares has other bins than the channel")
         if any(a >= b for a, b in pairwise(self.edges)):
             raise ValueError(f"channel {self.name!r}: edges must ascend")
         if self.deff < 1 or self.rows < 0 or min(self.counts, default=0) < 0:
@@ -98,7 +107,19 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         estimates is what an alarm could mistake for drift.
         """
         cells = 1 if self.phases is None else len(self.phases.mean)
+        cells = cells if self.shares is None else self.shares.occurring
         return self.rows / self.deff / cells
+
+    @property
+    def cycle(self) -> Cycle | None:
+        """The season that is taken account of; events must then come with times."""
+        season = self.phases or self.shares
+        return None if season is None else season.cycle
+
+    @property
+    def columns(self) -> int:
+        """Columns that the channel takes in a slot: its bins, and one per cell of a table of shares."""
+        return len(self.counts) + (self.shares.cells if self.shares else 0)
 
     @property
     def smallest_shift(self) -> float:

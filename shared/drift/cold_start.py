@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.drift.baseline import MIN_EFFECTIVE_ROWS, Baseline, fit_baseline
+from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
+from shared.drift.fitting import MIN_ROWS, fit_baseline
 from shared.drift.values import as_category, as_numbers
 
 ROWS = 5_000
-MIN_ROWS = MIN_EFFECTIVE_ROWS + 100
+LEAST = MIN_ROWS + 100
 MAX_BYTES = 640 * 1024
 _LONGEST_CATEGORY = 100
 
@@ -56,9 +57,9 @@ class ColdStart:
     def __init__(self, kinds: Mapping[str, Kind], rows: int | None = None) -> None:
         if not kinds:
             raise ValueError("a cold start needs at least one feature")
-        if rows is not None and rows < MIN_ROWS:
-            raise ValueError(f"a cold start takes {MIN_ROWS} events or more: fewer are no baseline")
-        self.rows = rows or max(MIN_ROWS, min(ROWS, MAX_BYTES // (8 * (len(kinds) + 1))))
+        if rows is not None and rows < LEAST:
+            raise ValueError(f"a cold start takes {LEAST} events or more: fewer are no baseline")
+        self.rows = rows or max(LEAST, min(ROWS, MAX_BYTES // (8 * (len(kinds) + 1))))
         self.taken = 0
         self._kinds = dict(kinds)
         self._numbers: dict[str, list[NDArray[np.float64]]] = {

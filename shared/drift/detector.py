@@ -75,7 +75,7 @@ class Detector:
 
     def _prepare(self) -> None:
         """Lay out all bets of all channels as arrays; columns past a channel's own never pay."""
-        d, bins = len(self._bets), max(len(b.probabilities) for b in self._bets)
+        d, bins = len(self._bets), max(b.columns for b in self._bets)
         fixed, windows = max(len(b.weights) for b in self._bets), len(WINDOWS)
         self._fixed, self._own_bins = fixed, np.array([len(b.probabilities) for b in self._bets], np.float64)
         self._p = np.ones((d, bins))
@@ -83,6 +83,7 @@ class Detector:
         self._log = np.full((d, bins, fixed + windows), -1.0)
         self._exponent = np.array([b.exponent for b in self._bets])
         self._plugged = np.array([b.plug_in for b in self._bets])
+        self._seasonal = [f for f, b in enumerate(self._bets) if b.cell_shares is not None]
         rows = np.array([b.effective_rows for b in self._bets])
         for f, b in enumerate(self._bets):
             own, m = len(b.probabilities), len(b.weights)
@@ -92,6 +93,9 @@ class Detector:
             self._weights[f, fixed:] = (1 - FIXED_SHARE) / windows if b.plug_in else 0.0
             charge = np.log(self.events_between_alarms * d / self._weights[f, :m]) / b.effective_rows
             self._log[f, :own, :m] = b.exponent * (b.log_ratios - charge[:, None]).T
+            if b.cell_shares is not None:
+                expected = b.cell_shares @ np.exp(b.log_ratios).T
+                self._log[f, own : b.columns, :m] = -b.exponent * np.log(expected)
         price = math.log(self.events_between_alarms * d * windows / (1 - FIXED_SHARE))
         self._plug_charge = (self._own_bins + price) / rows
 
@@ -175,10 +179,13 @@ class Detector:
         self.events += n
         weighted = self._wealth * self._weights
         totals = weighted.sum(axis=1)
+        raised = []
         while totals.sum() >= self.events_between_alarms * len(self._bets):
             f = int(totals.argmax())
-            alarms.append(self._raise(f, weighted, totals))
+            raised.append((self._bets[f].joint, self._raise(f, weighted, totals)))
             totals[f] = 0.0
+        if raised:  # a feature explains more than a joint channel that it has moved along
+            alarms.extend(alarm for _, alarm in sorted(raised, key=lambda one: one[0]))
 
     def _raise(self, f: int, weighted: NDArray[np.float64], totals: NDArray[np.float64]) -> Alarm:
         best = int(weighted[f].argmax())
@@ -209,12 +216,22 @@ class Detector:
         decay = np.exp(-self._block_events / np.array(WINDOWS))
         self._window_counts = self._window_counts * decay + self._block[:, :, None]
         self._window_events = self._window_events * decay + self._block_events
-        for f in np.flatnonzero(self._forget):
-            self._window_counts[f] = self._p[f, :, None] * self._window_events
+        for f in np.flatnonzero(self._forget).tolist():
+            self._window_counts[f] = self._expected(f)
         self._block = np.zeros(self._p.shape)
         self._block_events = 0
         self._forget[:] = False
         self._plug()
+
+    def _expected(self, f: int) -> NDArray[np.float64]:
+        """Return a channel's windows as they would be without drift, shape ``(bins, windows)``."""
+        cells, own = self._bets[f].cell_shares, len(self._bets[f].probabilities)
+        if cells is None:
+            expected: NDArray[np.float64] = self._p[f, :, None] * self._window_events
+            return expected
+        expected = self._window_counts[f].copy()
+        expected[:own] = cells.T @ expected[own : own + len(cells)]
+        return expected
 
     def _plug(self) -> None:
         strength = 2.0 * self._own_bins[:, None, None]
@@ -223,6 +240,20 @@ class Detector:
         charged = np.log(shares / p) - self._plug_charge[:, None, None]
         tempered = charged * self._exponent[:, None, None]
         self._log[:, :, self._fixed :] = np.where(self._plugged[:, None, None], tempered, -1.0)
+        for f in self._seasonal:
+            self._plug_season(f)
+
+    def _plug_season(self, f: int) -> None:
+        """Renew a seasonal channel's plug-in alternatives: counts against those its hours led to expect."""
+        bets = self._bets[f]
+        own, cells = len(bets.probabilities), bets.cell_shares
+        if cells is None:
+            return
+        strength = 2.0 * own * bets.probabilities[:, None]
+        ratios = (self._window_counts[f, :own] + strength) / (self._expected(f)[:own] + strength)
+        charged = np.log(ratios) - self._plug_charge[f]
+        self._log[f, :own, self._fixed :] = charged * bets.exponent
+        self._log[f, own : own + len(cells), self._fixed :] = -bets.exponent * np.log(cells @ ratios)
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes, equal for equal histories."""

@@ -116,6 +116,7 @@ def figures(channel: ChannelBaseline, counts: ArrayLike) -> Figures:
     if not channel.calibrated:
         raise ValueError(f"channel {channel.name!r} is not calibrated: {channel.reason}")
     window = np.asarray(counts)[: len(channel.counts)]
+    reference = _reference(channel, np.asarray(counts))
     if len(window) < len(channel.counts):
         raise ValueError(f"channel {channel.name!r} has {len(channel.counts)} bins, not {len(window)}")
     events = int(window.sum())
@@ -125,14 +126,26 @@ def figures(channel: ChannelBaseline, counts: ArrayLike) -> Figures:
     usable = numeric and int(window[:-1].sum()) > 0
     return Figures(
         events=events,
-        psi=psi(channel.counts, window),
-        jensen_shannon=jensen_shannon(channel.counts, window),
-        wasserstein=wasserstein(channel.counts[:-1], window[:-1], channel.centres, channel.sd)
-        if usable
-        else None,
+        psi=psi(reference, window),
+        jensen_shannon=jensen_shannon(reference, window),
+        wasserstein=wasserstein(reference[:-1], window[:-1], channel.centres, channel.sd) if usable else None,
         missing=float(window[-1] / events),
         unseen=None if numeric else float(window[-2] / events),
     )
+
+
+def _reference(channel: ChannelBaseline, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the training counts; with a season of shares, those of the hours that the window has.
+
+    Where the counts do not tell the hours, all training rows are the reference.
+    """
+    trained = np.array(channel.counts, np.float64)
+    cells = counts[len(trained) : channel.columns]
+    if channel.shares is None or not cells.sum():
+        return trained
+    expected = channel.shares.shares(trained / trained.sum()).T @ (cells / cells.sum())
+    shares: NDArray[np.float64] = expected * trained.sum()
+    return shares
 
 
 def _shares(counts: ArrayLike, more: float = 0.0) -> NDArray[np.float64]:

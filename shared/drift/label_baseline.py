@@ -113,7 +113,7 @@ def fit_labels(
     elif ordered:
         surprise = cells % 2 - baseline.calibration[cells // 2]
         baseline = msgspec.structs.replace(baseline, deff=design_effect(surprise))
-        if reaches_beyond(surprise, baseline.deff):
+        if reaches_beyond(surprise):
             reason = f"labels depend on each other over far more than {BLOCK} of them, given their scores"
     return msgspec.structs.replace(baseline, reason=reason)
 

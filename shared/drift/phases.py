@@ -12,8 +12,12 @@ from scipy.stats import f as f_distribution
 from shared.drift.dependence import design_effect
 
 Cycle = Literal["hour-of-day", "day-of-week", "hour-of-week"]
+LENGTH: dict[Cycle, float] = {"hour-of-day": 86_400.0, "day-of-week": 604_800.0, "hour-of-week": 604_800.0}
+"""Seconds in one round of each cycle."""
 CELLS: dict[Cycle, int] = {"hour-of-day": 24, "day-of-week": 7, "hour-of-week": 168}
 MIN_ROWS_PER_CELL = 500
+MAX_SPARSE = 0.05
+"""Share of the rows that may lie in cells with fewer rows than that; those cells share their estimates."""
 SIGNIFICANT = 1e-4
 
 
@@ -70,14 +74,27 @@ def phase(times: NDArray[np.float64], cycle: Cycle) -> NDArray[np.int64]:
     return day if cycle == "day-of-week" else day * 24 + hour
 
 
+def rows_per_cycle(times: NDArray[np.float64], cycle: Cycle) -> int:
+    """Return how many rows one round of a cycle takes on average, at least 1.
+
+    Examples
+    --------
+    >>> rows_per_cycle(np.arange(10_000) * 60.0, "hour-of-day")
+    1441
+    """
+    span = max(float(times[-1] - times[0]), 1.0)
+    return max(1, int(len(times) * LENGTH[cycle] / span) + 1)
+
+
 def fit_phases(values: NDArray[np.float64], times: NDArray[np.float64]) -> PhaseTable | None:
     """Return the coarsest cycle that explains the values, None where they follow none.
 
-    A cycle is taken where every cell that occurs has 500 rows and its cells differ in mean or
-    spread far beyond chance (F test, p < 0.0001, allowing for autocorrelation). The hour of the
-    week is taken only where the hour of the day leaves something for it to explain: each cell has
-    its own estimates, so more cells need more rows. Values are clipped to the 0.1 and 99.9 %
-    quantiles first, so that one outlier does not make a season.
+    A cycle is taken where the cells that occur have 500 rows (up to 5 % of the rows may lie in
+    sparser ones, which share their estimates) and its cells differ in mean or spread far beyond
+    chance (F test, p < 0.0001, allowing for autocorrelation). The hour of the week is taken only
+    where the hour of the day leaves something for it to explain: each cell has its own estimates,
+    so more cells need more rows. Values are clipped to the 0.1 and 99.9 % quantiles first, so that
+    one outlier does not make a season.
 
     Parameters
     ----------
@@ -103,21 +120,45 @@ def _fit_cycle(
     """Return the table of a cycle, None where ``unexplained`` does not follow it or rows are too few."""
     cell = phase(times, cycle)
     rows = np.bincount(cell, minlength=CELLS[cycle])
-    occurs = rows > 0
-    if occurs.sum() < 2 or rows[occurs].min() < MIN_ROWS_PER_CELL or not _differs(unexplained, cell, rows):
+    shared = pool_sparse(rows)
+    if shared is None or not _differs(unexplained, cell, rows):
         return None
-    return _table(values, cell, rows, cycle)
+    return _table(values, shared[cell], shared, rows > 0, cycle)
 
 
-def differs_by_phase(series: NDArray[np.float64], times: NDArray[np.float64]) -> bool:
-    """Return whether the mean of a series changes with the hour of the day or the day of the week."""
-    order: tuple[Cycle, ...] = ("hour-of-day", "day-of-week")
-    for cycle in order:
-        cell = phase(times, cycle)
-        rows = np.bincount(cell, minlength=CELLS[cycle])
-        if (rows > 0).sum() > 1 and _f_test(series, cell, rows) < SIGNIFICANT:
-            return True
-    return False
+def pool_sparse(rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the pool of each cell: itself, or for cells of fewer than 500 rows one that they share.
+
+    Parameters
+    ----------
+    rows
+        Rows in each cell, shape ``(cells,)``.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape ``(cells,)``; the common pool has the number ``cells``. None where fewer than two
+        cells have 500 rows, or more than 5 % of all rows lie in such that have not.
+
+    Examples
+    --------
+    >>> pool_sparse(np.array([9_000, 8_000, 300, 0, 200]))
+    array([0, 1, 5, 3, 5])
+    >>> pool_sparse(np.array([9_000, 300])) is None
+    True
+    """
+    sparse = (rows > 0) & (rows < MIN_ROWS_PER_CELL)
+    full = rows >= MIN_ROWS_PER_CELL
+    if full.sum() < 2 or rows[sparse].sum() > MAX_SPARSE * rows.sum():
+        return None
+    return np.where(sparse, len(rows), np.arange(len(rows)))
+
+
+def differs_by_phase(series: NDArray[np.float64], times: NDArray[np.float64], cycle: Cycle) -> bool:
+    """Return whether the mean of a series changes within a cycle."""
+    cell = phase(times, cycle)
+    rows = np.bincount(cell, minlength=CELLS[cycle])
+    return bool((rows > 0).sum() > 1) and _f_test(series, cell, rows) < SIGNIFICANT
 
 
 def _differs(values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[np.int64]) -> bool:
@@ -143,11 +184,25 @@ def _f_test(values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[
 
 
 def _table(
-    values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[np.int64], cycle: Cycle
+    values: NDArray[np.float64],
+    pool: NDArray[np.int64],
+    shared: NDArray[np.int64],
+    occurs: NDArray[np.bool_],
+    cycle: Cycle,
 ) -> PhaseTable:
-    """Return the table; a cell that never occurred or has no spread takes that of all rows."""
-    some = np.maximum(rows, 1)
-    mean = np.where(rows > 0, np.bincount(cell, values, len(rows)) / some, values.mean())
-    square = np.bincount(cell, (values - mean[cell]) ** 2, len(rows)) / some
-    sd = np.sqrt(np.where(square > 1e-12 * values.var(), square, values.var()))
-    return PhaseTable(cycle=cycle, mean=tuple(mean.tolist()), sd=tuple(sd.tolist()))
+    """Return the table; a cell that never occurred or has no spread takes that of all rows.
+
+    Parameters
+    ----------
+    pool
+        Pool of each value.
+    shared
+        Pool of each cell.
+    """
+    size = CELLS[cycle] + 1
+    some = np.maximum(np.bincount(pool, minlength=size), 1)
+    mean = np.bincount(pool, values, size) / some
+    square = np.bincount(pool, (values - mean[pool]) ** 2, size) / some
+    by_cell = np.where(occurs, mean[shared], values.mean())
+    spread = np.where(occurs & (square[shared] > 1e-12 * values.var()), square[shared], values.var())
+    return PhaseTable(cycle=cycle, mean=tuple(by_cell.tolist()), sd=tuple(np.sqrt(spread).tolist()))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.drift.baseline import fit_channel
 from shared.drift.channel import ChannelBaseline
+from shared.drift.fitting import fit_channel
 
 SCORE = "score"
 PREDICTED_CLASS = "predicted_class"

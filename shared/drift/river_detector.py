@@ -9,9 +9,10 @@ from river.base import DriftDetector
 
 from shared.drift.alarm import Alarm
 from shared.drift.alternatives import channel_bets
-from shared.drift.baseline import Baseline, fit_channel
+from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
 from shared.drift.detector import Detector
+from shared.drift.fitting import fit_channel
 from shared.drift.slots import SlotCounter
 
 

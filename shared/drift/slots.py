@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shared.drift.baseline import Baseline
 from shared.drift.bins import Coder
+from shared.drift.joint import JointScores
 from shared.drift.values import as_category, as_numbers
 
 SLOT = 16
@@ -27,6 +28,7 @@ class Slots:
     ----------
     counts
         Events per bin, integers, shape ``(slots, channels, bins)``; channels with fewer bins end in zeros.
+        A categorical channel with a season has, after its bins, the events per cell of the season.
     events
         Events per slot, shape ``(slots,)``.
     """
@@ -69,10 +71,13 @@ class SlotAccumulator:
     ----------
     channels, bins
         Shape of a slot.
+    rows
+        Channel of each row of codes; by default each channel has one.
     """
 
-    def __init__(self, channels: int, bins: int) -> None:
+    def __init__(self, channels: int, bins: int, rows: Sequence[int] | None = None) -> None:
         self._shape = (channels, bins)
+        self._offsets = (np.arange(channels) if rows is None else np.array(rows, np.int64))[:, None] * bins
         self.pending = np.zeros(self._shape, np.int64)
         self.pending_events = 0
 
@@ -82,14 +87,14 @@ class SlotAccumulator:
         Parameters
         ----------
         codes
-            Bin of every value, shape ``(channels, events)``.
+            Column of every value, shape ``(rows, events)``.
         """
         channels, bins = self._shape
         size = channels * bins
         total = self.pending_events + codes.shape[1]
         complete = total // SLOT
         slot = np.arange(self.pending_events, total) // SLOT
-        cells = codes + (np.arange(channels) * bins)[:, None] + slot * size
+        cells = codes + self._offsets + slot * size
         counts = np.bincount(cells.ravel(), minlength=(complete + 1) * size)
         counts = counts.reshape(complete + 1, channels, bins)
         counts[0] += self.pending
@@ -122,6 +127,31 @@ class _Pending(msgspec.Struct, frozen=True):
     events: int
 
 
+class _JointCoder:
+    """Bins of the calibrated joint channels, from those of the features."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        joint = baseline.joint
+        if joint is None:
+            raise ValueError("the baseline has no joint channels")
+        names = [channel.name for channel in baseline.calibrated]
+        self._rows = [names.index(name) for name in joint.features]
+        self._scores = JointScores(joint)
+        self._kept = [i for i, channel in enumerate(joint.channels) if channel.calibrated]
+        self.channels = len(self._kept)
+        self._first = len(names) - self.channels
+
+    def code(
+        self, codes: NDArray[np.int64], coders: Sequence[Coder], times: NDArray[np.float64] | None
+    ) -> None:
+        """Write the rows of the joint channels into ``codes``."""
+        if not self.channels:
+            return
+        values = self._scores.values([codes[row] for row in self._rows])[self._kept]
+        for i, (coder, row) in enumerate(zip(coders, values, strict=True)):
+            codes[self._first + i] = coder.code(row, times)
+
+
 class _CounterState(msgspec.Struct, frozen=True):
     fingerprint: str
     slot: bytes
@@ -143,7 +173,7 @@ class SlotCounter:
 
     Examples
     --------
-    >>> from shared.drift.baseline import fit_baseline
+    >>> from shared.drift.fitting import fit_baseline
     >>> baseline = fit_baseline({"late": [False, True] * 500}, {"late": "boolean"})
     >>> counter = SlotCounter(baseline)
     >>> len(counter.add({"late": [True] * 10})), len(counter.add({"late": [False, None, "?"] * 3}))
@@ -152,9 +182,12 @@ class SlotCounter:
 
     def __init__(self, baseline: Baseline) -> None:
         self._fingerprint = baseline.fingerprint()
-        self._coders = [Coder(channel) for channel in baseline.calibrated]
-        bins = max((len(c.channel.counts) for c in self._coders), default=1)
-        self._slots = SlotAccumulator(len(self._coders), bins)
+        channels = baseline.calibrated
+        self._coders = [Coder(channel) for channel in channels]
+        self._seasonal = [i for i, channel in enumerate(channels) if channel.shares is not None]
+        self._joint = _JointCoder(baseline) if baseline.joint is not None else None
+        bins = max((channel.columns for channel in channels), default=1)
+        self._slots = SlotAccumulator(len(channels), bins, [*range(len(channels)), *self._seasonal])
         self.unseen: dict[str, Counter[str]] = {
             c.channel.name: Counter() for c in self._coders if c.unseen is not None
         }
@@ -185,9 +218,11 @@ class SlotCounter:
     def _codes(
         self, columns: Mapping[str, Sequence[Any]], times: NDArray[np.float64] | None, events: int
     ) -> NDArray[np.int64]:
-        """Return the bin of every value, shape ``(channels, events)``."""
-        codes = np.empty((len(self._coders), events), np.int64)
-        for row, coder in zip(codes, self._coders, strict=True):
+        """Return the column of every value, and of the season's cell, shape ``(rows, events)``."""
+        size = len(self._coders)
+        codes = np.empty((size + len(self._seasonal), events), np.int64)
+        features = size - (self._joint.channels if self._joint else 0)
+        for row, coder in zip(codes, self._coders[:features], strict=False):
             values = columns.get(coder.channel.name)
             if values is None:
                 row[:] = len(coder.channel.counts) - 1
@@ -195,6 +230,10 @@ class SlotCounter:
             row[:] = coder.code(values, times)
             if coder.unseen is not None:
                 self._tally(coder.channel.name, values, np.flatnonzero(row == coder.unseen))
+        if self._joint is not None:
+            self._joint.code(codes, self._coders[features:], times)
+        for row, i in zip(codes[size:], self._seasonal, strict=True):
+            row[:] = self._coders[i].cell(times)
         return codes
 
     def _tally(self, name: str, values: Sequence[Any], where: NDArray[np.int64]) -> None:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from shared.drift import channel_bets, decode_baseline, fit_baseline
-from shared.drift.baseline import fit_channel
 from shared.drift.bins import Coder, numeric_edges
+from shared.drift.fitting import fit_channel
 from shared.errors import BundleError
 
 
@@ -80,15 +80,6 @@ def test_dependence_that_cannot_be_handled_says_so():
     channel = fit_channel("x", "numeric", walk, np.arange(100_000) * 0.01)
     assert channel.reason is not None
     assert channel.reason.startswith("its values depend on each other")
-
-
-def test_categories_with_a_season_say_so():
-    times = np.arange(20_000) * 60.0
-    by_day = (times // 43_200) % 2 == 0
-    rng = np.random.default_rng(4)
-    values = np.where(rng.random(20_000) < np.where(by_day, 0.7, 0.3), "day", "night")
-    reason = fit_channel("x", "categorical", values, times).reason
-    assert reason == "its shares change with the hour or the weekday, which only numeric channels can follow"
 
 
 def test_autocorrelation_alone_is_no_season():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.drift.baseline import fit_channel
+from shared.drift.fitting import fit_channel
 
 TEXT = (Path(__file__).parents[4] / "docs" / "drift-detection.md").read_text()
 

@@ -6,8 +6,8 @@ from scipy import stats
 from scipy.spatial import distance
 
 from shared.drift import SlotCounter, fit_baseline
-from shared.drift.baseline import fit_channel
 from shared.drift.figures import figures, jensen_shannon, psi, wasserstein
+from shared.drift.fitting import fit_channel
 
 
 def test_distances_agree_with_scipy():
