@@ -104,3 +104,15 @@ async def until(
             return
         assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
         await asyncio.sleep(every)
+
+
+async def leader_of(client: Client, topic: str, partition: int) -> int | None:
+    """The broker that leads a partition, -1 while none does, None while nobody knows."""
+    admin = AIOKafkaAdminClient(**client)
+    await admin.start()
+    try:
+        cluster = await admin._client.fetch_all_metadata()
+        leader: int | None = cluster.leader_for_partition(TopicPartition(topic, partition))
+    finally:
+        await admin.close()
+    return leader

@@ -121,6 +121,7 @@ async def _options(connection: Connection, at_least_once: bool) -> PipelineOptio
         group=group,
         delivery=delivery,
         client=connection.client,
+        outputs=(),  # known once the topics are
         state_topic=topic,  # where the marks are
     )
 

@@ -14,6 +14,7 @@ and a replay that dies in between sends those records again: at least once.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -186,7 +187,8 @@ class Replay:
 
     @asynccontextmanager
     async def _writer(self, tp: TopicPartition) -> AsyncIterator[PartitionWriter]:
-        options = self.options
+        topics = tuple(topic for topic in self.known if not topic.startswith("__"))
+        options = dataclasses.replace(self.options, outputs=topics)
         if options.delivery == "exactly-once":
             writer = TransactionalWriter(tp, options, max_batch_bytes=options.max_batch_bytes)
             try:

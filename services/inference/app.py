@@ -120,6 +120,7 @@ def _pipeline_options(
         group=settings.group,
         delivery=settings.delivery,
         client=client,
+        outputs=(topics.predictions, topics.dead_letters, topics.reports),
         state_topic=topics.state("inference"),
         max_records=settings.max_batch_events,
         session_timeout=settings.session_seconds,

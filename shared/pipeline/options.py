@@ -24,6 +24,9 @@ class PipelineOptions:
         The guarantee to hold.
     client
         Keyword arguments common to every aiokafka client (servers and security).
+    outputs
+        Every topic that the step's outputs name; the writer refuses others. Whoever opens a partition
+        looks whether anything of its former transaction is open in them.
     state_topic
         Compacted topic for each input partition's state and position; a stateless service has one too.
     max_records
@@ -50,6 +53,7 @@ class PipelineOptions:
     group: str
     delivery: Delivery
     client: dict[str, Any] = field(repr=False)
+    outputs: tuple[str, ...]
     state_topic: str
     max_records: int = 4_000
     commit_interval: float = 0.005

@@ -179,11 +179,12 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 await slot.writer.open()  # 1
                 async with asyncio.timeout(self._options.deadline):
-                    next_offset, state = await self._settled(tp)  # 2
+                    next_offset, state, timestamp = await self._settled(tp)  # 2
                 if self.slots.get(tp) is not slot:
                     break  # revoked meanwhile
                 self._consumer.seek(tp, next_offset)  # 3
                 self._step.open(tp.topic, tp.partition, next_offset, state)
+                slot.writer.follow(timestamp)
                 slot.next_offset = slot.position = next_offset
                 slot.ready = True  # 4
             except PRODUCER_TROUBLE as error:
@@ -207,14 +208,14 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 return
         await slot.writer.discard()
 
-    async def _settled(self, tp: TopicPartition) -> tuple[int, bytes | None]:
-        """Return where to read on and the state that belongs there."""
-        snapshot = await self._state_reader.last(tp)
+    async def _settled(self, tp: TopicPartition) -> tuple[int, bytes | None, int]:
+        """Return where to read on, the state that belongs there, and the timestamp of its transaction."""
+        snapshot, timestamp = await self._state_reader.dated(tp)
         group = await group_offset(self._consumer, tp)
         if snapshot is None:
             if group is not None:
-                return group.offset, None
-            return (await self._consumer.beginning_offsets([tp]))[tp], None
+                return group.offset, None, 0
+            return (await self._consumer.beginning_offsets([tp]))[tp], None, 0
         if group is not None and not group.ours and group.offset != snapshot.next_offset:
             raise ServiceError(
                 f"the state in {self._options.state_topic} ends at offset {snapshot.next_offset}, but the "
@@ -224,7 +225,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 partition=tp.partition,
                 offset=group.offset,
             )
-        return snapshot.next_offset, snapshot.state
+        return snapshot.next_offset, snapshot.state, timestamp
 
     async def _release(self, slots: list[Slot], *, within: float) -> None:
         was_ready = [slot for slot in slots if slot.ready]

@@ -29,6 +29,10 @@ log = get_logger(__name__)
 _POLL_SECONDS = 0.2
 _FLUSH_SECONDS = 1.0
 _DRAIN_SECONDS = 10.0
+_METADATA_AGE_MS = 3_000
+"""A group whose leader divides the partitions just after the broker woke up, before it names any, gives
+everybody nothing, and only a change in the metadata makes it divide again: aiokafka looks every five
+minutes by itself, and nobody would move for so long."""
 
 
 def _collect_garbage_seldom() -> None:
@@ -261,6 +265,7 @@ class Pipeline(Generic[Work]):
             max_partition_fetch_bytes=options.partition_fetch_bytes,
             fetch_max_wait_ms=50,
             fetch_min_bytes=1,
+            metadata_max_age_ms=_METADATA_AGE_MS,
         )
         stack.push_async_callback(stop_within, consumer, 3.0)
         await consumer.start()

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from shared.kafka.records import Output
 
@@ -65,7 +65,12 @@ class StateReader:
         self._topic = topic
 
     async def last(self, tp: TopicPartition) -> Snapshot | None:
-        """Return the newest snapshot of an input partition, ``None`` where there is none.
+        """Return the newest snapshot of an input partition, ``None`` where there is none."""
+        snapshot, _ = await self.dated(tp)
+        return snapshot
+
+    async def dated(self, tp: TopicPartition) -> tuple[Snapshot | None, int]:
+        """Return the newest snapshot of an input partition and its transaction's timestamp, or ``(None, 0)``.
 
         Call it only after the partition's writer is open: until then a former owner may still
         commit a newer one. Looks back from the end in growing steps, because the changelog holds one
@@ -85,7 +90,8 @@ class StateReader:
             begin = (await consumer.beginning_offsets([changelog]))[changelog]
             end = (await consumer.end_offsets([changelog]))[changelog]
             consumer.assign([changelog])
-            return await _newest(consumer, changelog, begin, end, _key(tp.topic, tp.partition))
+            record = await _newest(consumer, changelog, begin, end, _key(tp.topic, tp.partition))
+            return (None, 0) if record is None else (_decode(record.value), record.timestamp)
         finally:
             await consumer.stop()
 
@@ -97,7 +103,7 @@ class StateReader:
 
 async def _newest(
     consumer: AIOKafkaConsumer, changelog: TopicPartition, begin: int, end: int, key: bytes
-) -> Snapshot | None:
+) -> ConsumerRecord | None:
     look, upper = _FIRST_LOOK, None
     while True:
         lower = max(begin, end - look)
@@ -109,8 +115,8 @@ async def _newest(
 
 async def _scan(
     consumer: AIOKafkaConsumer, changelog: TopicPartition, lower: int, upper: int | None, key: bytes
-) -> Snapshot | None:
-    """Return the last snapshot under ``key`` in ``[lower, upper)``, by default up to what is written now.
+) -> ConsumerRecord | None:
+    """Return the last record under ``key`` in ``[lower, upper)``, by default up to what is written now.
 
     That is the high watermark of the first answer, not the end that a committed reader is told: an open
     transaction of another input partition, whose state lies in the same changelog partition, holds
@@ -118,11 +124,11 @@ async def _scan(
     records: transaction markers take offsets too.
     """
     consumer.seek(changelog, lower)
-    found: bytes | None = None
+    found: ConsumerRecord | None = None
     while upper is None or await consumer.position(changelog) < upper:
         for record in (await consumer.getmany(changelog, timeout_ms=50)).get(changelog, []):
             if record.key == key and (upper is None or record.offset < upper):
-                found = record.value
+                found = record
         if upper is None:
             upper = consumer.highwater(changelog)
-    return None if found is None else _decode(found)
+    return found

@@ -13,6 +13,7 @@ from shared.kafka.batch import ColumnBatch
 from shared.kafka.records import Output
 from shared.pipeline.crash_points import crash_point
 from shared.pipeline.options import PipelineOptions
+from shared.pipeline.settling import next_stamp, settle
 from shared.pipeline.stopping import cut_off
 
 _CODECS = {None: 0, "lz4": 3, "zstd": 4}
@@ -23,6 +24,10 @@ class PartitionWriter(Protocol):
 
     async def open(self) -> None:
         """Become the partition's only writer; once this returns, earlier offsets are settled."""
+        ...
+
+    def follow(self, timestamp: int) -> None:
+        """Give every transaction from now on a later timestamp than this one."""
         ...
 
     async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
@@ -40,13 +45,15 @@ async def send(
     options: PipelineOptions,
     *,
     max_batch_bytes: int,
+    timestamp: int,
 ) -> list[asyncio.Future[Any]]:
     """Hand every output to the producer as record batches; return one future per batch."""
-    timestamp = int(time.time() * 1000)
     futures: list[asyncio.Future[Any]] = []
     for output in outputs:
         if not output.values:
             continue
+        if output.topic not in options.outputs and output.topic != options.state_topic:
+            raise RuntimeError(f"{options.service} writes to {output.topic}, which is not among its outputs")
         count = len(await producer.partitions_for(output.topic))
         position = 0
         while position < len(output.values):
@@ -83,9 +90,14 @@ class TransactionalWriter:
         self._options = options
         self._max_batch_bytes = max_batch_bytes
         self._producer: AIOKafkaProducer | None = None
+        self._stamp = 0
 
     async def open(self) -> None:
-        """Start the producer: fences the former owner and settles its transaction."""
+        """Start the producer: fences the former owner and settles its transaction.
+
+        1. ``InitProducerId``: the coordinator ends the former owner's transaction
+        2. whatever it forgot to end is ended here (:mod:`shared.pipeline.settling`)
+        """
         options = self._options
         self._producer = AIOKafkaProducer(
             **options.client,
@@ -98,7 +110,12 @@ class TransactionalWriter:
             compression_type=options.compression,
         )
         async with asyncio.timeout(options.deadline):
-            await self._producer.start()
+            await self._producer.start()  # 1
+            await settle(self._producer, self._tp, options)  # 2
+
+    def follow(self, timestamp: int) -> None:
+        """Give every transaction from now on a later timestamp than this one."""
+        self._stamp = max(self._stamp, timestamp)
 
     async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
         """Commit one transaction.
@@ -111,11 +128,16 @@ class TransactionalWriter:
         """
         producer = self._producer
         assert producer is not None
+        self._stamp = next_stamp(int(time.time() * 1000), self._stamp)
         async with asyncio.timeout(self._options.deadline):
             await producer.begin_transaction()  # 1
             await crash_point("after-begin")
             sends = await send(  # 2
-                producer, [*outputs, *position], self._options, max_batch_bytes=self._max_batch_bytes
+                producer,
+                [*outputs, *position],
+                self._options,
+                max_batch_bytes=self._max_batch_bytes,
+                timestamp=self._stamp,
             )
             await crash_point("after-send")
             await all_done(sends)  # 3
@@ -147,6 +169,9 @@ class AtLeastOnceWriter:
     async def open(self) -> None:
         """Nothing to open: the producer is shared."""
 
+    def follow(self, timestamp: int) -> None:
+        """Nothing to tell apart: there are no transactions."""
+
     async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
         """Send the outputs, wait for every acknowledgement, then do the same with the position."""
         async with asyncio.timeout(self._options.deadline):
@@ -158,7 +183,13 @@ class AtLeastOnceWriter:
         await crash_point("after-commit")
 
     async def _send(self, outputs: Sequence[Output]) -> list[asyncio.Future[Any]]:
-        return await send(self._producer, outputs, self._options, max_batch_bytes=self._max_batch_bytes)
+        return await send(
+            self._producer,
+            outputs,
+            self._options,
+            max_batch_bytes=self._max_batch_bytes,
+            timestamp=int(time.time() * 1000),
+        )
 
     async def discard(self) -> None:
         """Nothing to let go of: the producer is shared."""

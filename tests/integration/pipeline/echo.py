@@ -61,6 +61,7 @@ def options(client: dict[str, object], prefix: str, delivery: str = "exactly-onc
         group=f"{prefix}echo",
         delivery=delivery,  # type: ignore[arg-type]
         client=client,
+        outputs=(f"{prefix}out",),
         state_topic=f"{prefix}state",
         session_timeout=6.0,
         rebalance_timeout=6.0,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from prometheus_client import CollectorRegistry
 
 from devstack.apache_kafka import ApacheKafka
@@ -98,6 +101,26 @@ async def test_a_foreign_transaction_with_our_id_is_fenced_and_its_records_stay_
     assert values(await read_all(client, f"{topic_prefix}out"))[0] == [b"1", b"2"]
     raw = await read_all(client, f"{topic_prefix}out", isolation="read_uncommitted")
     assert [record.value for record in raw[0]] == [b"zombie", b"1", b"2"]
+
+
+async def test_a_group_divided_before_the_broker_names_the_partitions_is_divided_again(
+    kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await make_topics(client, topic_prefix)
+    await produce(client, f"{topic_prefix}in", numbered(30))
+    assign, divisions = RoundRobinPartitionAssignor.assign, []
+
+    def just_awake(cluster: ClusterMetadata, members: Any) -> Any:
+        divisions.append(1)
+        if len(divisions) == 1:
+            cluster._partitions.pop(f"{topic_prefix}in")
+        return assign(cluster, members)
+
+    monkeypatch.setattr(RoundRobinPartitionAssignor, "assign", just_awake)
+    async with running(Echo(f"{topic_prefix}out"), client, topic_prefix):
+        await until(lambda: all_committed(client, topic_prefix, 30), seconds=30, what="30 committed")
+    assert len(divisions) > 1, "the group was never divided without partitions: the test tests nothing"
 
 
 async def test_state_that_contradicts_the_offsets_stops_the_service(

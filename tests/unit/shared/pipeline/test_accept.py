@@ -57,7 +57,13 @@ class Consumer:
 
 async def fetch(consumer: Consumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
     options = PipelineOptions(
-        service="s", topics=("in",), group="g", delivery="exactly-once", client={}, state_topic="s"
+        service="s",
+        topics=("in",),
+        group="g",
+        delivery="exactly-once",
+        client={},
+        outputs=(),
+        state_topic="s",
     )
     pipeline: Pipeline[Any] = Pipeline(None, options, PipelineMetrics(CollectorRegistry()))  # type: ignore[arg-type]
     return await pipeline._fetch(consumer, ownership)  # type: ignore[arg-type]
