@@ -21,6 +21,8 @@ import msgspec
 import orjson
 
 from shared import dead_letters
+from shared.alerting.formats import Notification
+from shared.alerting.rules import RulesFile
 from shared.messages import TOPIC_MESSAGES
 from shared.topics import TopicNames, topic_specs
 from shared.tracing import TRACEPARENT
@@ -30,6 +32,8 @@ _VERSION: Final = "1.0.0"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _DEAD_LETTERS: Final = "dead-letters"
+_OTHERS: Final[tuple[type[msgspec.Struct], ...]] = (RulesFile, Notification)
+"""What crosses no topic and has a schema all the same: the file of alert rules, the webhook."""
 
 _ATTRIBUTES: Final = "\n\nAttributes\n----------\n"
 _ATTRIBUTE: Final = re.compile(r"^(\w[\w, ]*)\n((?: +.*\n?)+)", re.MULTILINE)
@@ -77,6 +81,8 @@ _HEADERS: Final = {
 def documents() -> dict[str, bytes]:
     """Return every generated file by its path under ``docs/``."""
     files = {f"schemas/{name}.json": schema for name, schema in message_schemas().items()}
+    for other in _OTHERS:
+        files[f"schemas/{_file_name(other)}.json"] = _schema(other)
     files["asyncapi.json"] = asyncapi()
     return {
         path: orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n" for path, content in files.items()
@@ -93,10 +99,14 @@ def message_schemas() -> dict[str, dict[str, Any]]:
     """
     schemas = {}
     for message in dict.fromkeys(chain.from_iterable(TOPIC_MESSAGES.values())):
-        schema = {"$schema": _DIALECT, "title": message.__name__} | msgspec.json.schema(message)
-        _describe(schema["$defs"])
-        schemas[_file_name(message)] = schema
+        schemas[_file_name(message)] = _schema(message)
     return schemas
+
+
+def _schema(of: type[msgspec.Struct]) -> dict[str, Any]:
+    schema = {"$schema": _DIALECT, "title": of.__name__} | msgspec.json.schema(of)
+    _describe(schema["$defs"])
+    return schema
 
 
 def asyncapi() -> dict[str, Any]:

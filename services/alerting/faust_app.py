@@ -13,7 +13,7 @@ Every rule has its cause in Faust 0.15.3 and aiokafka 0.14, and a test:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import faust
@@ -100,6 +100,17 @@ class DurableTable(Table[bytes, bytes]):
         self._unconfirmed.append(future)
         return future
 
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Set a key, or delete it where ``value`` is ``None``."""
+        if value is not None:
+            self[key] = value
+        elif key in self:
+            del self[key]
+
+    def forget(self) -> None:
+        """Drop what is in memory only: another process has the partition."""
+        self.data.data.clear()
+
     async def durable(self) -> None:
         """Return once every write so far is acknowledged, else raise the first failure."""
         waiting, self._unconfirmed = self._unconfirmed, []
@@ -127,6 +138,43 @@ class Worker(faust.App):
             value_serializer="raw",
             allow_empty=True,
         )
+
+    def state_table(self, topic: str) -> DurableTable:
+        """Return the table whose changelog is ``topic``, of one partition."""
+        table = self.Table(
+            topic, key_type=bytes, value_type=bytes, partitions=1, changelog_topic=self.bytes_topic(topic)
+        )
+        assert isinstance(table, DurableTable)
+        self._state = table
+        return table
+
+    def on_recovered(self, act: Callable[..., Awaitable[None]]) -> None:
+        """Call ``act`` whenever partitions were given out and the state is read back."""
+        self._state.on_recover(act)
+
+    async def send_bytes(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Any = None
+    ) -> Awaitable[Any]:
+        """Hand a record to the producer; awaiting what is returned waits for the broker."""
+        return await self.producer.send(topic, key, value, None, None, headers)
+
+    @property
+    def assigned(self) -> set[Any]:
+        """The partitions that this process has."""
+        return set(self._assignment or ())
+
+    def behind(self) -> dict[tuple[str, int], int]:
+        """Return how many records are not yet read, by topic and partition, as far as is known."""
+        thread: Any = self.consumer
+        consumer = thread._thread._consumer
+        lags = {}
+        for tp in self.assigned:
+            state = consumer._subscription.subscription.assignment.state_value(tp)
+            if tp.topic == self._state.name or state is None or state.highwater is None:
+                continue
+            end = state.highwater if state.lso is None or state.lso < 0 else state.lso
+            lags[tp.topic, tp.partition] = max(0, end - (state._position or 0))
+        return lags
 
     def _create_directories(self) -> None:
         """Keep nothing on disk: state lives in its topic."""

@@ -46,7 +46,10 @@ _GROUP_HELP = {
 _TOP_LEVEL = {
     "doctor": ("services.cli.doctor:doctor", "Check everything the services stand on, and say what to do."),
 }
-SERVICES = ("inference",)
+SERVICES = (
+    "alerting",
+    "inference",
+)
 
 
 class LazyGroup(click.Group):

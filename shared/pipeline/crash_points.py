@@ -18,8 +18,12 @@ CRASH_POINTS: Final = (
     "after-send",
     "before-commit",
     "after-commit",
+    "alerts-published",
+    "alerts-kept",
+    "before-post",
+    "after-post",
 )
-"""The steps of one commit, in order."""
+"""The steps of one commit, in order; then those of the alerting service."""
 
 VARIABLE: Final = "DRIFTLINE_CRASH_POINT"
 

@@ -1,0 +1,63 @@
+"""Delivers notifications: one task per receiver, each with its own queue and connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from services.alerting.duty import Duty
+from services.alerting.metrics import AlertingMetrics
+from shared.alerting.posting import Outcome, Poster
+from shared.alerting.rules import Receiver
+from shared.alerting.states import Delivery
+from shared.logs import get_logger
+from shared.pipeline.crash_points import crash_point
+
+log = get_logger(__name__)
+
+_LOOK_SECONDS = 0.25
+
+
+async def deliver(receiver: Receiver, duty: Duty, metrics: AlertingMetrics, clock: Callable[[], int]) -> None:
+    """Deliver what is due to one receiver, for ever; a receiver that is slow or away holds only itself."""
+    async with Poster(receiver) as poster:
+        while True:
+            delivery = duty.alerting.outbox.due(receiver.name, clock()) if duty.working else None
+            metrics.queue.labels(receiver.name).set(duty.alerting.outbox.waiting(receiver.name))
+            if delivery is None:
+                await _pause(duty)
+                continue
+            outbox = duty.alerting.outbox
+            await crash_point("before-post")
+            outcome = await poster.post(delivery)
+            await crash_point("after-post")
+            outbox.settle(delivery, outcome, clock())
+            _say(delivery, outcome, metrics)
+            await duty.keep()
+
+
+async def _pause(duty: Duty) -> None:
+    """Wait until there may be something new, or until a pause between attempts may be over."""
+    duty.woken.clear()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(duty.woken.wait(), _LOOK_SECONDS)
+
+
+def _say(delivery: Delivery, outcome: Outcome, metrics: AlertingMetrics) -> None:
+    name = "failed" if delivery.state == "waiting" else delivery.state
+    metrics.attempts.labels(delivery.receiver, name).inc()
+    fields = {
+        "receiver": delivery.receiver,
+        "alert_id": delivery.alert.alert_id,
+        "rule": delivery.alert.rule,
+        "status": delivery.alert.status,
+        "attempts": delivery.attempts,
+    }
+    if outcome.delivered:
+        log.info("notification delivered", **fields)
+    elif delivery.state == "waiting":
+        log.warning("notification not delivered yet", error=outcome.error, **fields)
+    else:
+        log.error("notification given up: `driftline alerts redeliver` sends it again",
+                  error=outcome.error, **fields)  # fmt: skip

@@ -1,0 +1,236 @@
+"""What the working process does with records: decode, apply, publish, keep; one thing at a time.
+
+The order is what makes a kill at any moment harmless:
+
+1. apply the rules in memory
+2. publish alerts and dead letters, and wait until the broker has them
+3. write the state, notifications first and readings last, and wait
+4. return, so that Faust may commit the offset
+
+Killed before 3, the same records are read again and lead to the same alerts under the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from aiokafka.errors import KafkaError
+from faust.exceptions import FaustError
+
+from services.alerting.faust_app import DurableTable, Worker
+from services.alerting.metrics import AlertingMetrics
+from services.alerting.process import Alerting, decode
+from shared.alerting.rules_file import Rulebook
+from shared.dead_letters import dead_letter_headers
+from shared.errors import DecodeError, ProcessError, ServiceError
+from shared.logs import get_logger
+from shared.messages import Alert, ServiceReport
+from shared.pipeline.crash_points import crash_point
+from shared.topics import TopicNames
+
+log = get_logger(__name__)
+
+_TROUBLE: Final = (KafkaError, FaustError, TimeoutError, OSError)
+_FIRST_BACKOFF: Final = 0.2
+_LONGEST_BACKOFF: Final = 10.0
+_ATTEMPTS: Final = 2
+"""An exception may be chance once; the same record twice is the record."""
+
+
+def epoch_ms() -> int:
+    """Return the time, milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+class Duty:
+    """The work of the process that has the partitions; a process that stands by does none.
+
+    Parameters
+    ----------
+    worker, table
+        The Faust app, not started, and the table of the state topic.
+    instance
+        This process, as its heartbeat names it.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        table: DurableTable,
+        rulebook: Rulebook,
+        topics: TopicNames,
+        metrics: AlertingMetrics,
+        *,
+        instance: str,
+        clock: Callable[[], int] = epoch_ms,
+    ) -> None:
+        self._worker = worker
+        self._table = table
+        self._rulebook = rulebook
+        self._topics = topics
+        self._metrics = metrics
+        self._instance = instance
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._alerts: list[Alert] = []
+        self._letters: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = []
+        self.alerting = Alerting(rulebook)
+        self.joined = False
+        """Whether the group has told this process whether it works or stands by."""
+        self.heard_self = 0
+        """When the newest of this process's own heartbeats that came back was written."""
+        self.woken = asyncio.Event()
+        """Set whenever there may be a notification to deliver."""
+
+    @property
+    def working(self) -> bool:
+        """Whether this process has the partitions."""
+        return self.joined and any(tp.topic == self._topics.reports for tp in self._worker.assigned)
+
+    async def recovered(self, *_: Any) -> None:
+        """Begin anew with what the state topic holds: the partitions were given to this process."""
+        async with self._lock:
+            self.alerting = Alerting(self._rulebook)
+            self._alerts.clear()
+            self._letters.clear()
+            self.joined = True
+            self._metrics.partitions.set(len(self._worker.assigned))
+            if not self.working:
+                self._table.forget()
+                log.info("standing by: another process has the partitions")
+                return
+            records = {key.decode(): value for key, value in self._table.items() if value}
+            self.alerting.load(records)
+            log.info("alerting takes over", records=len(records), watches=len(self.alerting.watches))
+            self.woken.set()
+
+    async def reports(self, events: Sequence[Any]) -> None:
+        """Apply a batch of reports; returns once everything that follows from them is durable."""
+        async with self._lock:
+            for event in events:
+                self._apply(event, self._report)
+            await self._save()
+
+    async def commands(self, events: Sequence[Any]) -> None:
+        """Carry out commands; returns once what they change is durable."""
+        async with self._lock:
+            for event in events:
+                self._apply(event, self._command)
+            await self._save()
+
+    async def tick(self, *, current: bool) -> None:
+        """Let time pass."""
+        async with self._lock:
+            self._say(self.alerting.tick(self._clock(), current=current))
+            await self._save()
+
+    async def keep(self) -> None:
+        """Write what deliveries have changed."""
+        async with self._lock:
+            await self._save()
+
+    def _apply(self, event: Any, act: Callable[[bytes], None]) -> None:
+        """Act on one record; one that cannot be acted on becomes a dead letter and is never lost."""
+        value = event.message.value
+        self._metrics.consumed.labels(event.message.topic).inc()
+        self._metrics.last_progress.set(time.time())
+        if value is None:
+            return  # a tombstone: compaction, or somebody's tool
+        for attempt in range(_ATTEMPTS):
+            try:
+                return act(value)
+            except DecodeError as error:
+                return self._refuse(event, error)
+            except Exception as error:
+                log.exception("a record could not be acted on", attempt=attempt + 1, **_place(event))
+                failure = ProcessError(f"{type(error).__name__}: {error}")
+        return self._refuse(event, failure)
+
+    def _report(self, value: bytes) -> None:
+        report = decode(value)
+        if report is None:
+            return
+        if isinstance(report, ServiceReport) and report.instance == self._instance:
+            self.heard_self = max(self.heard_self, report.written_at)
+        self._say(self.alerting.take(report, self._clock()))
+
+    def _command(self, value: bytes) -> None:
+        log.info("command carried out", what=self.alerting.command(value, self._clock()))
+
+    def _say(self, alerts: list[Alert]) -> None:
+        for alert in alerts:
+            self._alerts.append(alert)
+            self._metrics.changes.labels(alert.rule, alert.status).inc()
+            log.warning(
+                f"alert {alert.status}",
+                rule=alert.rule,
+                severity=alert.severity,
+                summary=alert.summary,
+                alert_id=alert.alert_id,
+                muted_by=alert.muted_by,
+            )
+
+    def _refuse(self, event: Any, error: ServiceError) -> None:
+        message = event.message
+        self._metrics.dead_letters.labels(type(error).__name__).inc()
+        headers = dead_letter_headers(
+            list(message.headers.items() if isinstance(message.headers, dict) else message.headers or ()),
+            error,
+            service="alerting",
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            now=self._clock(),
+        )
+        self._letters.append((message.key, message.value, headers))
+
+    async def _save(self) -> None:
+        """Publish and keep; tried until it is done, since there is nothing else to do without a broker."""
+        backoff = _FIRST_BACKOFF
+        records = self.alerting.drain()
+        if not (records or self._alerts or self._letters):
+            return
+        while not self._worker.should_stop:
+            try:
+                await self._publish()
+                await crash_point("alerts-published")
+                self._write(records)
+                await self._table.durable()
+                await crash_point("alerts-kept")
+            except _TROUBLE as error:
+                log.warning("alerts and state cannot be written yet", error=repr(error))
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, _LONGEST_BACKOFF)
+            else:
+                self.woken.set()
+                return
+        raise asyncio.CancelledError  # stopping: nothing was acknowledged, all of it comes again
+
+    async def _publish(self) -> None:
+        sends = [
+            await self._worker.send_bytes(
+                self._topics.alerts, alert.alert_id.encode(), msgspec.json.encode(alert)
+            )
+            for alert in self._alerts
+        ]
+        sends += [
+            await self._worker.send_bytes(self._topics.dead_letters, key, value, headers)
+            for key, value, headers in self._letters
+        ]
+        await asyncio.gather(*sends)
+        self._metrics.produced.labels(self._topics.alerts).inc(len(self._alerts))
+        self._alerts.clear()
+        self._letters.clear()
+
+    def _write(self, records: dict[str, bytes | None]) -> None:
+        for key, value in records.items():
+            self._table.put(key.encode(), value)
+
+
+def _place(event: Any) -> dict[str, Any]:
+    message = event.message
+    return {"topic": message.topic, "partition": message.partition, "offset": message.offset}

@@ -1,0 +1,186 @@
+"""One attempt to hand a notification to a receiver, and what its failure means."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from shared.alerting.addresses import ForbiddenAddress, PublicOnly, check_literal
+from shared.alerting.durations import milliseconds
+from shared.alerting.formats import body, plain_text
+from shared.alerting.receivers import Secrets
+from shared.alerting.rules import Receiver
+from shared.alerting.signing import IDEMPOTENCY, SIGNATURE, TIMESTAMP, sign
+from shared.alerting.states import Delivery
+from shared.errors import ConfigError, ServiceError
+from shared.logs import redact
+
+_FINAL: Final = frozenset({400, 405, 410, 411, 413, 414, 415, 422, 431})
+"""Answers that no repetition changes; others of the 400s may be a receiver that is being set up."""
+
+_MOST_ANSWER: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attempt.
+
+    Attributes
+    ----------
+    error
+        Why it failed, for a person; empty where the receiver took it.
+    again
+        Whether another attempt can help.
+    after
+        Seconds that the receiver asks us to wait, 0 where it does not say.
+    """
+
+    error: str = ""
+    again: bool = False
+    after: float = 0.0
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver took it."""
+        return not self.error
+
+
+class Poster:
+    """The connection to one receiver, as an async context manager.
+
+    Certificates are verified, redirects are refused, proxies of the environment are not used.
+
+    Parameters
+    ----------
+    receiver
+        From the rules file.
+    clock
+        Returns seconds since 1970: part of the signature.
+    resolver
+        Resolves names, for tests.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        *,
+        clock: Callable[[], float] = time.time,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._receiver = receiver
+        self._secrets = Secrets(receiver)
+        self._clock = clock
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        receiver = self._receiver
+        resolver = self._resolver if receiver.allow_private else PublicOnly(self._resolver)
+        connector = aiohttp.TCPConnector(
+            resolver=resolver,
+            use_dns_cache=False,
+            ssl=ssl.create_default_context(cafile=receiver.ca_file),
+            limit=2,
+            force_close=True,  # a kept connection would outlive the check of its address
+        )
+        timeout = aiohttp.ClientTimeout(total=milliseconds(receiver.timeout) / 1000)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(self, delivery: Delivery) -> Outcome:
+        """Return what became of one attempt; raises nothing that a receiver can cause."""
+        try:
+            if self._receiver.format == "apprise":
+                return await self._notify(delivery)
+            return await self._post(delivery)
+        except (ForbiddenAddress, ConfigError) as error:
+            return Outcome(error.message, again=isinstance(error, ConfigError))
+        except TimeoutError:
+            return Outcome(f"no answer within {self._receiver.timeout}", again=True)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            forbidden = _cause(error, ForbiddenAddress)
+            text = forbidden.message if forbidden else redact(f"{type(error).__name__}: {error}")
+            return Outcome(text, again=forbidden is None)
+
+    async def _post(self, delivery: Delivery) -> Outcome:
+        assert self._session is not None
+        url = self._secrets.url()
+        if not self._receiver.allow_private:
+            check_literal(urlsplit(url).hostname or "")
+        data, content_type = body(self._receiver.format, delivery)
+        headers = self._headers(delivery, data) | {"Content-Type": content_type}
+        async with self._session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
+            said = (await answer.content.read(_MOST_ANSWER)).decode("utf-8", "replace").strip()
+            if 200 <= answer.status < 300:
+                return Outcome()
+            again = answer.status >= 400 and answer.status not in _FINAL
+            return Outcome(_refusal(answer.status, said), again, _retry_after(answer.headers))
+
+    def _headers(self, delivery: Delivery, data: bytes) -> dict[str, str]:
+        timestamp = int(self._clock())
+        headers = {
+            "User-Agent": "driftline",
+            IDEMPOTENCY: delivery.key,
+            TIMESTAMP: str(timestamp),
+        }
+        if (key := self._secrets.signing_key()) is not None:
+            headers[SIGNATURE] = sign(key, timestamp, delivery.key, data)
+        if (token := self._secrets.token()) is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    async def _notify(self, delivery: Delivery) -> Outcome:
+        url = self._secrets.url()
+        async with asyncio.timeout(milliseconds(self._receiver.timeout) / 1000):
+            sent = await asyncio.to_thread(_apprise, url, *plain_text(delivery.alert))
+        return Outcome() if sent else Outcome("Apprise could not deliver it: its log says why", again=True)
+
+
+def _apprise(url: str, title: str, text: str) -> bool:
+    try:
+        import apprise
+    except ImportError as error:
+        raise ConfigError(
+            ["format apprise needs the package apprise: pip install 'driftline[apprise]'"]
+        ) from error
+    service = apprise.Apprise()
+    if not service.add(url):
+        raise ConfigError(["Apprise does not know this URL"])
+    return bool(service.notify(title=title, body=text))
+
+
+def _refusal(status: int, said: str) -> str:
+    if 300 <= status < 400:
+        return f"HTTP {status}: redirects are refused, name the address itself"
+    return f"HTTP {status}" + (f": {said[:200]}" if said else "")
+
+
+def _retry_after(headers: Any) -> float:
+    text = headers.get("Retry-After", "")
+    return min(float(text), 3_600.0) if text.isdecimal() else 0.0
+
+
+def _cause(error: BaseException, kind: type[ServiceError]) -> ServiceError | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, kind):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None

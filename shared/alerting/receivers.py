@@ -1,0 +1,117 @@
+"""What a receiver may be, and its secrets, which are read from the environment or from files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from shared.alerting.rules import Receiver
+from shared.errors import ConfigError
+from shared.logs import hide
+
+REFUSED_BY_APPRISE: Final = frozenset({
+    "json", "jsons", "xml", "xmls", "form", "forms", "apprise", "apprises", "file", "dbus", "glib", "qt",
+    "kde", "gnome", "macosx", "windows", "syslog", "rsyslog",
+})  # fmt: skip
+"""Apprise schemes that go to any address or to this machine: the other formats do that, with checks."""
+
+
+def check_receiver(receiver: Receiver) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a receiver: the key and a sentence; reads no secret."""
+    places = [key for key in ("url", "url_env", "url_file") if getattr(receiver, key)]
+    if len(places) != 1:
+        yield places[-1] if places else "name", "exactly one of url, url_env, url_file is needed"
+    for what in ("secret", "token"):
+        if getattr(receiver, f"{what}_env") and getattr(receiver, f"{what}_file"):
+            yield f"{what}_file", f"{what}_env is there as well; keep one of them"
+        signs = receiver.format in ("driftline", "cloudevents") or what == "token"
+        if not signs and (getattr(receiver, f"{what}_env") or getattr(receiver, f"{what}_file")):
+            yield f"{what}_env", f"has no effect: {receiver.format} has no signature"
+    if receiver.url is not None:
+        problem = check_url(receiver, receiver.url)
+        if problem is not None:
+            yield "url", problem
+    if receiver.ca_file is not None and not Path(receiver.ca_file).is_file():
+        yield "ca_file", f"{receiver.ca_file} is no file"
+
+
+def check_url(receiver: Receiver, url: str) -> str | None:
+    """Return what is wrong with a receiver's URL, ``None`` where nothing is."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if receiver.format == "apprise":
+        if not parts.scheme:
+            return "is no Apprise URL: it has no scheme"
+        if parts.scheme.lower() in REFUSED_BY_APPRISE:
+            return f"{parts.scheme}:// goes to any address: use one of the other formats, which check it"
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must be https://host/..."
+    if parts.scheme == "http" and not receiver.allow_http:
+        return "is http://, which anybody on the way can read: use https://, or set allow_http: true"
+    if parts.username or parts.password:
+        return "carries a password: put it into token_file, or the whole URL into url_file"
+    return None
+
+
+class Secrets:
+    """The URL, the signing key and the token of a receiver, as they are now.
+
+    Read anew for each attempt, so that a secret can be exchanged under a running service.
+
+    Parameters
+    ----------
+    receiver
+        From the rules file.
+    """
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def url(self) -> str:
+        """Return where notifications go.
+
+        Raises
+        ------
+        ConfigError
+            The variable or file is not there, or holds no URL that is allowed.
+        """
+        given = self._receiver.url or self._read("url")
+        assert given is not None
+        if problem := check_url(self._receiver, given):
+            raise ConfigError([f"receiver {self._receiver.name}: the URL {problem}"])
+        return given
+
+    def signing_key(self) -> bytes | None:
+        """Return the key that signs, ``None`` where nothing is signed."""
+        key = self._read("secret")
+        return None if key is None else key.encode()
+
+    def token(self) -> str | None:
+        """Return the bearer token, ``None`` where there is none."""
+        return self._read("token")
+
+    def _read(self, what: str) -> str | None:
+        receiver = self._receiver
+        variable, path = getattr(receiver, f"{what}_env"), getattr(receiver, f"{what}_file")
+        if variable is not None:
+            value = os.environ.get(variable, "")
+            where = f"the variable {variable}"
+        elif path is not None:
+            try:
+                value = Path(path).expanduser().read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError([f"receiver {receiver.name}: {path} cannot be read: {error}"]) from error
+            where = path
+        else:
+            return None
+        if not value:
+            raise ConfigError([f"receiver {receiver.name}: {where} is empty or not set"])
+        hide([value])
+        return value
