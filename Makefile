@@ -8,7 +8,7 @@ KAFKA ?= embedded
 SERVICES := inference shadow drift alerting performance
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check monitoring lock schemas bench images clean
+.PHONY: help demo test faults check monitoring lock schemas bench images k8s k8s-check clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,12 @@ lock: $(VENV)/dev ## resolve the lock files anew from pyproject.toml
 
 images: $(VENV)/dev ## build every service's image with Buildah, run it with Podman, say what came of it
 	$(BIN)/python -m devstack.images
+
+k8s: $(VENV)/dev ## regenerate the parts of k8s/ that are made from topics and rules
+	$(BIN)/python -m devstack.k8s --write
+
+k8s-check: $(VENV)/dev ## render every overlay, hold it against schemas and rules
+	$(BIN)/python -m devstack.k8s
 
 clean: ## remove the environment and everything devstack keeps here
 	rm -rf $(VENV) .devstack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
