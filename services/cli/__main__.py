@@ -20,7 +20,8 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "list": "services.cli.registry:list_models",
         "show": "services.cli.registry:show",
         "history": "services.cli.registry:history",
-        "promote": "services.cli.registry:promote",
+        "promote": "services.cli.promoting:promote",
+        "canary": "services.cli.promoting:canary",
         "rollback": "services.cli.registry:rollback",
         "candidate": "services.cli.registry:candidate",
     },
@@ -30,6 +31,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
     },
     "events": {"send": "services.cli.events:send"},
     "predictions": {"tail": "services.cli.predictions:tail"},
+    "shadow": {"report": "services.cli.shadow:report"},
     "dead-letters": {
         "list": "services.cli.dead_letters:list_letters",
         "show": "services.cli.dead_letters:show",
@@ -41,6 +43,7 @@ _GROUP_HELP = {
     "topics": "Create and list Driftline's topics.",
     "events": "Send events from a terminal.",
     "predictions": "Watch predictions in a terminal.",
+    "shadow": "See what candidates say beside the champion, and what the gates make of it.",
     "dead-letters": "Look at refused events, and send them again.",
 }
 _TOP_LEVEL = {

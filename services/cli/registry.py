@@ -1,4 +1,4 @@
-"""``driftline models register|list|show|history|promote|rollback|candidate``: the registry by hand."""
+"""``driftline models register|list|show|history|rollback|candidate``: the registry by hand."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import functools
 import getpass
 import os
 import socket
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from services.cli import registry_view as view
+from services.cli.connection import CliSettings
 from shared.errors import RegistryError
 from shared.registry import HistoryEntry, Pointers, RedisRegistry, VersionInfo
 from shared.settings import ServiceSettings, load_settings
@@ -32,10 +32,15 @@ _OPTIONS = (
 )
 
 
-class RegistrySettings(ServiceSettings):
-    """The settings of the services, of which the registry's commands need no broker."""
+_KAFKA_OPTIONS = (
+    ("--bootstrap-servers", "kafka_bootstrap_servers", "HOST:PORT,...", "Brokers, for the shadow's reports."),
+    ("--topic-prefix", "topic_prefix", "TEXT", "Before every topic name."),
+)
 
-    strict_environment: ClassVar[bool] = False
+
+class RegistrySettings(CliSettings):
+    """The settings of the services, of which most of the registry's commands need no broker."""
+
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
 
 
@@ -47,34 +52,40 @@ class Connection:
 
     def run(self, work: Callable[[RedisRegistry], Awaitable[T]]) -> T:
         """Return what ``work`` returns, given an open registry."""
-        settings = self.settings
+        return asyncio.run(self.opened(work))
 
-        async def opened() -> T:
-            async with RedisRegistry(
-                settings.redis_url.get_secret_value(),
-                settings.bundle_store,
-                settings.cache_dir.expanduser(),
-                settings.redis_prefix,
-            ) as registry:
-                return await work(registry)
-
-        return asyncio.run(opened())
+    async def opened(self, work: Callable[[RedisRegistry], Awaitable[T]]) -> T:
+        """Open the registry for ``work``, inside of a running loop."""
+        async with open_registry(self.settings) as registry:
+            return await work(registry)
 
 
-def connected(command: Command) -> Command:
+def open_registry(settings: ServiceSettings) -> RedisRegistry:
+    """Return the registry that the settings name, not yet entered."""
+    return RedisRegistry(
+        settings.redis_url.get_secret_value(),
+        settings.bundle_store,
+        settings.cache_dir.expanduser(),
+        settings.redis_prefix,
+    )
+
+
+def connected(command: Command, *, kafka: bool = False) -> Command:
     """Add the options that say where the registry is; the command takes them as ``connection``.
 
     They are the services' own settings, read from the same variables and file, so that a model is
     never registered in one place and served from another.
     """
 
+    options = (*_OPTIONS, *_KAFKA_OPTIONS) if kafka else _OPTIONS
+
     @functools.wraps(command)
     def wrapped(*args: Any, **given: Any) -> None:
-        overrides = {key: given.pop(key) for _, key, _, _ in _OPTIONS}
+        overrides = {key: given.pop(key) for _, key, _, _ in options}
         settings = load_settings(RegistrySettings, overrides=overrides)
         command(*args, connection=Connection(settings), **given)
 
-    for flag, key, metavar, text in reversed(_OPTIONS):
+    for flag, key, metavar, text in reversed(options):
         wrapped = click.option(flag, key, metavar=metavar, help=f"{text} (DRIFTLINE_{key.upper()})")(wrapped)
     return wrapped
 
@@ -194,22 +205,6 @@ def history(model: str, limit: int, json_output: bool, connection: Connection) -
         view.print_json(entries)
     else:
         view.print_history(entries)
-
-
-@click.command()
-@click.argument("model")
-@click.argument("version")
-@repeatable
-@signed(why_required=True)
-@connected
-def promote(model: str, version: str, connection: Connection, request_id: str | None, **options: Any) -> None:
-    """Make VERSION the champion of MODEL."""
-    own = request_id or uuid.uuid4().hex
-    entry = connection.run(lambda registry: registry.promote(model, version, request_id=own, **options))
-    if entry.request_id == own:
-        view.print_line(view.sentence(entry))
-    else:
-        view.print_line(f"{model} {version} is the champion already, since {entry}.")
 
 
 @click.command()

@@ -57,6 +57,10 @@ def sentence(entry: HistoryEntry) -> str:
             what = f"{entry.to_version} is a candidate"
         case "remove-candidate":
             what = f"{entry.from_version} is no candidate any more"
+        case "set-canary":
+            what = f"{entry.to_version} answers {entry.percent:g} % of the traffic"
+        case "remove-canary":
+            what = f"{entry.from_version} answers no traffic any more"
         case "register":
             what = f"{entry.to_version} is registered"
     return f"{entry.model}: {what} (revision {entry.revision})"
@@ -114,7 +118,8 @@ def print_history(entries: Iterable[HistoryEntry]) -> None:
 
 def _arrow(entry: HistoryEntry) -> str:
     both = [version for version in (entry.from_version, entry.to_version) if version]
-    return " -> ".join(both)
+    share = "" if entry.percent is None else f" {entry.percent:g} %"
+    return " -> ".join(dict.fromkeys(both)) + share
 
 
 def _signature(signed: VersionInfo | HistoryEntry) -> str:
@@ -124,6 +129,8 @@ def _signature(signed: VersionInfo | HistoryEntry) -> str:
 def _role(pointers: Pointers, version: str) -> str:
     if version == pointers.champion:
         return "champion"
+    if pointers.canary is not None and pointers.canary.version == version:
+        return f"canary {pointers.canary.percent:g} %"
     return "candidate" if version in pointers.candidates else "-"
 
 

@@ -161,11 +161,15 @@ class Gathered:
         self.began |= began
         return any(self._oldest.get(pair, at) < at for pair, at in began.items())
 
+    def counts(self, report: ShadowReport) -> bool:
+        """Return whether a report is of the comparison that counts, and not of an earlier time."""
+        return report.written_at >= self.began.get(pair_of(report), 0)
+
     def take(self, report: ShadowReport) -> bool:
         """Count a report; return whether it was news."""
         pair = pair_of(report)
         done = self._done.setdefault((pair, report.source_topic, report.partition), set())
-        if report.written_at < self.began.get(pair, 0) or report.window.start in done:
+        if not self.counts(report) or report.window.start in done:
             return False
         self._oldest[pair] = min(report.written_at, self._oldest.get(pair, report.written_at))
         latest = self._open.setdefault(pair, LatestReports())

@@ -82,8 +82,10 @@ def _errors(failed: int, asked: int, gates: GatesSpec, who: str) -> Gate:
     """Fail as soon as so many answers are missing that good ones up to ``min_events`` cannot mend it."""
     limit = gates.max_error_rate * max(asked, gates.min_events)
     state: State = "fail" if failed > limit else "pass" if asked >= gates.min_events else "wait"
-    share = f"{failed / asked:.2%}" if asked else "none"
-    sentence = f"{who} failed on {failed:,} of {asked:,} events ({share}; at most {gates.max_error_rate:.2%})"
+    sentence = "no events yet"
+    if asked:
+        share = f"{failed / asked:.2%}; at most {gates.max_error_rate:.2%}"
+        sentence = f"{who} failed on {failed:,} of {asked:,} events ({share})"
     return Gate(name="errors", state=state, sentence=sentence)
 
 
@@ -136,9 +138,8 @@ def _quality_held(measured: Measured, gates: GatesSpec, metric: str) -> Gate:
     state: State = "fail" if interval.above(gates.margin) and enough else "pass"
     if state == "pass" and interval.n < gates.min_labels:
         state = "wait"
-    sentence = (
-        f"the old champion is {measured.sentence}; must not be shown better by more than {gates.margin:g}"
-    )
+    who = "the old champion is " if interval.n else ""
+    sentence = f"{who}{measured.sentence}; must not be shown better by more than {gates.margin:g}"
     return Gate(name=metric, state=state, sentence=sentence)
 
 

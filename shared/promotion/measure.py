@@ -44,7 +44,7 @@ class Measured:
         """
         i = self.interval
         if i.n == 0:
-            return f"not known in {UNITS[self.metric]} (no labels)"
+            return "no labels yet"
         how = "better" if i.estimate >= 0 else "worse"
         kind = "" if i.exact else ", asymptotic"
         bounds = f"{i.lower:+.4f} to {i.upper:+.4f}, {i.n:,} labels{kind}"

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from shared.bundle.gates import GatesSpec
 from shared.promotion.evidence import Evidence, Pair
 from shared.promotion.standing import Comparison, Standing
-from shared.promotion.verdict import Verdict
+from shared.promotion.verdict import REASON_LIMIT, Verdict
 
 Kind = Literal["promoted", "refused", "canary-step", "canary-paused", "rolled-back", "probation-passed"]
 
@@ -55,14 +55,15 @@ def decision_id(kind: Kind, version: str, basis: int, percent: float | None = No
     return f"{PREFIX}{kind}/{version}/{basis}{step}"
 
 
-def promotion(comparison: Comparison, verdict: Verdict, gates: GatesSpec) -> Act:
-    """Return the promotion of a candidate whose gates pass."""
+def promotion(comparison: Comparison, verdict: Verdict, gates: GatesSpec, *, why: str = "") -> Act:
+    """Return the promotion of a candidate whose gates pass; ``why`` is a person's reason, put in front."""
     pair = comparison.pair
+    reason = verdict.reason if not why else f"{why} ({verdict.reason})"
     return Act(
         "promoted",
         pair.model,
         pair.candidate,
-        verdict.reason,
+        reason[:REASON_LIMIT],
         decision_id("promoted", pair.candidate, comparison.basis),
         keep_former=gates.probation > 0,
     )

@@ -114,6 +114,8 @@ def _gate(
             more = f" and {len(those) - NAMED} more" if len(those) > NAMED else ""
             sentence = f"{who}{shown} worse by more than {gates.tolerated_in_segments:g} in {listed}{more}"
             return Gate(name=name, state=state, sentence=sentence, segment=those[0].name)
+    if not seen:
+        return Gate(name=name, state="pass", sentence="no segment has an event yet")
     few = seen - len(found)
     sentence = f"none of {len(found)} segments is worse by more than {gates.tolerated_in_segments:g}"
     if found:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from services.cli import promoting
 from services.cli import registry as commands
 from shared.errors import RegistryError, TransientError
 
@@ -19,7 +20,8 @@ BY_NAME = {
     "list": commands.list_models,
     "show": commands.show,
     "history": commands.history,
-    "promote": commands.promote,
+    "promote": promoting.promote,
+    "canary": promoting.canary,
     "rollback": commands.rollback,
     "candidate": commands.candidate,
 }

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from shared.bundle.gates import GatesSpec
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
-from shared.messages import Comparison, Judged, Quality, Segment, ShadowReport, Sums, Timing, Window
+from shared.messages import (
+    Comparison,
+    Example,
+    Histogram,
+    Judged,
+    Quality,
+    Ranking,
+    Segment,
+    ShadowReport,
+    Sums,
+    Timing,
+    Window,
+)
 
 SPEC = ModelSpec(
     name="flights",
@@ -116,3 +129,74 @@ def both_reports(data: Any, **fields: Any) -> list[ShadowReport]:
             **fields,
         ),
     ]
+
+
+EDGES = tuple(i / 20 for i in range(1, 20))
+WIDE = tuple(i / 20 for i in range(-19, 20))
+
+
+def histogram(values: np.ndarray, edges: tuple[float, ...]) -> Histogram:
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+    return Histogram(edges=edges, counts=tuple(counts.tolist()))
+
+
+def ranking(champion: np.ndarray, candidate: np.ndarray, truth: np.ndarray) -> Ranking:
+    named = {
+        f"{who}_{what}": histogram(scores[truth == value], EDGES).counts
+        for who, scores in (("champion", champion), ("candidate", candidate))
+        for what, value in (("positive", 1), ("negative", 0))
+    }
+    joint = {}
+    for what, value in (("positive", 1), ("negative", 0)):
+        pairs = [np.searchsorted(EDGES, s[truth == value], side="right") for s in (champion, candidate)]
+        cells, counts = np.unique(np.column_stack(pairs), axis=0, return_counts=True)
+        joint[f"joint_{what}"] = tuple(
+            (int(a), int(b), int(n)) for (a, b), n in zip(cells, counts, strict=True)
+        )
+    return Ranking(edges=EDGES, joint_edges=EDGES, **named, **joint)
+
+
+def story(data: Any, windows: int = 12, **fields: Any) -> list[ShadowReport]:
+    """The same rows as :func:`both_reports` makes of them, hour by hour, with everything a report has."""
+    found = []
+    for number, rows in enumerate(np.array_split(np.arange(len(data[1])), windows)):
+        carrier, truth, champion, candidate = (column[rows] for column in data)
+        events, labels = both_reports(
+            (carrier, truth, champion, candidate),
+            window=Window(start=(number + 400_000) * HOUR, end=(number + 400_001) * HOUR),
+            **fields,
+        )
+        far = np.argsort(-np.abs(candidate - champion))[:3]
+        flips = {"no": {"yes": int(((champion < 0.5) & (candidate >= 0.5)).sum())}}
+        flips["yes"] = {"no": int(((champion >= 0.5) & (candidate < 0.5)).sum())}
+        events = msgspec.structs.replace(
+            events,
+            comparison=msgspec.structs.replace(events.comparison, flips=flips),
+            difference=histogram(candidate - champion, WIDE),
+            champion_scores=histogram(champion, EDGES),
+            candidate_scores=histogram(candidate, EDGES),
+            segments={
+                "carrier": {
+                    name: Segment(
+                        comparison=comparison(champion[carrier == name], candidate[carrier == name])
+                    )
+                    for name in sorted(set(carrier.tolist()))
+                }
+            },
+            examples=tuple(
+                Example(
+                    event_id=f"flight-{rows[i]}",
+                    partition=0,
+                    offset=int(rows[i]),
+                    occurred_at=number * HOUR,
+                    champion_score=float(champion[i]),
+                    candidate_score=float(candidate[i]),
+                    champion_label="no",
+                    candidate_label="yes",
+                    segments={"carrier": str(carrier[i])},
+                )
+                for i in far
+            ),
+        )
+        found += [events, msgspec.structs.replace(labels, ranking=ranking(champion, candidate, truth))]
+    return found

@@ -101,7 +101,7 @@ def test_too_few_events_and_labels_wait():
 def test_nothing_at_all_waits():
     verdict = judge_candidate(gathered(), SPEC, GATES)
     assert verdict.state == "wait"
-    assert gate(verdict, "brier").sentence.startswith("not known in Brier score (no labels)")
+    assert gate(verdict, "brier").sentence.startswith("no labels yet; 0 labels")
 
 
 def test_a_clearly_worse_candidate_is_refused_before_it_has_all_its_labels():

@@ -1,0 +1,187 @@
+"""The figures of a comparison as rows of text: for the terminal and for the page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from services.cli.printing import moment
+from services.cli.shadow_reading import Compared
+from shared.bundle.gates import Metric
+from shared.drift.figures import psi
+from shared.messages import DecisionReport, Histogram, Timing
+from shared.promotion.evidence import Evidence
+from shared.promotion.measure import UNITS, Measured, measure, measure_pairs
+from shared.promotion.segments import segment_count
+from shared.registry.records import printable
+from shared.sequential import BinnedScores, auc
+
+METRICS: Final[dict[str, tuple[Metric, ...]]] = {
+    "binary": ("brier", "log_loss", "accuracy", "win_rate", "auc"),
+    "multiclass": ("brier", "log_loss", "accuracy", "win_rate"),
+    "regression": ("relative_error", "win_rate"),
+}
+
+
+def decision_row(decision: DecisionReport) -> tuple[str, ...]:
+    """Return a decision as cells."""
+    what = decision.decision if decision.percent is None else f"{decision.decision} {decision.percent:g} %"
+    when = moment(decision.written_at)
+    return when, what, decision.model_version, decision.who, printable(decision.reason)
+
+
+def facts(one: Compared) -> list[tuple[str, str]]:
+    """Return the figures of a comparison, name and text."""
+    evidence, sums = one.evidence, one.evidence.sums
+    c = sums.comparison
+    found = [
+        ("compared", f"{c.both:,} pairs, event time {moment(evidence.since)} to {moment(evidence.until)}")
+    ]
+    if evidence.asked == 0:
+        return [("compared", "nothing yet")]
+    if evidence.agreement is not None and one.spec.task != "regression":
+        flips = "; ".join(f"{a} -> {b}: {n:,}" for a, row in c.flips.items() for b, n in sorted(row.items()))
+        found.append(("agreement", f"{evidence.agreement:.2%}" + (f"; {flips}" if flips else "")))
+    if c.difference.n:
+        found.append(("score", _score_text(evidence)))
+    unpaired = [
+        (c.champion_only, "champion only"),
+        (c.candidate_only, "candidate only"),
+        (c.neither, "neither"),
+    ]
+    unpaired += [(c.canary, "answered as canary"), (sums.repeated, "repeated"), (sums.late, "late")]
+    text = ", ".join(f"{n:,} {what}" for n, what in unpaired if n)
+    found.append(("unpaired", text or "none"))
+    if sums.errors:
+        found.append(("no answer", ", ".join(f"{n:,} {name}" for name, n in sorted(sums.errors.items()))))
+    found.append(
+        ("time/event", f"champion {_time(sums.champion_timing)}, candidate {_time(sums.candidate_timing)}")
+    )
+    if evidence.win_rate is not None:
+        j = sums.judged
+        found.append(
+            ("win rate", f"{evidence.win_rate:.2%} ({j.wins:,} wins, {j.losses:,} losses, {j.ties:,} ties)")
+        )
+    if evidence.trouble:
+        found.append(("trouble", printable(evidence.trouble)))
+    return found
+
+
+def _score_text(evidence: Evidence) -> str:
+    sums = evidence.sums
+    d = sums.comparison.difference
+    deviation = max(d.squares / d.n - (d.total / d.n) ** 2, 0.0) ** 0.5
+    text = f"candidate minus champion {d.total / d.n:+.4f} on average, standard deviation {deviation:.4f}"
+    if sums.difference is not None:
+        low, high = quantile(sums.difference, 0.05), quantile(sums.difference, 0.95)
+        text += f", 90 % between {low:+.3f} and {high:+.3f}"
+    shift = stability(evidence)
+    return text if shift is None else f"{text}; population stability index {shift:.4f}"
+
+
+def stability(evidence: Evidence) -> float | None:
+    """Return the population stability index of the candidate's scores against the champion's."""
+    champion, candidate = evidence.sums.champion_scores, evidence.sums.candidate_scores
+    if champion is None or candidate is None:
+        return None
+    return psi(np.array(champion.counts, dtype=float), np.array(candidate.counts, dtype=float))
+
+
+def quantile(histogram: Histogram, q: float) -> float:
+    """Return a quantile, straight lines between the edges; beyond the outermost ones, that edge.
+
+    Examples
+    --------
+    >>> quantile(Histogram(edges=(0.0, 1.0, 2.0), counts=(0, 5, 5, 0)), 0.25)
+    0.5
+    """
+    counts = np.array(histogram.counts, dtype=float)
+    reached = np.cumsum(counts)[:-1] / counts.sum()
+    return float(np.interp(q, reached, histogram.edges))
+
+
+def _time(timing: Timing) -> str:
+    return f"{timing.seconds / timing.events * 1e6:.1f} us" if timing.events else "not timed"
+
+
+def metric_rows(one: Compared) -> list[tuple[str, ...]]:
+    """Return one row per metric."""
+    if one.evidence.sums.judged.pairs == 0:
+        return []
+    rows: list[tuple[str, ...]] = []
+    for metric in METRICS[one.spec.task]:
+        alpha = one.gates.alpha if one.gates else 0.05
+        measured = measure(one.evidence, metric, alpha)
+        champion, candidate = arms(one.evidence, metric)
+        marked = UNITS[metric] + (" *" if metric == one.metric else "")
+        rows.append((marked, champion, candidate, *_interval_cells(measured), f"{measured.interval.n:,}"))
+    return rows
+
+
+def arms(evidence: Evidence, metric: Metric) -> tuple[str, str]:
+    """Return what each of the two reaches on its own, as text."""
+    judged, ranking = evidence.sums.judged, evidence.sums.ranking
+    if metric == "win_rate":
+        return f"{judged.losses:,} wins", f"{judged.wins:,} wins"
+    if metric == "auc":
+        areas = (
+            auc(BinnedScores(ranking.champion_positive, ranking.champion_negative)),
+            auc(BinnedScores(ranking.candidate_positive, ranking.candidate_negative)),
+        )
+        return f"{areas[0]:.4f}", f"{areas[1]:.4f}"
+    name = {"accuracy": "correct", "relative_error": "absolute_error"}.get(metric, metric)
+    one, other = (getattr(quality, name) / judged.pairs for quality in (judged.champion, judged.candidate))
+    return f"{one:.4f}", f"{other:.4f}"
+
+
+def _interval_cells(measured: Measured) -> tuple[str, str, str]:
+    i = measured.interval
+    return f"{i.estimate:+.4f}", f"{i.lower:+.4f}", f"{i.upper:+.4f}"
+
+
+def segment_metric(one: Compared) -> Metric:
+    """Return the metric by which segments are compared: an area needs more labels than they have."""
+    return "brier" if one.metric in ("auc", "none") and one.spec.task != "regression" else one.metric
+
+
+def segment_measures(one: Compared) -> list[tuple[str, str, Measured]]:
+    """Return feature, value and advantage of every segment with labels, the worst in front."""
+    metric = segment_metric(one)
+    if metric == "none":
+        return []
+    alpha = (one.gates.alpha / segment_count(one.spec, one.gates)) if one.gates else 0.05
+    found = [
+        (feature, value, measure_pairs(segment.judged, metric, alpha))
+        for feature, values in one.evidence.sums.segments.items()
+        for value, segment in values.items()
+        if segment.judged.pairs > 0
+    ]
+    return sorted(found, key=lambda row: row[2].interval.estimate)
+
+
+def segment_rows(one: Compared) -> list[tuple[str, ...]]:
+    """Return one row per segment, the worst in front."""
+    rows: list[tuple[str, ...]] = []
+    for feature, value, measured in segment_measures(one):
+        segment = one.evidence.sums.segments[feature][value]
+        c, j = segment.comparison, segment.judged
+        agreement = f"{c.agreed / c.both:.1%}" if c.both else "-"
+        wins = f"{j.wins / (j.wins + j.losses):.1%}" if j.wins + j.losses else "-"
+        name = printable(f"{feature}={value}")
+        rows.append((name, f"{c.both:,}", agreement, f"{j.pairs:,}", wins, *_interval_cells(measured)))
+    return rows
+
+
+def example_rows(evidence: Evidence) -> list[tuple[str, ...]]:
+    """Return the events on which the two differ most."""
+    return [
+        (
+            printable(example.event_id),
+            f"{example.champion_score:.3f}",
+            f"{example.candidate_score:.3f}",
+            " / ".join(filter(None, (example.champion_label, example.candidate_label))) or "-",
+            printable(", ".join(f"{k}={v}" for k, v in (example.segments or {}).items())) or "-",
+        )
+        for example in evidence.examples
+    ]

@@ -1,0 +1,203 @@
+"""What the shadow found as one HTML file: gates, figures and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from services.cli.page import COLOURS, Page, new_figure
+from services.cli.shadow_figures import (
+    decision_row,
+    example_rows,
+    facts,
+    metric_rows,
+    segment_measures,
+    segment_rows,
+)
+from services.cli.shadow_reading import Compared, Shadow
+from services.cli.shadow_view import headline, outcome
+from shared.messages import Histogram
+from shared.promotion.measure import UNITS
+from shared.sequential import LOSS_BOUNDS, PairedSums, difference
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOODS = {"pass": "good", "fail": "bad", "wait": ""}
+SEGMENTS_DRAWN = 24
+
+
+def shadow_page(shadow: Shadow, compared: Sequence[Compared]) -> Page:
+    """Return the page of a model's comparisons."""
+    champion = shadow.standing.pointers.champion or "none"
+    page = Page(f"Shadow of {shadow.model}", lead=f"Champion {champion}. Advantages are the candidate's.")
+    for one in compared:
+        _comparison(page, one)
+    if not compared:
+        page.text("Nothing is compared, and no report says that anything ever was.")
+    if shadow.decisions:
+        page.heading("Decided by the gates")
+        page.table(("When", "Decision", "Version", "By", "Why"), [decision_row(d) for d in shadow.decisions])
+    return page
+
+
+def _comparison(page: Page, one: Compared) -> None:
+    page.heading(headline(one))
+    page.text(outcome(one).replace("`", ""), mood=MOODS[one.verdict.state] if one.verdict else "")
+    if one.verdict is not None:
+        gates = [(gate.name, gate.state, gate.sentence) for gate in one.verdict.gates]
+        page.table(("Gate", "State", "Why"), gates)
+    page.table(("What", "Figures"), facts(one))
+    rows = metric_rows(one)
+    if rows:
+        page.heading("Beside the truth")
+        page.table(("Metric", "Champion", "Candidate", "Advantage", "From", "To", "Labels"), rows)
+        page.text(
+            "From and to are the bounds of a confidence sequence: they hold at every moment at once, "
+            "however often one looks. * marks the metric of the gates."
+        )
+        _advantage(page, one)
+    _scores(page, one)
+    _agreement(page, one)
+    _segments(page, one)
+    examples = example_rows(one.evidence)
+    if examples:
+        page.heading("Events on which the two differ most")
+        page.table(("Event", "Champion", "Candidate", "Labels", "Segments"), examples)
+
+
+def _advantage(page: Page, one: Compared) -> None:
+    """Draw the advantage and its confidence sequence as the labels came in."""
+    metric = "brier" if one.metric in ("auc", "none") else one.metric
+    by_window: dict[int, PairedSums] = {}
+    for (_, _, start), sums in one.series.labels.items():
+        by_window[start] = by_window.get(start, PairedSums()) + sums
+    alpha = one.gates.alpha if one.gates else 0.05
+    bound = LOSS_BOUNDS.get(metric, 1.0)
+    total, when, found = PairedSums(), [], []
+    for start in sorted(by_window):
+        total += by_window[start]
+        if total.n > 0:
+            when.append(datetime.fromtimestamp(start / 1000, UTC))
+            found.append(difference(total, bound, alpha))
+    if len(found) < 2:
+        return
+    figure = new_figure()
+    axes = figure.subplots()
+    axes.fill_between(
+        when,  # type: ignore[arg-type]  # Matplotlib takes dates, its types do not say so
+        [i.lower for i in found],
+        [i.upper for i in found],
+        color=COLOURS["candidate"],
+        alpha=0.18,
+        linewidth=0,
+    )
+    axes.plot(when, [i.estimate for i in found], color=COLOURS["candidate"])  # type: ignore[arg-type]
+    # The first windows know nothing: what matters would be a line in a plot that shows all of [-1, 1].
+    reach = 1.3 * max(abs(v) for i in found[len(found) // 4 :] for v in (i.lower, i.upper))
+    axes.set_ylim(-reach, reach)
+    _lines(axes, one, horizontal=True)
+    axes.set_title(f"Advantage in {UNITS[metric]} as labels came in (above zero: the candidate is better)")
+    figure.autofmt_xdate(rotation=0, ha="center")
+    page.plot(figure, f"the candidate's advantage over time with its {1 - alpha:.0%} confidence sequence")
+
+
+def _lines(axes: Axes, one: Compared, *, horizontal: bool, margin: float | None = None) -> None:
+    """Draw zero and what the gate asks for."""
+    line = axes.axhline if horizontal else axes.axvline
+    line(0, color=COLOURS["champion"], linewidth=0.8)
+    if one.gates is not None:
+        goal = one.gates.margin if one.gates.rule == "superior" else -one.gates.margin
+        where = goal if margin is None else -margin
+        line(where, color=COLOURS["bad"], linewidth=0.8, linestyle="--", label=f"gate at {where:+g}")
+        axes.legend(frameon=False, loc="lower right")
+
+
+def _scores(page: Page, one: Compared) -> None:
+    sums = one.evidence.sums
+    if sums.champion_scores is None or sums.candidate_scores is None:
+        return
+    page.heading("Scores")
+    figure = new_figure()
+    left, right = figure.subplots(1, 2)
+    for name, histogram in (("champion", sums.champion_scores), ("candidate", sums.candidate_scores)):
+        _steps(left, histogram, COLOURS[name], name)
+    left.set_title("Scores")
+    left.legend(frameon=False)
+    if sums.difference is not None:
+        _steps(right, sums.difference, COLOURS["candidate"], "")
+        right.set_title("Candidate's score minus champion's")
+    page.plot(figure, "distribution of both versions' scores, and of their difference")
+
+
+def _steps(axes: Axes, histogram: Histogram, colour: str, label: str) -> None:
+    """Draw shares between the edges; the two open ends as bins as wide as their neighbours."""
+    edges = np.array(histogram.edges, dtype=float)
+    ends = (
+        (2 * edges[0] - edges[1], 2 * edges[-1] - edges[-2])
+        if len(edges) > 1
+        else (edges[0] - 1, edges[0] + 1)
+    )
+    counts = np.array(histogram.counts, dtype=float)
+    axes.stairs(
+        counts / max(counts.sum(), 1.0),
+        np.concatenate(([ends[0]], edges, [ends[1]])),
+        color=colour,
+        label=label,
+        fill=False,
+        linewidth=1.4,
+    )
+
+
+def _agreement(page: Page, one: Compared) -> None:
+    if one.spec.task == "regression":
+        return
+    by_window: dict[int, tuple[int, int]] = {}
+    for (_, _, start), (both, agreed) in one.series.answers.items():
+        before = by_window.get(start, (0, 0))
+        by_window[start] = (before[0] + both, before[1] + agreed)
+    if len(by_window) < 2:
+        return
+    starts = sorted(by_window)
+    figure = new_figure(height=1.8)
+    axes = figure.subplots()
+    axes.plot(
+        [datetime.fromtimestamp(start / 1000, UTC) for start in starts],  # type: ignore[arg-type]
+        [by_window[start][1] / by_window[start][0] for start in starts],
+        color=COLOURS["candidate"],
+    )
+    axes.set_title("Share of the events with the same label, by window")
+    figure.autofmt_xdate(rotation=0, ha="center")
+    page.plot(figure, "agreement by window")
+
+
+def _segments(page: Page, one: Compared) -> None:
+    measures = segment_measures(one)
+    if not measures:
+        return
+    page.heading("Segments")
+    worst = [
+        row for row in measures if row[2].interval.n >= (one.gates.min_segment_labels if one.gates else 1)
+    ]
+    worst = worst[:SEGMENTS_DRAWN]
+    if worst:
+        figure = new_figure(height=1.2 + 0.22 * len(worst))
+        axes = figure.subplots()
+        for y, (_, _, measured) in enumerate(reversed(worst)):
+            i = measured.interval
+            axes.plot([i.lower, i.upper], [y, y], color=COLOURS["candidate"], linewidth=2, alpha=0.4)
+            axes.plot([i.estimate], [y], "o", color=COLOURS["candidate"], markersize=4)
+        axes.set_yticks(range(len(worst)), [f"{feature} {value}" for feature, value, _ in reversed(worst)])
+        guarded = one.gates is not None and bool(one.gates.guard_segments)
+        margin = one.gates.tolerated_in_segments if one.gates is not None else None
+        if guarded:
+            _lines(axes, one, horizontal=False, margin=margin)
+        else:
+            axes.axvline(0, color=COLOURS["champion"], linewidth=0.8)
+        axes.set_title(f"Advantage in {UNITS[worst[0][2].metric]} by segment, the worst in front")
+        page.plot(figure, "the candidate's advantage by segment with confidence sequences")
+    columns = ("Segment", "Pairs", "Agreement", "Labels", "Win rate", "Advantage", "From", "To")
+    page.table(columns, segment_rows(one))

@@ -1,0 +1,195 @@
+"""What the shadow found, read from the reports and the registry: every comparison of a model's versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.cli.connection import Connection
+from services.cli.report_reading import all_reports
+from shared.bundle.gates import GatesSpec, Metric, metric_of
+from shared.bundle.read import read_spec
+from shared.bundle.spec import ModelSpec
+from shared.errors import RegistryError, ServiceError
+from shared.messages import DecisionReport, ShadowReport
+from shared.promotion import Evidence, Gathered, Pair, Verdict, judge_candidate, judge_probation
+from shared.promotion.evidence import pair_of
+from shared.promotion.judge import HISTORY, gates_in_force
+from shared.promotion.measure import Measured, measure_pairs
+from shared.promotion.standing import Comparison, Standing, standing_of
+from shared.registry import Registry
+from shared.sequential import PairedSums
+
+Key = tuple[str, int, int]
+
+
+@dataclass(slots=True)
+class Series:
+    """A few numbers of every window, so that a plot can show how it came about.
+
+    Attributes
+    ----------
+    answers
+        Pairs and agreements by source topic, partition and start of the window.
+    labels
+        Paired differences of the metric likewise.
+    """
+
+    answers: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    labels: dict[Key, PairedSums] = field(default_factory=dict)
+    _ages: dict[Key, tuple[int, bool, int]] = field(default_factory=dict)
+
+    def take(self, report: ShadowReport, metric: Metric) -> None:
+        """Keep the newest report of every window and partition."""
+        key = (report.source_topic, report.partition, report.window.start)
+        age = (report.next_offset, report.final, report.written_at)
+        if age <= self._ages.get(key, (-1, False, 0)):
+            return
+        self._ages[key] = age
+        if report.comparison.both:
+            self.answers[key] = (report.comparison.both, report.comparison.agreed)
+        if report.judged.pairs and metric != "none":
+            self.labels[key] = paired_sums(report, metric)
+
+
+def paired_sums(report: ShadowReport, metric: Metric) -> PairedSums:
+    """Return a window's paired differences; of an area, which has none, those of the Brier score."""
+    judged = report.judged
+    if metric == "win_rate":
+        return PairedSums(
+            judged.pairs, float(judged.wins - judged.losses), float(judged.wins + judged.losses)
+        )
+    name = {"accuracy": "correct", "auc": "brier"}.get(metric, metric)
+    kept = getattr(judged, name)
+    return PairedSums(kept.n, kept.total, kept.squares)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One candidate against one champion.
+
+    Attributes
+    ----------
+    role
+        ``candidate``; ``probation``, the old champion after a promotion; or ``former``.
+    verdict
+        What the gates in force say, or None where there are none.
+    """
+
+    pair: Pair
+    role: str
+    evidence: Evidence
+    series: Series
+    spec: ModelSpec
+    gates: GatesSpec | None
+    verdict: Verdict | None
+    comparison: Comparison | None
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the gates, or the task's own."""
+        return metric_of(self.gates or GatesSpec(), self.spec.task)
+
+    def measured(self, metric: Metric) -> Measured:
+        """Return the candidate's advantage over all labelled pairs."""
+        alpha = (self.gates or GatesSpec()).alpha
+        return measure_pairs(self.evidence.sums.judged, metric, alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """All comparisons of a model, the present ones in front, and what was decided, newest first."""
+
+    model: str
+    standing: Standing
+    compared: list[Compared]
+    decisions: list[DecisionReport]
+
+    def of_candidate(self, version: str) -> Compared:
+        """Return the present comparison of a candidate, which may have no report yet."""
+        return next(one for one in self.compared if one.pair.candidate == version and one.role != "former")
+
+    def of(self, version: str) -> Compared:
+        """Return the newest comparison of a candidate.
+
+        Raises
+        ------
+        ServiceError
+            There is no report of it.
+        """
+        for one in self.compared:
+            if one.pair.candidate == version:
+                return one
+        known = ", ".join(dict.fromkeys(one.pair.candidate for one in self.compared))
+        raise ServiceError(
+            f"no report compares version {version} of {self.model} with a champion"
+            + (f"; there are reports of {known}" if known else "; is the shadow service running?")
+        )
+
+
+async def read_shadow(connection: Connection, registry: Registry, model: str) -> Shadow:
+    """Return every comparison of a model's versions.
+
+    Raises
+    ------
+    ServiceError
+        The registry does not know the model or a bundle in it cannot be read, or the broker has no reports.
+    """
+    pointers = await registry.pointers(model)
+    if pointers.revision == 0:
+        raise RegistryError(f"the registry does not know the model {model}: `driftline models list`")
+    standing = standing_of(pointers, await registry.history(model, HISTORY))
+    specs: dict[tuple[str, str], ModelSpec] = {}
+    in_force = None if pointers.champion is None else await gates_in_force(registry, standing, specs)
+    spec = in_force[0] if in_force else await _any_spec(registry, standing)
+    gates = in_force[1] if in_force else None
+    gathered = Gathered({c.pair: c.began_at for c in standing.comparisons})
+    series: dict[Pair, Series] = {}
+    decisions = []
+    metric = metric_of(gates or GatesSpec(), spec.task)
+    async for report in all_reports(connection):
+        if isinstance(report, DecisionReport) and report.model == model:
+            decisions.append(report)
+        elif isinstance(report, ShadowReport) and report.model == model and gathered.counts(report):
+            gathered.take(report)
+            series.setdefault(pair_of(report), Series()).take(report, metric)
+    compared = [
+        _compared(pair, standing, gathered, series.get(pair, Series()), spec, gates)
+        for pair in _ordered(standing, gathered)
+    ]
+    told = {decision.revision: decision for decision in decisions}
+    return Shadow(model, standing, compared, sorted(told.values(), key=lambda d: -d.revision))
+
+
+def _ordered(standing: Standing, gathered: Gathered) -> list[Pair]:
+    """Return the present comparisons, then the former ones, newest first."""
+    present = [comparison.pair for comparison in standing.comparisons]
+    former = [
+        pair for pair in gathered.pairs() if pair.model == standing.pointers.model and pair not in present
+    ]
+    return present + sorted(former, key=lambda pair: -gathered.evidence(pair).written_at)
+
+
+def _compared(
+    pair: Pair,
+    standing: Standing,
+    gathered: Gathered,
+    series: Series,
+    spec: ModelSpec,
+    gates: GatesSpec | None,
+) -> Compared:
+    comparison = next((c for c in standing.comparisons if c.pair == pair), None)
+    in_probation = standing.probation is not None and standing.probation.pair == pair
+    role = "former" if comparison is None else "probation" if in_probation else "candidate"
+    evidence = gathered.evidence(pair)
+    verdict = None
+    if gates is not None:
+        verdict = (judge_probation if in_probation else judge_candidate)(evidence, spec, gates)
+    return Compared(pair, role, evidence, series, spec, gates, verdict, comparison)
+
+
+async def _any_spec(registry: Registry, standing: Standing) -> ModelSpec:
+    """Return a contract of the model: the champion's, else a candidate's."""
+    pointers = standing.pointers
+    for version in filter(None, (pointers.champion, *pointers.candidates)):
+        return read_spec(await registry.fetch(pointers.model, version))
+    raise RegistryError(f"{pointers.model} has neither champion nor candidate")

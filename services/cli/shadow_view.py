@@ -1,0 +1,162 @@
+"""What the shadow found, as a person reads it in a terminal and a program as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+import msgspec
+import numpy as np
+from rich.text import Text
+
+from services.cli.printing import table
+from services.cli.shadow_figures import (
+    METRICS,
+    decision_row,
+    example_rows,
+    facts,
+    metric_rows,
+    segment_measures,
+    segment_rows,
+    stability,
+)
+from services.cli.shadow_reading import Compared, Shadow
+from shared.promotion.measure import Measured, measure
+from shared.registry.records import printable
+
+COLOURS: Final = {"pass": "green", "wait": "yellow", "fail": "red"}
+WORST: Final = 8
+
+
+def print_shadow(shadow: Shadow, compared: Sequence[Compared]) -> None:
+    """Print comparisons, and what was decided."""
+    for one in compared:
+        print_compared(one)
+        click.echo()
+    if not compared:
+        click.echo(f"{shadow.model}: nothing is compared, and no report says that anything ever was")
+    if shadow.decisions:
+        click.echo("Decided by the gates")
+        table(
+            ("When", "Decision", "Version", "By", "Why"), [decision_row(d) for d in shadow.decisions], whole=3
+        )
+
+
+def print_compared(one: Compared) -> None:
+    """Print one comparison."""
+    click.echo(headline(one))
+    for name, text in facts(one):
+        click.echo(f"  {name:<14}{text}")
+    rows = metric_rows(one)
+    if rows:
+        click.echo()
+        table(("Beside the truth", "Champion", "Candidate", "Advantage", "From", "To", "Labels"), rows)
+    segments = segment_rows(one)
+    if segments:
+        click.echo()
+        table(
+            ("Segment", "Pairs", "Agreement", "Labels", "Win rate", "Advantage", "From", "To"),
+            segments[:WORST],
+        )
+        if len(segments) > WORST:
+            click.echo(f"  and {len(segments) - WORST} segments with a smaller loss (--json, --html)")
+    examples = example_rows(one.evidence)
+    if examples:
+        click.echo()
+        table(("Most different", "Champion", "Candidate", "Labels", "Segments"), examples[:5])
+    if one.verdict is not None:
+        click.echo()
+        gates = [
+            (gate.name, Text(gate.state, COLOURS[gate.state]), printable(gate.sentence))
+            for gate in one.verdict.gates
+        ]
+        table(("Gate", "State", "Why"), gates)
+    click.echo(outcome(one))
+
+
+def headline(one: Compared) -> str:
+    """Return who is compared with whom.
+
+    A probation is told from the new champion's side, since it is the one that has to prove itself.
+    """
+    pair = one.pair
+    if one.role == "probation":
+        return f"{pair.model}: champion {pair.champion} in probation, beside its predecessor {pair.candidate}"
+    former = ", no longer a candidate" if one.role == "former" else ""
+    return f"{pair.model}: candidate {pair.candidate} against champion {pair.champion}{former}"
+
+
+def outcome(one: Compared) -> str:
+    """Return what follows from the gates, in a sentence."""
+    if one.verdict is None:
+        return "There are no gates in model.toml: only people promote."
+    state, pair = one.verdict.state, one.pair
+    if one.role == "former":
+        return "No longer compared: the gates are shown as they would stand on what was gathered."
+    if one.role == "probation":
+        return {
+            "pass": "The probation is over: nothing turned against the new champion.",
+            "wait": "In probation: nothing has turned against the new champion so far.",
+            "fail": "A gate has turned: the rule rolls back.",
+        }[state]
+    automatic = one.gates is not None and one.gates.automatic
+    how = (
+        "by rule"
+        if automatic
+        else f"`driftline models promote {pair.model} {pair.candidate} --if-gates-pass`"
+    )
+    return {
+        "pass": f"The gates pass: it may be promoted ({how}).",
+        "wait": "Not decided yet: a gate waits for more.",
+        "fail": "A gate fails: it is not promoted.",
+    }[state]
+
+
+def as_json(shadow: Shadow, compared: Sequence[Compared]) -> dict[str, Any]:
+    """Return everything, for a program."""
+    return {
+        "model": shadow.model,
+        "champion": shadow.standing.pointers.champion,
+        "comparisons": [_comparison_json(one) for one in compared],
+        "decisions": [msgspec.to_builtins(decision) for decision in shadow.decisions],
+    }
+
+
+def _comparison_json(one: Compared) -> dict[str, Any]:
+    evidence = one.evidence
+    alpha = one.gates.alpha if one.gates else 0.05
+    metrics = METRICS[one.spec.task] if evidence.sums.judged.pairs else ()
+    return {
+        "candidate": one.pair.candidate,
+        "champion": one.pair.champion,
+        "role": one.role,
+        "since": evidence.since,
+        "until": evidence.until,
+        "agreement": evidence.agreement,
+        "win_rate": evidence.win_rate,
+        "population_stability_index": stability(evidence),
+        "trouble": evidence.trouble,
+        "state": one.verdict.state if one.verdict else None,
+        "gates": msgspec.to_builtins(one.verdict.gates) if one.verdict else [],
+        "advantage": {metric: _measured_json(measure(evidence, metric, alpha)) for metric in metrics},
+        "segments": [
+            {"feature": feature, "value": value, **_measured_json(measured)}
+            for feature, value, measured in segment_measures(one)
+        ],
+        "sums": msgspec.to_builtins(evidence.sums),
+        "examples": msgspec.to_builtins(evidence.examples),
+    }
+
+
+def _measured_json(measured: Measured) -> dict[str, Any]:
+    i = measured.interval
+    estimate = None if i.n == 0 or np.isnan(i.estimate) else i.estimate
+    return {
+        "metric": measured.metric,
+        "labels": i.n,
+        "estimate": estimate,
+        "lower": i.lower,
+        "upper": i.upper,
+        "exact": i.exact,
+    }
