@@ -181,9 +181,44 @@ COURSE: Final = (
     ),
 )
 
+ALERTING: Final = (
+    Panel(
+        title="Driftline's own alerts",
+        description="By status, in the working process of the alerting service; its page at / lists them.",
+        kind="timeseries",
+        queries=[Query("max by (status) (driftline_alerts)", "{{status}}")],
+        low=0,
+    ),
+    Panel(
+        title="Notifications",
+        description="Attempts per second by outcome. Given-up ones: DriftlineNotificationsLost.",
+        kind="timeseries",
+        queries=[
+            Query(
+                "sum by (receiver, outcome) (rate(driftline_notifications_total[$__rate_interval]))",
+                "{{receiver}} {{outcome}}",
+            )
+        ],
+        unit="ops",
+        low=0,
+    ),
+    Panel(
+        title="Notifications waiting",
+        description="By receiver. One that is away holds up only itself: DriftlineNotificationsWait.",
+        kind="timeseries",
+        queries=[Query("max by (receiver) (driftline_notifications_waiting)", "{{receiver}}")],
+        low=0,
+    ),
+)
+
 OVERVIEW: Final = Dashboard(
     uid="driftline-overview",
     title="Driftline: overview",
     description="What is wrong, since when, how bad, and what to do.",
-    rows=[("Now", STATE), ("What is wrong", WRONG), ("How it came about", COURSE)],
+    rows=[
+        ("Now", STATE),
+        ("What is wrong", WRONG),
+        ("How it came about", COURSE),
+        ("Who was told", ALERTING),
+    ],
 )

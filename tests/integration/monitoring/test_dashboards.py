@@ -10,24 +10,21 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+import yaml
 from aiokafka import AIOKafkaProducer
-from prometheus_client import CollectorRegistry
 
 from devstack.dashboards.__main__ import FOLDER, stale
 from devstack.prometheus import Prometheus
-from services.alerting.exposition import ReportCollector, follow_reports
-from shared.health import HealthServer
-from shared.metrics import describe_process
 from tests.integration.inference.conftest import Stage, good_event
 from tests.integration.monitoring import reports
 from tests.integration.monitoring.test_rules import RULES
 from tests.processes import service
 from tests.streams import produce, until
+from tests.webhooks import WebhookReceiver
 
 VARIABLES = {"$__rate_interval": "15s", "$model": ".*", "$service": ".*"}
 
@@ -76,19 +73,14 @@ def without_data(prometheus: Prometheus, queries: list[tuple[str, str]]) -> list
     return missing
 
 
-@asynccontextmanager
-async def exposition(stage: Stage) -> AsyncIterator[str]:
-    """The gauges from reports, served as the alerting service does."""
-    registry = CollectorRegistry()
-    describe_process(registry, "alerting")
-    collector = ReportCollector(registry, clock=lambda: int(time.time() * 1000))
-    reading = asyncio.create_task(follow_reports(stage.client, stage.topics.reports, collector.take))
-    async with HealthServer(registry) as server:
-        try:
-            yield f"127.0.0.1:{server.port}"
-        finally:
-            reading.cancel()
-            await asyncio.wait([reading])
+def alerting_settings(stage: Stage, receiver: WebhookReceiver) -> dict[str, str]:
+    """The default rules, and one receiver."""
+    to = {"name": "hook", "url": receiver.url, "allow_http": True, "allow_private": True}
+    rules = stage.folder / "rules.yml"
+    rules.write_text(yaml.safe_dump({"receivers": [to]}))
+    of_inference = {"DRIFTLINE_MODELS", "DRIFTLINE_REPORT_SECONDS"}
+    shared = {name: value for name, value in stage.settings.items() if name not in of_inference}
+    return shared | {"DRIFTLINE_ALERT_RULES": str(rules), "DRIFTLINE_SESSION_SECONDS": "6"}
 
 
 @asynccontextmanager
@@ -123,35 +115,42 @@ def now() -> int:
 
 @pytest.mark.kafka
 async def test_every_panel_returns_data_and_promtool_likes_what_is_scraped(
-    stage: Stage, monitoring: dict[str, str], tmp_path: Path
+    stage: Stage, monitoring: dict[str, str]
 ) -> None:
     await stage.publish("1")
-    with service("inference", stage.folder, stage.settings) as inference:
-        await inference.ready()
-        async with exposition(stage) as alerting, traffic(stage):
-            targets = {
-                "driftline-inference": [inference.url.removeprefix("http://")],
-                "driftline-alerting": [alerting],
-            }
-            rules = [RULES / "recording.yml", RULES / "alerts.yml"]
-            with Prometheus(targets, rule_files=rules) as prometheus:
-                queries = list(panels())
-                missing: list[str] = []
+    async with WebhookReceiver() as receiver, AsyncExitStack() as stack:
+        running = {
+            "inference": stack.enter_context(service("inference", stage.folder, stage.settings)),
+            "alerting": stack.enter_context(
+                service("alerting", stage.folder, alerting_settings(stage, receiver))
+            ),
+        }
+        for process in running.values():
+            await process.ready()
+        await stack.enter_async_context(traffic(stage))
+        targets = {f"driftline-{name}": [p.url.removeprefix("http://")] for name, p in running.items()}
+        rules = [RULES / "recording.yml", RULES / "alerts.yml"]
+        prometheus = stack.enter_context(Prometheus(targets, rule_files=rules))
+        await all_panels_return_data(prometheus)
+        assert without_data(prometheus, [("control", "driftline_no_such_metric")])
+        assert [rule for rule in prometheus.rules() if rule["health"] != "ok"] == []
+        firing = {alert["labels"]["alertname"] for alert in prometheus.alerts()}
+        assert {"DriftlineWatchdog", "DriftlineDrift"} <= firing
+        for process in running.values():
+            await nothing_to_say(monitoring["promtool"], process.url)
 
-                async def all_there() -> bool:
-                    missing[:] = await asyncio.to_thread(without_data, prometheus, queries)
-                    return not missing
 
-                try:
-                    await until(all_there, seconds=90, every=1.0)
-                except AssertionError:
-                    assert missing == []
-                assert without_data(prometheus, [("control", "driftline_no_such_metric")])
-                assert [rule for rule in prometheus.rules() if rule["health"] != "ok"] == []
-                firing = {alert["labels"]["alertname"] for alert in prometheus.alerts()}
-                assert {"DriftlineWatchdog", "DriftlineDrift"} <= firing
-            for address in (inference.url, f"http://{alerting}"):
-                await nothing_to_say(monitoring["promtool"], address)
+async def all_panels_return_data(prometheus: Prometheus) -> None:
+    missing: list[str] = []
+
+    async def all_there() -> bool:
+        missing[:] = await asyncio.to_thread(without_data, prometheus, list(panels()))
+        return not missing
+
+    try:
+        await until(all_there, seconds=90, every=1.0)
+    except AssertionError:
+        assert missing == []  # names them
 
 
 async def nothing_to_say(promtool: str, address: str) -> None:
