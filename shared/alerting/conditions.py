@@ -104,9 +104,9 @@ class Condition:
 
 def compile_rule(rule: Rule) -> tuple[Condition | None, list[Problem]]:
     """Return a rule made ready, or everything that is wrong with it, key by key."""
-    if rule.on is None:
-        return None, [("on", f"is required: one of {', '.join(VOCABULARIES)}")]
-    vocabulary = VOCABULARIES[rule.on]
+    if rule.reports is None:
+        return None, [("reports", f"is required: one of {', '.join(VOCABULARIES)}")]
+    vocabulary = VOCABULARIES[rule.reports]
     problems = [*_contradictions(rule, vocabulary), *_unknown_names(rule, vocabulary)]
     formula = None
     if rule.figure:
@@ -152,7 +152,7 @@ def _contradictions(rule: Rule, vocabulary: Vocabulary) -> Iterator[Problem]:
     if rule.rate_over and rule.relative_to:
         yield "relative_to", "cannot be combined with rate_over"
     if rule.rate_over and vocabulary.kind not in ("service", "topic"):
-        yield "rate_over", "is for figures that count since a process began: on: service or on: topic"
+        yield "rate_over", "is for figures that count since a process began: reports: service or topic"
     if rule.relative_to and vocabulary.kind in ("service", "topic"):
         yield "relative_to", "is for reports that have windows, and a service's have none"
     if rule.min_count and not (rule.count or vocabulary.count):
@@ -179,6 +179,6 @@ def _unknown_names(rule: Rule, vocabulary: Vocabulary) -> Iterator[Problem]:
 
 def _default_summary(rule: Rule) -> str:
     if rule.absent is not None:
-        return f"nothing has been heard for {{silent:duration}} ({rule.on})"
+        return f"nothing has been heard for {{silent:duration}} ({rule.reports})"
     side = "above" if rule.above is not None else "below"
     return f"{rule.figure} is {{value}}, {side} {{threshold}}"

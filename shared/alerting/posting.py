@@ -110,8 +110,10 @@ class Poster:
             if self._receiver.format == "apprise":
                 return await self._notify(delivery)
             return await self._post(delivery)
-        except (ForbiddenAddress, ConfigError) as error:
-            return Outcome(error.message, again=isinstance(error, ConfigError))
+        except ForbiddenAddress as error:
+            return Outcome(error.message)
+        except ConfigError as error:
+            return Outcome("; ".join(error.problems), again=True)
         except TimeoutError:
             return Outcome(f"no answer within {self._receiver.timeout}", again=True)
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -312,7 +312,7 @@ VOCABULARIES: Final = {
         ),
     )
 }
-"""By the word after ``on:`` in a rule."""
+"""By the word after ``reports:`` in a rule."""
 
 KINDS: Final[dict[str, tuple[str, ...]]] = {
     "inference": ("inference",),

@@ -43,7 +43,7 @@ class Rule(Section, frozen=True, kw_only=True):
     ----------
     name
         Part of the alert's id: another name makes another alert.
-    on
+    reports
         Which reports it reads; docs/alerting.md lists the labels and figures of each.
     figure
         A figure, or a formula of figures.
@@ -78,7 +78,7 @@ class Rule(Section, frozen=True, kw_only=True):
     """
 
     name: Name
-    on: Kind | None = None
+    reports: Kind | None = None
     figure: str = ""
     above: float | None = None
     below: float | None = None

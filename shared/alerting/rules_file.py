@@ -90,7 +90,7 @@ def _compiled(
 ) -> tuple[Condition, ...]:
     chosen: dict[str, tuple[Place | None, Rule]] = {name: (None, rule) for name, rule in built_in.items()}
     for place, rule in rules:
-        if not rule.enabled and rule.on is None and rule.name not in built_in:
+        if not rule.enabled and rule.reports is None and rule.name not in built_in:
             problems.append(
                 f"{document.where((*place, 'name'))}: there is no built-in rule {rule.name}"
                 + did_you_mean(rule.name, built_in)

@@ -82,7 +82,7 @@ class Vocabulary:
     Attributes
     ----------
     kind
-        The word after ``on:`` in a rule.
+        The word after ``reports:`` in a rule.
     labels
         Names of the labels.
     figures

@@ -22,7 +22,7 @@ from tests.webhooks import WebhookReceiver
 
 RULE = {
     "name": "failing",
-    "on": "inference",
+    "reports": "inference",
     "figure": "failure_ratio",
     "above": 0.05,
     "min_count": 100,

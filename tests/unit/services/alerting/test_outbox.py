@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from services.alerting.outbox import LONGEST_BACKOFF_MS, MOST_DONE, Outbox
+from shared.alerting.posting import Outcome
+from shared.alerting.rules import Receiver
+from shared.messages import Alert, Redeliver
+
+OK, AGAIN, NEVER = Outcome(), Outcome("no", again=True), Outcome("never")
+A, B = Receiver(name="a", url="https://x.y"), Receiver(name="b", url="https://x.z", send_resolved=False)
+
+
+def alert(number: int = 0, status: str = "firing", **fields: object) -> Alert:
+    return msgspec.convert(
+        {"alert_id": f"id{number}", "rule": "r", "severity": "warning", "status": status, "summary": "s",
+         "subject": "s", "started_at": 1, "changed_at": 5 if status == "firing" else 9} | fields,
+        Alert,
+    )  # fmt: skip
+
+
+def outbox(*receivers: Receiver) -> Outbox:
+    return Outbox(receivers or (A, B), jitter=random.Random(1))
+
+
+def test_each_receiver_gets_what_it_wants_once() -> None:
+    box = outbox(msgspec.structs.replace(A, match={"severity": "critical"}), B)
+    assert box.notify(alert(), 0) == ["b"]
+    assert box.notify(alert(1, severity="critical"), 0) == ["a", "b"]
+    assert box.notify(alert(1, "resolved", severity="critical"), 0) == ["a"]
+    assert (box.waiting("a"), box.waiting("b")) == (2, 2)
+
+
+def test_an_alert_found_again_is_not_told_again() -> None:
+    box = outbox()
+    box.notify(alert(), 0)
+    first = box.due("a", 0)
+    assert first is not None
+    box.settle(first, OK, 1)
+    box.notify(alert(), 2)
+    assert box.due("a", 2) is None
+    box.notify(alert(changed_at=77), 3)
+    assert box.due("a", 3) is not None, "it fired anew"
+
+
+def test_nobody_hears_of_an_end_before_the_beginning() -> None:
+    box = outbox(A)
+    box.notify(alert(0), 0)
+    box.notify(alert(0, "resolved"), 1)
+    box.notify(alert(1), 2)
+    first = box.due("a", 2)
+    assert first is not None
+    assert first.alert.status == "firing"
+    box.settle(first, AGAIN, 2)
+    other = box.due("a", 2)
+    assert other is not None
+    assert other.alert.alert_id == "id1", "the end of id0 waits, and holds nobody else up"
+    box.settle(other, OK, 2)
+    assert box.due("a", 3) is None
+    box.settle(first, OK, 700)
+    end = box.due("a", 701)
+    assert end is not None
+    assert end.alert.status == "resolved"
+
+
+def test_attempts_become_rarer_and_end_after_the_limit() -> None:
+    box = outbox(msgspec.structs.replace(A, give_up_after="1h"))
+    box.notify(alert(), 0)
+    now, pauses = 0, []
+    while (delivery := box.due("a", now)) is not None:
+        box.settle(delivery, AGAIN, now)
+        pauses.append(delivery.next_at - now)
+        now = delivery.next_at
+    assert 250 <= pauses[0] <= 500 <= pauses[1] <= 1_000
+    assert max(pauses) <= LONGEST_BACKOFF_MS
+    assert len(set(pauses[10:30])) > 10, "no jitter"
+    assert delivery is None
+    assert 3_600_000 <= now <= 3_660_000
+    assert box.redeliver(Redeliver(who="ana", at=1), now) == 1
+    assert box.due("a", now) is not None
+
+
+def test_a_receiver_that_asks_for_time_gets_it() -> None:
+    box = outbox(A)
+    box.notify(alert(), 0)
+    delivery = box.due("a", 0)
+    assert delivery is not None
+    box.settle(delivery, Outcome("busy", again=True, after=120), 0)
+    assert delivery.next_at == 120_000
+
+
+@pytest.mark.parametrize(("asked", "count"), [({}, 1), ({"receiver": "b"}, 0), ({"alert_id": "id1"}, 2)])
+def test_what_is_sent_again(asked: dict[str, str], count: int) -> None:
+    box = outbox()
+    for number in (0, 1):
+        box.notify(alert(number), 0)
+        for name in ("a", "b"):
+            delivery = box.due(name, 0)
+            assert delivery is not None
+            box.settle(delivery, NEVER if (number, name) == (0, "a") else OK, 1)
+    assert box.redeliver(Redeliver(who="ana", at=1, **asked), 2) == count
+
+
+def test_what_was_kept_brings_the_queue_back() -> None:
+    first, kept = outbox(A), dict[str, bytes | None]()
+    for number in range(5):
+        first.notify(alert(number), number)
+    done = first.due("a", 9)
+    assert done is not None
+    first.settle(done, OK, 9)
+    kept |= first.drain()
+    second = outbox(A)
+    second.load({key: value for key, value in kept.items() if value is not None})
+    assert second.waiting("a") == 4
+    second.notify(alert(0), 20)
+    assert second.waiting("a") == 4, "delivered before the restart"
+
+
+def test_what_was_delivered_is_remembered_within_bounds() -> None:
+    box, kept = outbox(A), set()
+    for number in range(MOST_DONE + 200):
+        box.notify(alert(number), number)
+        delivery = box.due("a", number)
+        assert delivery is not None
+        box.settle(delivery, OK, number)
+        for key, value in box.drain().items():
+            (kept.add if value is not None else kept.discard)(key)
+    assert len(kept) <= MOST_DONE + 1
