@@ -104,6 +104,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Length of a report window in seconds of event time, a year at most.
     false_alarms_per_30_days
         The drift budget of the model, all channels together.
+    events_per_day
+        How many events the model gets; left out, it is measured on the stream. The budget is translated
+        into evidence with it.
     label_horizon
         Seconds after which a label counts as mature.
     segments
@@ -123,6 +126,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     window: Annotated[int, msgspec.Meta(ge=1, le=31_536_000)] = 60
     false_alarms_per_30_days: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    events_per_day: Annotated[float, msgspec.Meta(gt=0)] | None = None
     label_horizon: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
     segments: tuple[str, ...] = ()
     gates: GatesSpec | None = None
@@ -183,8 +187,9 @@ def _contradictions(spec: ModelSpec) -> list[str]:
         problems.append("classes must list three or more labels for a multiclass task")
     if spec.task == "regression" and spec.classes:
         problems.append("classes must be left out for a regression task")
-    if not math.isfinite(spec.false_alarms_per_30_days):
-        problems.append("false_alarms_per_30_days must be a finite number")
+    for key in ("false_alarms_per_30_days", "events_per_day"):
+        if not math.isfinite(getattr(spec, key) or 1.0):
+            problems.append(f"{key} must be a finite number")
     if len(set(spec.classes)) != len(spec.classes):
         problems.append("classes names a label twice")
     if spec.gates is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -150,6 +151,10 @@ class Coder:
         if table is None or times is None:
             raise ValueError(f"channel {self.channel.name!r} has a season: the events' times are needed")
         return table.cell(times) + len(self.channel.counts)
+
+    def code_names(self, names: Sequence[str | None]) -> NDArray[np.int64]:
+        """Return the bin of each value, all of them known to be text or None, shape ``(n,)``."""
+        return np.fromiter(map(self._bin.get, names, repeat(self._fallback)), np.int64, len(names))
 
     def _code_numbers(
         self, numbers: NDArray[np.float64], times: NDArray[np.float64] | None

@@ -291,6 +291,17 @@ class Detector:
         self.events, self._slot = state.events, state.slot
         self._block_events = state.block_events
 
+    def with_budget(self, events_between_alarms: float) -> Detector:
+        """Return a detector of the same channels that has seen the same, under another budget.
+
+        Evidence is kept: stakes do not depend on the budget, only prices and the threshold do.
+        """
+        fingerprint = self._identity.rpartition("/")[0]
+        other = Detector(self._bets, events_between_alarms, fingerprint)
+        state = msgspec.msgpack.decode(self.snapshot(), type=_State)
+        other.restore(msgspec.msgpack.encode(msgspec.structs.replace(state, identity=other._identity)))
+        return other
+
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return every array that changes, by name; the plug-in columns as they were bet on last."""
         return {

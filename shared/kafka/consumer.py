@@ -65,6 +65,19 @@ class ColumnConsumer(AIOKafkaConsumer):  # type: ignore[misc]
                     return []
                 waiter.result()  # authorization errors
 
+    def found_empty_at(self, tp: TopicPartition, position: int) -> int | None:
+        """Return when a fetch last found nothing at or after ``position``; epoch milliseconds.
+
+        None where there is something, where nobody has looked yet, or where the partition is not ours.
+        """
+        assignment = self._subscription.subscription
+        if assignment is None or tp not in assignment.assignment.tps:
+            return None
+        state = assignment.assignment.state_value(tp)
+        if state.highwater is None or state.timestamp is None or position < state.highwater:
+            return None
+        return int(state.timestamp)
+
     def _take(self, partitions: Collection[TopicPartition], max_records: int) -> list[Records]:
         fetcher = self._fetcher
         taken: list[Records] = []

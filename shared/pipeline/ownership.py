@@ -22,7 +22,7 @@ from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.published import OffsetPublisher, group_offset
 from shared.pipeline.state import StateReader
-from shared.pipeline.step import Step
+from shared.pipeline.step import Rewinding, Step
 from shared.pipeline.writer import PartitionWriter
 
 log = get_logger(__name__)
@@ -53,6 +53,8 @@ class Slot:
         The first offset not yet committed.
     position
         Where the next records must begin: what was taken from the consumer ends here.
+    encoded
+        Where what the step has encoded ends.
     lock
         Held while a commit is in flight.
     """
@@ -63,6 +65,7 @@ class Slot:
     owned: bool = True
     next_offset: int = 0
     position: int = 0
+    encoded: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -182,10 +185,12 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                     next_offset, state, timestamp = await self._settled(tp)  # 2
                 if self.slots.get(tp) is not slot:
                     break  # revoked meanwhile
+                if isinstance(self._step, Rewinding) and state is not None:
+                    next_offset = min(next_offset, self._step.resume_at(state))
                 self._consumer.seek(tp, next_offset)  # 3
                 self._step.open(tp.topic, tp.partition, next_offset, state)
                 slot.writer.follow(timestamp)
-                slot.next_offset = slot.position = next_offset
+                slot.next_offset = slot.position = slot.encoded = next_offset
                 slot.ready = True  # 4
             except PRODUCER_TROUBLE as error:
                 log.warning(

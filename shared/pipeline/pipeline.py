@@ -71,6 +71,7 @@ class Pipeline(Generic[Work]):
         self._next_flush = 0.0
         self._lagging: set[TopicPartition] = set()
         self._ownership: Ownership | None = None
+        self._consumer: ColumnConsumer | None = None
         self.last_turn = time.monotonic()
         """When the loop last came round, by the monotonic clock: the liveness signal."""
 
@@ -82,6 +83,18 @@ class Pipeline(Generic[Work]):
 
     def _owned(self) -> set[TopicPartition]:
         return set(self._ownership.slots) if self._ownership is not None else set()
+
+    def caught_up_at(self, topic: str, partition: int) -> int | None:
+        """Return when the broker last said that a partition has no more records, epoch milliseconds.
+
+        None where there are more, or where some were fetched and are not encoded yet. A step may ask
+        in ``flush``: what was not there at that moment can only have been written later.
+        """
+        tp = TopicPartition(topic, partition)
+        slot = self._ownership.slots.get(tp) if self._ownership is not None else None
+        if slot is None or self._consumer is None or not slot.ready or slot.encoded != slot.position:
+            return None
+        return self._consumer.found_empty_at(tp, slot.position)
 
     def turn(self) -> None:
         """Note that the process is alive, while something outside the loop is waited for."""
@@ -100,7 +113,7 @@ class Pipeline(Generic[Work]):
         async with AsyncExitStack() as stack:
             _collect_garbage_seldom()
             stack.callback(self._pool.shutdown, wait=False)
-            consumer = await self._start_consumer(stack)
+            consumer = self._consumer = await self._start_consumer(stack)
             make_writer = await self._writers(stack)
             publisher = OffsetPublisher(consumer)
             reader = StateReader(self._options.client, self._options.state_topic)
@@ -186,6 +199,8 @@ class Pipeline(Generic[Work]):
             consumer.seek(tp, slot.position)
             return None
         slot.position = part.end
+        if not len(part) and slot.encoded == part.start:
+            slot.encoded = part.end
         return slot if len(part) else None
 
     async def _finish(self, ownership: Ownership, batch: Sequence[tuple[Slot, Records]], work: Work) -> None:
@@ -202,6 +217,7 @@ class Pipeline(Generic[Work]):
             if not slot.ready:
                 return  # revoked or failed meanwhile: nothing committed, so its next owner reads it again
             outputs = self._step.encode(work, index)  # 4
+            slot.encoded = part.end
             await self._make_durable(ownership, slot, outputs, part.next_offset)  # 5
 
     async def _make_durable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from shared.kafka.records import Output, Records
 
@@ -45,4 +45,17 @@ class Step(Protocol[Work]):
 
     def snapshot(self, topic: str, partition: int) -> bytes | None:
         """Return the partition's state to commit with its outputs; ``None`` where there is none."""
+        ...
+
+
+@runtime_checkable
+class Rewinding(Protocol):
+    """A step that reads some records again when it takes over a partition.
+
+    For state that is cheaper to read than to keep: what waits for something that has not come yet. The
+    step must know the records it has had, since it gets them twice.
+    """
+
+    def resume_at(self, state: bytes) -> int:
+        """Return the offset to read on from, at most the one that belongs to ``state``."""
         ...

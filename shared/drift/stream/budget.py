@@ -1,0 +1,102 @@
+"""A, the mean number of events between false alarms: from the budget, and the stream's own rate.
+
+The rate counts in event time, so that a replay promises the same as the stream did. Where it is not
+declared it is measured: first from the first 256 events, then again after an hour, a day, a week and
+30 days of event time, each time over all of it. Between those points A stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import msgspec
+
+MONTH_MS: Final = 30 * 86_400_000
+FIRST_EVENTS: Final = 256
+_MEASURED_AT: Final = (0, 3_600_000, 86_400_000, 7 * 86_400_000, MONTH_MS)
+_SLOWEST: Final = 100.0
+_FASTEST: Final = 1e15
+
+
+class Rate(msgspec.Struct):
+    """The event rate of one group's stream as it goes on.
+
+    Attributes
+    ----------
+    declared
+        Events per 30 days as ``model.toml`` declares them, else None.
+    events
+        Events so far.
+    first, latest
+        Earliest and latest event time of a slot, epoch milliseconds; -1 before any.
+    measured
+        Events per 30 days as last measured; None before that.
+    step
+        How many times it has been measured.
+
+    Examples
+    --------
+    >>> rate = Rate()
+    >>> [rate.take(1_000 * i, 16) for i in range(17)].index(True), round(rate.per_30_days)
+    (15, 44236800)
+    """
+
+    declared: float | None = None
+    events: int = 0
+    first: int = -1
+    latest: int = -1
+    measured: float | None = None
+    step: int = 0
+
+    @property
+    def per_30_days(self) -> float | None:
+        """Events per 30 days, None as long as it is not known."""
+        return self.declared if self.declared is not None else self.measured
+
+    def take(self, occurred: int, events: int) -> bool:
+        """Count a slot; return whether the rate is another one from here on."""
+        self.first = occurred if self.first < 0 else min(self.first, occurred)
+        self.latest = max(self.latest, occurred)
+        self.events += events
+        if self.declared is not None or self.step >= len(_MEASURED_AT):
+            return False
+        span = self.latest - self.first
+        if self.events < FIRST_EVENTS or span < _MEASURED_AT[self.step]:
+            return False
+        while self.step < len(_MEASURED_AT) and span >= _MEASURED_AT[self.step]:
+            self.step += 1
+        rate = self.events * MONTH_MS / max(span, 1)
+        self.measured = min(max(rate, _SLOWEST), _FASTEST)
+        return True
+
+
+def events_between(per_30_days: float, false_alarms: float) -> float:
+    """Return A for a budget of so many false alarms per 30 days.
+
+    Examples
+    --------
+    >>> events_between(27_000, 1)
+    27000.0
+    """
+    return max(per_30_days / false_alarms, 1.0)
+
+
+def share_of(events_between_alarms: float, channels: int, of: int) -> float:
+    """Return the A of a detector that has ``channels`` of the model's ``of`` channels.
+
+    A detector alarms where the sum of its channels' evidence reaches its A times their number. With
+    this share that product is the same for every detector of the model, and all of them together
+    keep the model's budget.
+
+    Examples
+    --------
+    >>> share_of(1000.0, 2, of=10)
+    5000.0
+    """
+    return events_between_alarms * of / channels
+
+
+def on_common_scale(evidence: float, channels: int, of: int) -> float:
+    """Return a detector's log10 evidence on the scale where the whole model alarms at log10(A)."""
+    return max(0.0, evidence - math.log10(of / channels))

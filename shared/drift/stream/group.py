@@ -1,0 +1,263 @@
+"""One group's channels of one model version, watched: detector, latches, windows, budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.drift.alarm import Alarm
+from shared.drift.alternatives import channel_bets
+from shared.drift.channel import ChannelBaseline
+from shared.drift.detector import Detector
+from shared.drift.latch import Latch
+from shared.drift.slots import Slots
+from shared.drift.stream.budget import FIRST_EVENTS, Rate, events_between, on_common_scale, share_of
+from shared.drift.stream.coding import GroupCoder
+from shared.drift.stream.explaining import explain
+from shared.drift.stream.ordering import ReadySlot
+from shared.drift.stream.places import Place, Places
+from shared.drift.stream.windows import WindowCounts, Windows, WindowState
+
+LOOK_SLOTS: Final = 16
+"""Evidence is looked at after every 16th slot: at places of the stream, not whenever somebody asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """What a group's watch depends on, beside its channels.
+
+    Attributes
+    ----------
+    window
+        Length of a report window, milliseconds.
+    false_alarms_per_30_days
+        The model's budget.
+    events_per_30_days
+        As declared, else None.
+    of
+        Channels of the whole model that share the budget.
+    fingerprint
+        Of the baseline.
+    """
+
+    window: int
+    false_alarms_per_30_days: float
+    events_per_30_days: float | None
+    of: int
+    fingerprint: str
+
+
+class GroupState(msgspec.Struct, frozen=True, array_like=True):
+    """A group's watch as it is kept between processes."""
+
+    rate: Rate
+    slot: int
+    detector: bytes | None
+    latches: dict[str, Latch]
+    stories: dict[str, tuple[int, str]]
+    windows: dict[int, WindowState]
+    watermark: int
+    new: dict[int, dict[str, int]]
+    places: list[Place]
+
+
+class GroupWatch:
+    """Takes slots in order and knows what has changed; the same slots give the same state, to the bit.
+
+    Parameters
+    ----------
+    channels
+        All channels of the group, also those that are not calibrated.
+    """
+
+    def __init__(self, channels: Sequence[ChannelBaseline], settings: GroupSettings) -> None:
+        self.channels = tuple(channels)
+        self.settings = settings
+        self.coder = GroupCoder(channels)
+        coded = self.coder.channels
+        self._watched = [row for row, channel in enumerate(coded) if channel.calibrated]
+        self._bins = max((len(coded[row].counts) for row in self._watched), default=0)
+        self._row = {channel.name: row for row, channel in enumerate(coded)}
+        self.windows = Windows(settings.window, len(coded), self.coder.bins, len(self.coder.numeric))
+        self.rate = Rate(declared=settings.events_per_30_days)
+        self.places = Places([])
+        self.latches: dict[str, Latch] = {}
+        self.stories: dict[str, tuple[int, str]] = {}
+        self.detector: Detector | None = None
+        self.slot = 0
+        self.changed: set[int] = set()
+        """Starts of the windows in which something was counted since they were last reported."""
+        self.alarms: list[Alarm] = []
+        """Raised since somebody last took them away."""
+        self._newest: WindowCounts | None = None
+        if self.rate.per_30_days is not None:
+            self._budget()
+
+    @property
+    def calibrated(self) -> int:
+        """How many channels take part in detection."""
+        return len(self._watched)
+
+    @property
+    def events_between_false_alarms(self) -> float | None:
+        """A of the whole model, None until the rate is known."""
+        rate = self.rate.per_30_days
+        return None if rate is None else events_between(rate, self.settings.false_alarms_per_30_days)
+
+    def _budget(self) -> None:
+        """Set the detector to A as it is now; what it has seen stays."""
+        between = self.events_between_false_alarms
+        if between is None or not self._watched:
+            return
+        own = share_of(between, len(self._watched), self.settings.of)
+        if self.detector is not None:
+            self.detector = self.detector.with_budget(own)
+            return
+        bets = [channel_bets(self.coder.channels[row]) for row in self._watched]
+        self.detector = Detector(bets, own, self.settings.fingerprint)
+
+    def _make_detector(self, state: bytes | None) -> None:
+        self.detector = None
+        self._budget()
+        made: Detector | None = self.detector
+        if made is not None and state is not None:
+            made.restore(state)
+
+    def take(self, slots: list[ReadySlot]) -> int:
+        """Take slots in order; return how many were taken: none while the rate cannot be told yet."""
+        if not slots or (self.rate.per_30_days is None and sum(slot.events for slot in slots) < FIRST_EVENTS):
+            return 0
+        batch: list[ReadySlot] = []
+        measured = 0
+        if self.rate.per_30_days is None:
+            while not self.rate.take(slots[measured].occurred, slots[measured].events):
+                measured += 1
+            measured += 1
+            self._budget()
+        for number, slot in enumerate(slots):
+            other = number >= measured and self.rate.take(slot.occurred, slot.events)
+            self._count(slot, batch)
+            batch.append(slot)
+            self.slot += 1
+            if other or self.slot % LOOK_SLOTS == 0:
+                self._detect(batch)
+                self._look()
+            if other:
+                self._budget()
+        self._detect(batch)
+        return len(slots)
+
+    def _count(self, slot: ReadySlot, batch: list[ReadySlot]) -> None:
+        """Count a slot in its window; where a new window begins, what came before is settled first."""
+        window, start, late = self.windows.window_of(slot.occurred, slot.arrived)
+        if window is not self._newest and start >= max(self.windows.open):
+            self._detect(batch)
+            if self._newest is not None:
+                self._look()
+            self._newest = window
+        window.add(slot.counts, slot.sums, slot.events, slot.events if late else 0)
+        self.windows.note_unseen(slot.unseen)
+        self.changed.add(start)
+
+    def _detect(self, batch: list[ReadySlot]) -> None:
+        """Give the slots to the detector, and note where they were."""
+        if not batch:
+            return
+        seen = self.detector.events if self.detector is not None else 0
+        for slot in batch:
+            seen += slot.events
+            self.places.add(seen, slot.occurred, slot.offset, slot.topic, slot.partition)
+        if self.detector is not None:
+            counts = np.stack([slot.counts for slot in batch])[:, self._watched, : self._bins]
+            events = np.array([slot.events for slot in batch])
+            for alarm in self.detector.update(Slots(counts, events)):
+                self._raise(alarm)
+        batch.clear()
+
+    def _raise(self, alarm: Alarm) -> None:
+        alarm = msgspec.structs.replace(alarm, evidence=self._common(alarm.evidence))
+        self.alarms.append(alarm)
+        self.latches.setdefault(alarm.channel, Latch()).take(alarm)
+        row = self._row[alarm.channel]
+        window = self._newest
+        if window is not None:
+            window.peak[row] = max(window.peak[row], alarm.evidence)
+
+    def story(self, name: str) -> str:
+        """Return a sentence about a channel's alarm, in the units of the feature."""
+        told = self.stories.get(name)
+        return told[1] if told is not None else self._tell(name)
+
+    def _tell(self, name: str) -> str:
+        row, window = self._row[name], self._newest
+        if window is None:
+            return ""
+        return explain(self.coder.channels[row], window.counts[row], self.sums(row, window))
+
+    def sums(self, row: int, window: WindowCounts) -> NDArray[np.float64] | None:
+        """Return sum and sum of squares of a channel in a window; None where it is not numeric."""
+        numeric = self.coder.numeric
+        return window.sums[numeric.index(row)] if row in numeric else None
+
+    def _common(self, evidence: float) -> float:
+        return on_common_scale(evidence, len(self._watched), self.settings.of)
+
+    def evidence(self) -> NDArray[np.float64]:
+        """Return log10 of each coded channel's evidence now, on the scale of the whole model."""
+        found = np.zeros(len(self.coder.channels))
+        if self.detector is not None:
+            found[self._watched] = [self._common(value) for value in self.detector.evidence.values()]
+        return found
+
+    def _look(self) -> None:
+        """Note the evidence in the newest window, and let alarms go off whose change is over."""
+        evidence = self.evidence()
+        if self._newest is not None:
+            self._newest.weigh(evidence)
+        if self.detector is None or not self.latches:
+            return
+        between = self.events_between_false_alarms or 1.0
+        for name, latch in self.latches.items():
+            threshold = float(np.log10(between))
+            latch.check(self.detector.events, float(evidence[self._row[name]]), threshold=threshold)
+            if latch.last > self.stories.get(name, (-1, ""))[0]:
+                self.stories[name] = (latch.last, self._tell(name))
+
+    def snapshot(self) -> GroupState:
+        """Return the state, equal for equal histories."""
+        return GroupState(
+            rate=msgspec.structs.replace(self.rate),
+            slot=self.slot,
+            detector=None if self.detector is None else self.detector.snapshot(),
+            latches=dict(self.latches),
+            stories=dict(self.stories),
+            windows={start: window.snapshot() for start, window in sorted(self.windows.open.items())},
+            watermark=self.windows.watermark,
+            new={channel: dict(tally) for channel, tally in sorted(self.windows.new.items())},
+            places=self.places.snapshot(),
+        )
+
+    def restore(self, state: GroupState) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        ValueError
+            It belongs to another baseline.
+        """
+        self.rate, self.slot = state.rate, state.slot
+        self.latches, self.stories = dict(state.latches), dict(state.stories)
+        self.places = Places(list(state.places))
+        shape = (len(self.coder.channels), self.coder.bins, len(self.coder.numeric))
+        self.windows.watermark = state.watermark
+        self.windows.open = {s: WindowCounts.restored(w, *shape) for s, w in state.windows.items()}
+        self.windows.new = {channel: Counter(tally) for channel, tally in state.new.items()}
+        self._newest = self.windows.open[max(self.windows.open)] if self.windows.open else None
+        self.changed = set(self.windows.open)
+        self._make_detector(state.detector)

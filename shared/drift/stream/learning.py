@@ -1,0 +1,114 @@
+"""A cold start: a baseline learnt from the first events, for a bundle that brings none.
+
+While it is learnt, partitions send raw values instead of counts, since nobody can count into bins
+that do not exist yet; they go on doing so for that version. The values wait in the merge topic, not
+in the state: whoever merges reads them again after a restart. What was wrong in the first events is
+taken for normal: package a baseline to do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from shared.drift.baseline import Baseline, fit_baseline
+from shared.drift.channel import Kind
+from shared.drift.prediction_channels import prediction_names
+from shared.drift.stream.group import GroupWatch
+from shared.drift.stream.ordering import ReadySlot
+from shared.drift.stream.partials import Begin, Group
+from shared.messages import DriftChannel
+
+
+def encode_rows(times: Sequence[int], columns: Sequence[Sequence[Any]]) -> bytes:
+    """Return the raw rows of one slot: event times, then one list per channel."""
+    return msgspec.json.encode([list(times), *columns])
+
+
+def group_kinds(begin: Begin, group: Group) -> list[tuple[str, str]]:
+    """Return name and kind of each channel of a group, in order."""
+    if group == "features":
+        return list(begin.features)
+    score, predicted = prediction_names([name for name, _ in begin.features])
+    return [(score, "numeric"), *([(predicted, "categorical")] if begin.classes else [])]
+
+
+def group_baseline(baseline: Baseline | None, group: Group) -> Baseline | None:
+    """Return a group's part of a model's baseline, None where it has none."""
+    if baseline is None:
+        return None
+    if group == "features":
+        return Baseline(channels=baseline.channels)
+    return baseline.of_predictions() if baseline.predictions else None
+
+
+def shared_channels(begin: Begin, baseline: Baseline | None) -> int:
+    """Return how many channels share the model's budget, label given score among them.
+
+    Those of a group whose baseline is still to be learnt all count: the share must not change later.
+    """
+    channels = 0
+    for group in ("features", "predictions"):
+        known = group_baseline(baseline, group)
+        channels += len(group_kinds(begin, group)) if known is None else len(known.calibrated)
+    labels = baseline is not None and baseline.labels is not None and baseline.labels.calibrated
+    return max(channels + labels, 1)
+
+
+class Learner:
+    """Collects the first rows of a group until they are enough for a baseline."""
+
+    def __init__(self, begin: Begin, group: Group) -> None:
+        self._kinds = group_kinds(begin, group)
+        self._wanted = begin.learn
+        self._group: Group = group
+        self.collected = 0
+        self.latest = -1
+
+    def seen(self, slots: list[ReadySlot]) -> bool:
+        """Note how much waits; return whether that is news."""
+        before, self.collected = self.collected, sum(slot.events for slot in slots)
+        self.latest = max((slot.occurred for slot in slots), default=-1)
+        return self.collected != before
+
+    def complete(self, slots: list[ReadySlot]) -> bool:
+        """Return whether these slots are enough."""
+        return sum(slot.events for slot in slots) >= self._wanted
+
+    def learn(self, slots: list[ReadySlot]) -> tuple[Baseline, int]:
+        """Return the baseline of the first slots, and how many they were."""
+        times: list[int] = []
+        columns: list[list[Any]] = [[] for _ in self._kinds]
+        used = 0
+        while len(times) < self._wanted:
+            when, *values = msgspec.json.decode(slots[used].rows)
+            times += when
+            for column, more in zip(columns, values, strict=True):
+                column.extend(more)
+            used += 1
+        kinds: dict[str, Kind] = dict(self._kinds)  # type: ignore[arg-type]
+        return fit_baseline(dict(zip(kinds, columns, strict=True)), kinds, np.array(times) / 1000), used
+
+    def channels(self) -> Iterator[DriftChannel]:
+        """Yield every channel, with what it waits for."""
+        reason = f"a baseline is being learnt: {self.collected:,} of {self._wanted:,} events"
+        for name, kind in self._kinds:
+            yield DriftChannel(name=name, kind=kind, source=self._group, reason=reason)
+
+
+def coded_slot(watch: GroupWatch, slot: ReadySlot) -> ReadySlot:
+    """Return a slot of raw rows with its counts; one that has them is returned as it is."""
+    if not slot.rows:
+        return slot
+    when, *columns = msgspec.json.decode(slot.rows)
+    coder = watch.coder
+    coded = coder.code(columns, np.array(when, np.int64), plain=False)
+    counts = np.zeros((len(coder.channels), coder.bins), np.int64)
+    for row, codes in enumerate(coded.codes):
+        counts[row] = np.bincount(codes, minlength=coder.bins)
+    sums = np.stack([coded.numbers.sum(axis=1), (coded.numbers**2).sum(axis=1)], axis=1)
+    unseen = tuple((channel, name) for _, channel, name in coded.unseen)
+    return slot._replace(counts=counts, sums=sums, unseen=unseen, rows=b"")

@@ -1,0 +1,131 @@
+"""A group's watch as the channels of a drift report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.drift.channel import ChannelBaseline
+from shared.drift.figures import jensen_shannon, psi, wasserstein
+from shared.drift.latch import Latch
+from shared.drift.stream.explaining import mean_and_sd, reference_mean_and_sd
+from shared.drift.stream.group import GroupWatch
+from shared.drift.stream.partials import Group
+from shared.drift.stream.windows import WindowCounts
+from shared.messages import DriftAlarm, DriftChannel, DriftFigures
+
+QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+TOP: Final = 8
+LONGEST_NAME: Final = 60
+
+
+def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) -> Iterator[DriftChannel]:
+    """Yield every channel of a group as it was at the end of a window."""
+    row = -1
+    for position, channel in enumerate(watch.channels):
+        coded = position in watch.coder.positions
+        row += coded
+        shown = window if coded and window is not None and window.events else None
+        made = DriftChannel(
+            name=channel.name,
+            kind=channel.kind,
+            source=group,
+            reason=channel.reason,
+            floor=round(channel.smallest_shift, 4) if channel.calibrated else None,
+            alarm=_alarm(watch, channel.name),
+        )
+        if shown is not None:
+            counts = shown.counts[row, : len(channel.counts)]
+            made = msgspec.structs.replace(
+                made,
+                evidence=round(float(shown.evidence[row]), 4),
+                peak=round(float(shown.peak[row]), 4),
+                figures=figures_of(channel, counts, watch.sums(row, shown), watch.windows.new.get(row, {})),
+                bins=tuple(name[:LONGEST_NAME] for name in channel.bin_names),
+                reference=channel.counts,
+                current=tuple(counts.tolist()),
+            )
+        yield made
+
+
+def _alarm(watch: GroupWatch, name: str) -> DriftAlarm | None:
+    latch: Latch | None = watch.latches.get(name)
+    if latch is None or latch.first is None:
+        return None
+    first, at = latch.first, watch.places.at
+    return DriftAlarm(
+        change=first.change,
+        detail=first.detail,
+        evidence=round(first.evidence, 4),
+        raised=at(first.event),
+        change_point=at(first.change_point),
+        times=latch.times,
+        last=at(latch.last) if latch.times > 1 else None,
+        cleared=at(latch.cleared) if latch.cleared is not None else None,
+        explanation=watch.story(name),
+    )
+
+
+def figures_of(
+    channel: ChannelBaseline,
+    counts: NDArray[np.int64],
+    sums: NDArray[np.float64] | None,
+    new: dict[str, int],
+) -> DriftFigures:
+    """Return the familiar figures of a window's bin counts, shape ``(bins,)``, of at least one event."""
+    events = int(counts.sum())
+    made = DriftFigures(
+        events=events,
+        psi=round(psi(channel.counts, counts), 5),
+        jensen_shannon=round(jensen_shannon(channel.counts, counts), 5),
+        missing=round(float(counts[-1] / events), 5),
+    )
+    if sums is None:
+        names = channel.bin_names
+        order = np.argsort(-counts, kind="stable")[:TOP].tolist()
+        return msgspec.structs.replace(
+            made,
+            unseen=round(float(counts[-2] / events), 5),
+            top=tuple((names[i][:LONGEST_NAME], int(counts[i])) for i in order if counts[i]),
+            new=tuple(sorted(new.items(), key=lambda item: (-item[1], item[0]))[:TOP]),
+        )
+    now, usual = mean_and_sd(counts.astype(np.float64), sums), reference_mean_and_sd(channel)
+    reference = np.array(channel.counts)
+    return msgspec.structs.replace(
+        made,
+        wasserstein=None
+        if now is None
+        else round(wasserstein(channel.counts[:-1], counts[:-1], channel.centres, channel.sd), 5),
+        mean=None if now is None else _short(now[0]),
+        sd=None if now is None else _short(now[1]),
+        quantiles=_quantiles(channel, counts) if now is not None else (),
+        reference_mean=None if usual is None else _short(usual[0]),
+        reference_sd=None if usual is None else _short(usual[1]),
+        reference_quantiles=_quantiles(channel, reference),
+    )
+
+
+def _quantiles(channel: ChannelBaseline, counts: NDArray[np.int64]) -> tuple[float, ...]:
+    """Return quantiles interpolated within the bins; none where values are standardised by a season.
+
+    The outermost bins have no outer edge: they are taken to reach as far beyond the mean of their
+    training values as their inner edge lies before it.
+    """
+    if channel.phases is not None or not channel.edges:
+        return ()
+    inner = np.array(channel.edges)
+    low = min(2 * channel.centres[0] - inner[0], inner[0])
+    high = max(2 * channel.centres[-1] - inner[-1], inner[-1])
+    edges = np.concatenate([[low], inner, [high]])
+    cumulative = np.concatenate([[0], np.cumsum(counts[:-1])]) / max(int(counts[:-1].sum()), 1)
+    steps = np.flatnonzero(np.diff(cumulative, prepend=-1.0))
+    return tuple(map(_short, np.interp(QUANTILES, cumulative[steps], edges[steps]).tolist()))
+
+
+def _short(value: float) -> float:
+    """Return a number with six significant digits: reports are read by people and cross a network."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,261 @@
+"""One model version, watched from its first counted event: both groups, and the reports about them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from shared.drift.baseline import Baseline, decode_baseline
+from shared.drift.stream.group import GroupSettings, GroupState, GroupWatch
+from shared.drift.stream.learning import Learner, coded_slot, group_baseline, shared_channels
+from shared.drift.stream.ordering import SlotOrder, SourceKey
+from shared.drift.stream.partials import GROUPS, Begin, Group, Partial
+from shared.drift.stream.reporting import channels_of
+from shared.messages import DriftBudget, DriftChannel, DriftReport, Window
+
+MOST_WINDOW_BYTES: Final = 2 << 20
+"""Of windows kept for a group that has fallen behind the other; older ones are reported as they are."""
+
+
+class VersionState(msgspec.Struct, frozen=True, array_like=True):
+    """A version's watch as it is kept between processes."""
+
+    begin: Begin
+    taken: dict[Group, list[tuple[str, int, int]]]
+    unordered: dict[Group, int]
+    groups: dict[Group, GroupState]
+    learnt: dict[Group, bytes]
+    skipped: list[tuple[str, int, dict[str, int]]]
+
+
+class VersionWatch:
+    """What is known of one version.
+
+    Parameters
+    ----------
+    model, version
+        Its name.
+    begin
+        What it is, from the first partial about it.
+    """
+
+    def __init__(self, model: str, version: str, begin: Begin) -> None:
+        self.model, self.version, self.begin = model, version, begin
+        baseline = decode_baseline(begin.baseline) if begin.baseline else None
+        self._of = shared_channels(begin, baseline)
+        self.orders: dict[Group, SlotOrder] = {}
+        self._groups: dict[Group, GroupWatch] = {}
+        self._learners: dict[Group, Learner] = {}
+        self._learnt: dict[Group, bytes] = {}
+        self._skipped: dict[SourceKey, dict[str, int]] = {}
+        self.dirty = False
+        for group in GROUPS:
+            known = group_baseline(baseline, group)
+            if known is not None:
+                self._watch(group, known)
+            else:
+                self._learners[group] = Learner(begin, group)
+                self.orders[group] = SlotOrder(0, 0)
+
+    def _watch(self, group: Group, baseline: Baseline) -> GroupWatch:
+        begin = self.begin
+        settings = GroupSettings(
+            begin.window,
+            begin.false_alarms_per_30_days,
+            begin.events_per_30_days,
+            self._of,
+            baseline.fingerprint(),
+        )
+        watch = self._groups[group] = GroupWatch(baseline.channels, settings)
+        if group not in self.orders:
+            self.orders[group] = SlotOrder(len(watch.coder.channels), len(watch.coder.numeric))
+        return watch
+
+    def watch(self, group: Group) -> GroupWatch | None:
+        """Return a group's watch, None as long as its baseline is being learnt."""
+        return self._groups.get(group)
+
+    def offer(self, partial: Partial, arrived: int) -> None:
+        """Let a partial's slots wait for their turn."""
+        self.orders[partial.group].offer(partial, arrived)
+        self._skipped[partial.topic, partial.partition] = partial.skipped
+
+    def advance(self, group: Group, clock: int) -> bool:
+        """Take the slots whose turn has come; return whether an alarm was raised.
+
+        Parameters
+        ----------
+        clock
+            The earliest clock of the group's partitions.
+        """
+        order = self.orders[group]
+        slots = order.ready(clock)
+        if not slots:
+            return False
+        learner = self._learners.get(group)
+        if learner is not None:
+            self.dirty = self.dirty or learner.seen(slots)
+            if not learner.complete(slots):
+                return False  # they wait on, and are read again by whoever comes after us
+            baseline, used = learner.learn(slots)
+            self._learnt[group] = baseline.encode()
+            del self._learners[group]
+            self._watch(group, baseline)
+            order.release(slots[:used])
+            slots = slots[used:]
+        watch = self._groups[group]
+        order.release(slots[: watch.take([coded_slot(watch, slot) for slot in slots])])
+        self.dirty = True
+        alarmed = bool(watch.alarms)
+        watch.alarms.clear()
+        return alarmed
+
+    def reports(
+        self, source_topic: str, partition: int, next_offset: int, now: int, *, active: bool
+    ) -> Iterator[DriftReport]:
+        """Yield a report per window that changed since the last call; windows that are over go.
+
+        Parameters
+        ----------
+        source_topic, partition, next_offset
+            Where the merged counts were read, and how far.
+        now
+            Epoch milliseconds.
+        """
+        self.dirty = False
+        starts = sorted({start for watch in self._groups.values() for start in watch.windows.open})
+        changed = set().union(*(watch.changed for watch in self._groups.values())) if self._groups else set()
+        if not starts and self._learners:
+            yield from self._learning(source_topic, partition, next_offset, now, active=active)
+        for number, start in enumerate(starts):
+            final = self._over(start) or number < len(starts) - self._most_windows()
+            if final or start in changed:
+                yield self._report(
+                    source_topic, partition, next_offset, now, start, final=final, active=active
+                )
+            if final:
+                for watch in self._groups.values():
+                    watch.windows.open.pop(start, None)
+        for watch in self._groups.values():
+            watch.changed.clear()
+
+    def _most_windows(self) -> int:
+        size = sum(len(w.coder.channels) * (w.coder.bins + 4) * 8 for w in self._groups.values())
+        return min(max(MOST_WINDOW_BYTES // max(size, 1), 4), 64)
+
+    def _over(self, start: int) -> bool:
+        """Return whether no group that has begun can still count in a window."""
+        begun = [watch for watch in self._groups.values() if watch.windows.watermark >= 0]
+        return all(watch.windows.is_closed(start) for watch in begun)
+
+    def _report(
+        self, topic: str, partition: int, next_offset: int, now: int, start: int, *, final: bool, active: bool
+    ) -> DriftReport:
+        events: dict[Group, int] = {}
+        channels: list[DriftChannel] = []
+        late = first = 0
+        for group in GROUPS:
+            watch = self._groups.get(group)
+            if watch is None:
+                channels += self._learners[group].channels()
+                continue
+            window = watch.windows.open.get(start)
+            channels += channels_of(group, watch, window)
+            if window is not None:
+                events[group] = window.events
+                late += window.late
+                first = window.first
+        return DriftReport(
+            model=self.model,
+            model_version=self.version,
+            window=Window(start=start, end=start + self.begin.window),
+            source_topic=topic,
+            partition=partition,
+            first_offset=first,
+            next_offset=next_offset,
+            written_at=now,
+            final=final,
+            events=events.get("features", 0),
+            predictions=events.get("predictions", 0),
+            skipped=self._all_skipped(),
+            late=late,
+            baseline=self._origin(),
+            baseline_rows=self._rows(),
+            budget=self._budget(),
+            active=active,
+            unordered=sum(order.unordered for order in self.orders.values()),
+            channels=tuple(channels),
+        )
+
+    def _learning(
+        self, topic: str, partition: int, next_offset: int, now: int, *, active: bool
+    ) -> Iterator[DriftReport]:
+        latest = max((learner.latest for learner in self._learners.values()), default=-1)
+        if latest >= 0:
+            start = latest - latest % self.begin.window
+            yield self._report(topic, partition, next_offset, now, start, final=False, active=active)
+
+    def _origin(self) -> Literal["bundle", "learning", "learnt"]:
+        if self._learners:
+            return "learning"
+        return "learnt" if self._learnt else "bundle"
+
+    def _rows(self) -> int:
+        learner = self._learners.get("features")
+        if learner is not None:
+            return learner.collected
+        return max((channel.rows for channel in self._groups["features"].channels), default=0)
+
+    def _all_skipped(self) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for reasons in self._skipped.values():
+            total.update(reasons)
+        return dict(sorted(total.items()))
+
+    def _budget(self) -> DriftBudget | None:
+        watch = self._groups.get("features")
+        between = watch.events_between_false_alarms if watch is not None else None
+        if watch is None or between is None:
+            return None
+        floors = [c.smallest_shift for w in self._groups.values() for c in w.channels if c.calibrated]
+        rate = watch.rate
+        return DriftBudget(
+            false_alarms_per_30_days=self.begin.false_alarms_per_30_days,
+            events_per_30_days=float(f"{rate.per_30_days or 0.0:.6g}"),
+            rate_from="declared" if rate.declared is not None else "measured",
+            events_between_false_alarms=float(f"{between:.6g}"),
+            threshold=round(math.log10(between), 4),
+            expected_false_alarms=round(watch.rate.events / between, 4),
+            floor=round(min(floors), 4) if floors else None,
+        )
+
+    def snapshot(self) -> VersionState:
+        """Return the state, equal for equal histories."""
+        return VersionState(
+            begin=self.begin,
+            taken={group: order.taken() for group, order in self.orders.items()},
+            unordered={group: order.unordered for group, order in self.orders.items()},
+            groups={group: watch.snapshot() for group, watch in self._groups.items()},
+            learnt=dict(self._learnt),
+            skipped=sorted((topic, p, reasons) for (topic, p), reasons in self._skipped.items()),
+        )
+
+    @classmethod
+    def restored(cls, model: str, version: str, state: VersionState) -> VersionWatch:
+        """Return the watch that a state describes."""
+        made = cls(model, version, state.begin)
+        for group, baseline in state.learnt.items():
+            del made._learners[group]
+            made._learnt[group] = baseline
+            made._watch(group, decode_baseline(baseline))
+        for group, inner in state.groups.items():
+            made._groups[group].restore(inner)
+        for group, taken in state.taken.items():
+            made.orders[group].restore(taken)
+            made.orders[group].unordered = state.unordered[group]
+        made._skipped = {(topic, partition): reasons for topic, partition, reasons in state.skipped}
+        return made
