@@ -11,7 +11,7 @@ _KAFKA_DEFAULT_BYTES: Final = _MIB + 12
 MOST_REPLICAS: Final = 3
 """Copies of each record, where there are that many brokers."""
 
-STATEFUL_SERVICES: Final = ("inference",)
+STATEFUL_SERVICES: Final = ("inference", "drift")
 """Services with a state topic of their own."""
 
 
@@ -43,6 +43,7 @@ class TopicNames:
     alert_commands: str = field(init=False)
     dead_letters: str = field(init=False)
     retraining_runs: str = field(init=False)
+    drift_counts: str = field(init=False)
 
     def __post_init__(self) -> None:
         for name in self.__slots__[1:]:
@@ -111,6 +112,8 @@ def topic_specs(names: TopicNames, *, partitions: int = 12) -> list[TopicSpec]:
         TopicSpec(names.alert_commands, 1, False, 90 * _DAY_MS),
         TopicSpec(names.state("alerting"), 1, False, None, "compact"),
         TopicSpec(names.dead_letters, few, False, 30 * _DAY_MS, max_message_bytes=9 * _MIB),
+        TopicSpec(names.drift_counts, few, False, 7 * _DAY_MS),
+        TopicSpec(names.state("drift-merge"), few, False, None, "compact", max_message_bytes=8 * _MIB),
         TopicSpec(names.retraining_runs, 1, False, 365 * _DAY_MS),
         *(
             TopicSpec(names.state(service), partitions, True, None, "compact", max_message_bytes=8 * _MIB)

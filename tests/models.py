@@ -75,16 +75,21 @@ def table_spec(size: int, *, name: str = "table", version: str = "1") -> ModelSp
     )
 
 
-def write_bundle(directory: Path, model: onnx.ModelProto, spec: ModelSpec) -> Bundle:
+def write_bundle(
+    directory: Path, model: onnx.ModelProto, spec: ModelSpec, baseline: bytes | None = None
+) -> Bundle:
     """A bundle on disk, read back."""
     directory.mkdir(parents=True)
     (directory / "model.onnx").write_bytes(model.SerializeToString())
     document = {k: v for k, v in msgspec.to_builtins(spec).items() if v is not None}
     document["features"] = [{k: v for k, v in f.items() if v is not None} for f in document["features"]]
     (directory / "model.toml").write_bytes(msgspec.toml.encode(document))
+    names = ["model.onnx", "model.toml"]
+    if baseline is not None:
+        (directory / "baseline.json").write_bytes(baseline)
+        names.insert(0, "baseline.json")
     sums = "".join(
-        f"{hashlib.sha256((directory / name).read_bytes()).hexdigest()}  {name}\n"
-        for name in ("model.onnx", "model.toml")
+        f"{hashlib.sha256((directory / name).read_bytes()).hexdigest()}  {name}\n" for name in names
     )
     (directory / "SHA256SUMS").write_text(sums)
     return load_bundle(directory)

@@ -51,6 +51,7 @@ _TOP_LEVEL = {
 }
 SERVICES = (
     "alerting",
+    "drift",
     "inference",
 )
 

@@ -52,8 +52,8 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 
 async def require_topics(
     client: dict[str, Any], *, same_partitions: Sequence[str], others: Sequence[str]
-) -> None:
-    """Return if every topic exists and those that keep an event's partition have equally many.
+) -> dict[str, int]:
+    """Return how many partitions each topic has, once all exist and those that keep an event's agree.
 
     Raises
     ------
@@ -81,3 +81,4 @@ async def require_topics(
     ]
     if problems:
         raise ConfigError(problems)
+    return counts

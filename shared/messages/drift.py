@@ -43,7 +43,7 @@ class DriftAlarm(Message, frozen=True, kw_only=True):
     detail
         The same for a person ("mean +0.32 sd").
     evidence
-        log10 of the channel's evidence when the alarm was raised.
+        log10 of the channel's evidence when the alarm was raised, the largest of them where it was again.
     raised
         Where it was raised: one alarm has one such place, whatever comes later.
     change_point
@@ -82,7 +82,7 @@ class DriftFigures(Message, frozen=True, kw_only=True):
         Numeric: Wasserstein-1 distance in standard deviations of the baseline.
     missing, unseen
         Shares, 0 to 1.
-    mean, sd, low, high
+    mean, sd
         Numeric: of the window's own values.
     quantiles
         Numeric: 5, 25, 50, 75 and 95 %, interpolated in the bins.
@@ -102,8 +102,6 @@ class DriftFigures(Message, frozen=True, kw_only=True):
     unseen: float | None = None
     mean: float | None = None
     sd: float | None = None
-    low: float | None = None
-    high: float | None = None
     quantiles: tuple[float, ...] = ()
     reference_mean: float | None = None
     reference_sd: float | None = None
@@ -206,7 +204,7 @@ class DriftReport(Report, frozen=True, kw_only=True, tag="drift"):
     events, predictions
         Events and predictions counted in the window.
     skipped
-        Records in the window that are no event of this model, by reason.
+        Records so far that were no event or prediction of this model, by reason.
     late
         Events counted here although their own window had closed.
     baseline

@@ -50,7 +50,9 @@ class Countable:
         if kept.all():
             return self
         some = np.flatnonzero(kept)
-        raw = None if self.raw is None else [[column[i] for i in some.tolist()] for column in self.raw]
+        raw: list[Sequence[Any]] | None = None
+        if self.raw is not None:
+            raw = [[column[i] for i in some.tolist()] for column in self.raw]
         return Countable(self.watched, self.rows[some], self.occurred[some], self.coded.select(some), raw)
 
 

@@ -15,7 +15,7 @@ from shared.drift.alarm import Alarm
 from shared.drift.alternatives import channel_bets
 from shared.drift.channel import ChannelBaseline
 from shared.drift.detector import Detector
-from shared.drift.latch import Latch
+from shared.drift.latch import Latch, Latched
 from shared.drift.slots import Slots
 from shared.drift.stream.budget import FIRST_EVENTS, Rate, events_between, on_common_scale, share_of
 from shared.drift.stream.coding import GroupCoder
@@ -59,7 +59,8 @@ class GroupState(msgspec.Struct, frozen=True, array_like=True):
     rate: Rate
     slot: int
     detector: bytes | None
-    latches: dict[str, Latch]
+    latch: bytes
+    cleared: dict[str, tuple[Latched, int]]
     stories: dict[str, tuple[int, str]]
     windows: dict[int, WindowState]
     watermark: int
@@ -87,7 +88,9 @@ class GroupWatch:
         self.windows = Windows(settings.window, len(coded), self.coder.bins, len(self.coder.numeric))
         self.rate = Rate(declared=settings.events_per_30_days)
         self.places = Places([])
-        self.latches: dict[str, Latch] = {}
+        self.latch = Latch(10.0)
+        self.cleared: dict[str, tuple[Latched, int]] = {}
+        """The last alarm of each channel that is off again, and the number of events at which it went off."""
         self.stories: dict[str, tuple[int, str]] = {}
         self.detector: Detector | None = None
         self.slot = 0
@@ -95,6 +98,8 @@ class GroupWatch:
         """Starts of the windows in which something was counted since they were last reported."""
         self.alarms: list[Alarm] = []
         """Raised since somebody last took them away."""
+        self.alarms_off = 0
+        """How many went off since somebody last asked."""
         self._newest: WindowCounts | None = None
         if self.rate.per_30_days is not None:
             self._budget()
@@ -116,6 +121,8 @@ class GroupWatch:
         if between is None or not self._watched:
             return
         own = share_of(between, len(self._watched), self.settings.of)
+        latch, self.latch = self.latch, Latch(own)
+        self.latch.active = latch.active
         if self.detector is not None:
             self.detector = self.detector.with_budget(own)
             return
@@ -181,9 +188,10 @@ class GroupWatch:
         batch.clear()
 
     def _raise(self, alarm: Alarm) -> None:
-        alarm = msgspec.structs.replace(alarm, evidence=self._common(alarm.evidence))
+        self.latch.take([alarm])
+        self.cleared.pop(alarm.channel, None)
+        alarm = msgspec.structs.replace(alarm, evidence=self.common(alarm.evidence))
         self.alarms.append(alarm)
-        self.latches.setdefault(alarm.channel, Latch()).take(alarm)
         row = self._row[alarm.channel]
         window = self._newest
         if window is not None:
@@ -205,14 +213,15 @@ class GroupWatch:
         numeric = self.coder.numeric
         return window.sums[numeric.index(row)] if row in numeric else None
 
-    def _common(self, evidence: float) -> float:
+    def common(self, evidence: float) -> float:
+        """Return a detector's evidence on the scale where the whole model alarms at log10(A)."""
         return on_common_scale(evidence, len(self._watched), self.settings.of)
 
     def evidence(self) -> NDArray[np.float64]:
         """Return log10 of each coded channel's evidence now, on the scale of the whole model."""
         found = np.zeros(len(self.coder.channels))
         if self.detector is not None:
-            found[self._watched] = [self._common(value) for value in self.detector.evidence.values()]
+            found[self._watched] = [self.common(value) for value in self.detector.evidence.values()]
         return found
 
     def _look(self) -> None:
@@ -220,14 +229,14 @@ class GroupWatch:
         evidence = self.evidence()
         if self._newest is not None:
             self._newest.weigh(evidence)
-        if self.detector is None or not self.latches:
+        if self.detector is None:
             return
-        between = self.events_between_false_alarms or 1.0
-        for name, latch in self.latches.items():
-            threshold = float(np.log10(between))
-            latch.check(self.detector.events, float(evidence[self._row[name]]), threshold=threshold)
-            if latch.last > self.stories.get(name, (-1, ""))[0]:
-                self.stories[name] = (latch.last, self._tell(name))
+        for gone in self.latch.clear(self.detector.evidence, self.detector.events):
+            self.cleared[gone.latched.channel] = (gone.latched, gone.event)
+            self.alarms_off += 1
+        for name, latched in self.latch.active.items():
+            if latched.last > self.stories.get(name, (-1, ""))[0]:
+                self.stories[name] = (latched.last, self._tell(name))
 
     def snapshot(self) -> GroupState:
         """Return the state, equal for equal histories."""
@@ -235,7 +244,8 @@ class GroupWatch:
             rate=msgspec.structs.replace(self.rate),
             slot=self.slot,
             detector=None if self.detector is None else self.detector.snapshot(),
-            latches=dict(self.latches),
+            latch=self.latch.snapshot(),
+            cleared=dict(sorted(self.cleared.items())),
             stories=dict(self.stories),
             windows={start: window.snapshot() for start, window in sorted(self.windows.open.items())},
             watermark=self.windows.watermark,
@@ -252,7 +262,8 @@ class GroupWatch:
             It belongs to another baseline.
         """
         self.rate, self.slot = state.rate, state.slot
-        self.latches, self.stories = dict(state.latches), dict(state.stories)
+        self.cleared, self.stories = dict(state.cleared), dict(state.stories)
+        self.latch.restore(state.latch)
         self.places = Places(list(state.places))
         shape = (len(self.coder.channels), self.coder.bins, len(self.coder.numeric))
         self.windows.watermark = state.watermark

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from shared.drift.baseline import Baseline, fit_baseline
+from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
+from shared.drift.cold_start import ColdStart
 from shared.drift.prediction_channels import prediction_names
 from shared.drift.stream.group import GroupWatch
 from shared.drift.stream.ordering import ReadySlot
@@ -80,17 +81,14 @@ class Learner:
 
     def learn(self, slots: list[ReadySlot]) -> tuple[Baseline, int]:
         """Return the baseline of the first slots, and how many they were."""
-        times: list[int] = []
-        columns: list[list[Any]] = [[] for _ in self._kinds]
-        used = 0
-        while len(times) < self._wanted:
-            when, *values = msgspec.json.decode(slots[used].rows)
-            times += when
-            for column, more in zip(columns, values, strict=True):
-                column.extend(more)
-            used += 1
         kinds: dict[str, Kind] = dict(self._kinds)  # type: ignore[arg-type]
-        return fit_baseline(dict(zip(kinds, columns, strict=True)), kinds, np.array(times) / 1000), used
+        cold = ColdStart(kinds, self._wanted)
+        used = 0
+        while (baseline := cold.baseline()) is None:
+            times, *columns = msgspec.json.decode(slots[used].rows)
+            cold.add(dict(zip(kinds, columns, strict=True)), [time / 1000 for time in times])
+            used += 1
+        return baseline, used
 
     def channels(self) -> Iterator[DriftChannel]:
         """Yield every channel, with what it waits for."""

@@ -111,13 +111,15 @@ class Merger:
     ----------
     topic, partition
         The merge topic, as reports name it.
+    next_offset
+        Where the merge topic is read from.
     state
         From a former :meth:`snapshot`, else None.
     """
 
-    def __init__(self, topic: str, partition: int, state: bytes | None = None) -> None:
+    def __init__(self, topic: str, partition: int, next_offset: int = 0, state: bytes | None = None) -> None:
         self._topic, self._partition = topic, partition
-        self._next_offset = 0
+        self._next_offset = next_offset
         self.models: dict[str, ModelWatch] = {}
         if state:
             restored = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
@@ -130,6 +132,12 @@ class Merger:
         self._next_offset = next_offset
         alarmed = [model.advance() for model in self.models.values()]
         return any(alarmed)
+
+    @property
+    def waiting(self) -> int:
+        """How many slots wait for their turn."""
+        versions = (watch for model in self.models.values() for watch in model.versions.values())
+        return sum(order.waiting for watch in versions for order in watch.orders.values())
 
     @property
     def read_from(self) -> int:

@@ -127,6 +127,11 @@ class SlotOrder:
             self._bytes -= slot.size
 
     @property
+    def waiting(self) -> int:
+        """How many slots wait for their turn."""
+        return sum(len(queue.waiting) for queue in self._queues.values())
+
+    @property
     def earliest_arrival(self) -> int | None:
         """Offset in the merge topic of the first partial that is still needed; None where none is."""
         return min(

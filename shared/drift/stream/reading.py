@@ -64,7 +64,7 @@ class FeatureReader:
     Parameters
     ----------
     model
-        Events that name another model are skipped; those that name none are taken.
+        Events that name another model are passed over, and not counted as skipped.
     features
         Name and kind of each, in order.
     max_future
@@ -82,20 +82,22 @@ class FeatureReader:
     def __init__(
         self, model: str, features: Sequence[tuple[str, str]], *, max_future: int = 86_400_000
     ) -> None:
-        self._models = {model, None}
+        self._model = model
         self._max_future = max_future
         self._strict = msgspec.json.Decoder(_event(features, strict=True)).decode
         self._lenient = msgspec.json.Decoder(_event(features, strict=False)).decode
         self._numeric = [kind == "numeric" for _, kind in features]
         self._get = [attrgetter(f"f{index}") for index in range(len(features))]
 
-    def read(self, values: Sequence[bytes | None], timestamps: Sequence[int]) -> Rows:
+    def read(self, values: Sequence[bytes | None], timestamps: Sequence[int], *, alone: bool = True) -> Rows:
         """Return the rows of these records; never raises for a bad one.
 
         Parameters
         ----------
         timestamps
             Of the records, epoch milliseconds.
+        alone
+            Whether events that name no model are this one's.
         """
         skipped: list[tuple[int, str]] = []
         kept: Any = range(len(values))
@@ -107,7 +109,8 @@ class FeatureReader:
             events, kept = self._one_by_one(values, skipped)
         times = [event.occurred_at for event in events]
         occurred = np.array(times if set(map(type, times)) <= {int} else list(map(epoch_ms, times)), np.int64)
-        good = self._belongs(events, kept, occurred, np.asarray(timestamps, np.int64), skipped)
+        models: set[str | None] = {self._model, None} if alone else {self._model}
+        good = self._belongs(events, kept, occurred, np.asarray(timestamps, np.int64), skipped, models)
         if good is not None:
             events = [events[i] for i in good.tolist()]
             kept, occurred = np.asarray(kept, np.intp)[good], occurred[good]
@@ -137,18 +140,18 @@ class FeatureReader:
         occurred: NDArray[np.int64],
         timestamps: NDArray[np.int64],
         skipped: list[tuple[int, str]],
+        models: set[str | None],
     ) -> NDArray[np.intp] | None:
         """Return which events are the model's and of a credible time; None where all are."""
         strangers = (
-            [i for i, event in enumerate(events) if event.model not in self._models]
-            if not {event.model for event in events} <= self._models
+            [i for i, event in enumerate(events) if event.model not in models]
+            if not {event.model for event in events} <= models
             else []
         )
         at = np.asarray(kept, np.intp)
         future = np.flatnonzero(occurred > np.maximum(timestamps[at], 0) + self._max_future).tolist()
         if not strangers and not future:
             return None
-        skipped += [(int(at[i]), "another model") for i in strangers]
         skipped += [(int(at[i]), "from the future") for i in sorted(set(future) - set(strangers))]
         good = np.ones(len(events), np.bool_)
         good[[*strangers, *future]] = False

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from shared.drift.channel import ChannelBaseline
 from shared.drift.figures import jensen_shannon, psi, wasserstein
-from shared.drift.latch import Latch
 from shared.drift.stream.explaining import mean_and_sd, reference_mean_and_sd
 from shared.drift.stream.group import GroupWatch
 from shared.drift.stream.partials import Group
@@ -53,19 +52,22 @@ def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) ->
 
 
 def _alarm(watch: GroupWatch, name: str) -> DriftAlarm | None:
-    latch: Latch | None = watch.latches.get(name)
-    if latch is None or latch.first is None:
-        return None
-    first, at = latch.first, watch.places.at
+    """Return a channel's alarm: the one that is on, else the last one that was."""
+    latched, off = watch.latch.active.get(name), None
+    if latched is None:
+        if name not in watch.cleared:
+            return None
+        latched, off = watch.cleared[name]
+    at = watch.places.at
     return DriftAlarm(
-        change=first.change,
-        detail=first.detail,
-        evidence=round(first.evidence, 4),
-        raised=at(first.event),
-        change_point=at(first.change_point),
-        times=latch.times,
-        last=at(latch.last) if latch.times > 1 else None,
-        cleared=at(latch.cleared) if latch.cleared is not None else None,
+        change=latched.change,
+        detail=latched.detail,
+        evidence=round(watch.common(latched.evidence), 4),
+        raised=at(latched.since),
+        change_point=at(latched.change_point),
+        times=latched.alarms,
+        last=at(latched.last) if latched.alarms > 1 else None,
+        cleared=None if off is None else at(off),
         explanation=watch.story(name),
     )
 

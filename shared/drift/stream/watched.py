@@ -12,7 +12,7 @@ from shared.drift.stream.learning import group_baseline
 from shared.drift.stream.partials import GROUPS, Begin, Group
 from shared.drift.stream.reading import FeatureReader
 
-LEARN_EVENTS: Final = 10_000
+LEARN_EVENTS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)

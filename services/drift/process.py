@@ -1,0 +1,196 @@
+"""Events and predictions in, slots of counts out: pure, without Kafka, clock or environment."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.drift.metrics import DriftMetrics
+from services.drift.watching import Watchlist
+from shared.drift.stream.coding import Coded
+from shared.drift.stream.counting import Countable, SourcePartition
+from shared.drift.stream.partials import Group, Partial, encode_partial
+from shared.drift.stream.reading import PredictionRows, Rows, read_predictions
+from shared.drift.stream.watched import Watched
+from shared.kafka.records import Output, Records
+from shared.topics import TopicNames
+
+CaughtUp = Callable[[str, int], int | None]
+"""Returns when a partition was last seen to have no more records, epoch milliseconds, else None."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read from one partition's share of a micro-batch."""
+
+    records: Records
+    events: list[tuple[Watched, Rows]] = field(default_factory=list)
+    predictions: PredictionRows | None = None
+    parts: list[Countable] = field(default_factory=list)
+    skipped: dict[str, dict[str, int]] = field(default_factory=dict)
+    sources: NDArray[np.int64] | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """One micro-batch on its way through; it keeps to the versions that were watched when it began."""
+
+    champions: Mapping[str, Watched]
+    versions: Mapping[tuple[str, str], Watched]
+    readings: list[Reading]
+
+
+class CountStep:
+    """Counts micro-batches; see :class:`shared.pipeline.step.Step` for the order of the calls.
+
+    Parameters
+    ----------
+    watchlist
+        The versions to count for.
+    topics
+        Names of the topics.
+    idle
+        Milliseconds that a producer may take to deliver a record.
+
+    Attributes
+    ----------
+    partitions
+        Number of partitions by input topic; set before the first one is opened.
+    caught_up
+        Tells whether a partition has more records; the pipeline knows.
+    """
+
+    def __init__(self, watchlist: Watchlist, topics: TopicNames, metrics: DriftMetrics, *, idle: int) -> None:
+        self._watchlist = watchlist
+        self._topics = topics
+        self._metrics = metrics
+        self._idle = idle
+        self._open: dict[tuple[str, int], SourcePartition] = {}
+        self._idle_told: dict[tuple[str, int], int] = {}
+        self.partitions: dict[str, int] = {}
+        self.caught_up: CaughtUp = lambda topic, partition: None
+
+    def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
+        """Take over a partition with the slots that were not complete."""
+        group: Group = "predictions" if topic == self._topics.predictions else "features"
+        self._open[topic, partition] = SourcePartition(group, topic, partition, self.partitions[topic], state)
+
+    def close(self, topic: str, partition: int) -> None:
+        """Forget a partition."""
+        self._open.pop((topic, partition), None)
+        self._idle_told.pop((topic, partition), None)
+
+    def snapshot(self, topic: str, partition: int) -> bytes | None:
+        """Return the partition's clock and its slots that are not complete."""
+        return self._open[topic, partition].snapshot()
+
+    def decode(self, batch: Sequence[Records]) -> Work:
+        """Read the values of every record."""
+        champions, versions = self._watchlist.champions, self._watchlist.versions
+        alone = len(champions) == 1
+        readings = []
+        for records in batch:
+            reading = Reading(records)
+            if records.topic == self._topics.predictions:
+                reading.predictions = read_predictions(records.values)
+            else:
+                reading.events = [
+                    (one, one.reader.read(records.values, records.timestamps, alone=alone))
+                    for one in champions.values()
+                ]
+            readings.append(reading)
+        return Work(champions, versions, readings)
+
+    def compute(self, work: Work) -> None:
+        """Find the bin of every value."""
+        for reading in work.readings:
+            for watched, rows in reading.events:
+                reading.parts.append(_countable(watched, "features", rows.kept, rows))
+                if rows.skipped:
+                    reading.skipped[watched.model] = dict(rows.reasons)
+            if reading.predictions is not None:
+                _answers(reading, reading.predictions, work.versions)
+
+    def encode(self, work: Work, index: int) -> list[Output]:
+        """Return the slots that the partition's records complete."""
+        reading = work.readings[index]
+        records = reading.records
+        partition = self._open[records.topic, records.partition]
+        told = partition.count(
+            reading.parts,
+            reading.skipped,
+            offsets=np.array(records.offsets, np.int64),
+            timestamps=np.array(records.timestamps, np.int64),
+            sources=reading.sources,
+        )
+        group = "features" if reading.predictions is None else "predictions"
+        for part in reading.parts:
+            self._metrics.rows.labels(part.watched.model, group).inc(len(part.rows))
+        return self._outputs(told)
+
+    def flush(self, topic: str, partition: int, *, leaving: bool) -> list[Output]:
+        """Return slots whose time is over, and how far the partition's clock has come.
+
+        A clock that nobody's records move goes on by itself, but only in steps of half of what a
+        producer may take: each one costs a transaction.
+        """
+        source = self._open[topic, partition]
+        idle_until = None
+        seen = self.caught_up(topic, partition)
+        if seen is not None and seen - self._idle > source.clock + self._idle // 2:
+            idle_until = seen - self._idle
+        return self._outputs(source.settle(list(self._watchlist.champions.values()), idle_until))
+
+    def _outputs(self, told: Sequence[Partial]) -> list[Output]:
+        ordered = sorted(told, key=lambda partial: partial.model)  # stable: a model's own stay in order
+        return [
+            Output(
+                self._topics.drift_counts,
+                zlib.crc32(model.encode()),
+                [model.encode()] * len(values),
+                values,
+            )
+            for model, partials in groupby(ordered, key=lambda partial: partial.model)
+            if (values := [encode_partial(partial) for partial in partials])
+        ]
+
+
+def _countable(watched: Watched, group: Group, kept: NDArray[np.intp], rows: Rows) -> Countable:
+    coder = watched.coders[group]
+    if coder is None:
+        empty = Coded(np.empty((0, len(rows)), np.uint8), np.empty((0, len(rows))))
+        raw: list[Sequence[Any]] = [_as_list(column) for column in rows.columns]
+        return Countable(watched, kept, rows.occurred, empty, raw)
+    return Countable(watched, kept, rows.occurred, coder.code(rows.columns, rows.occurred, plain=rows.plain))
+
+
+def _as_list(column: Any) -> list[Any]:
+    """Return values as events carried them; a missing number is null."""
+    if isinstance(column, np.ndarray):
+        return np.where(np.isnan(column), None, column.astype(object)).tolist()  # type: ignore[call-overload,no-any-return]
+    return list(column)
+
+
+def _answers(reading: Reading, found: PredictionRows, versions: Mapping[tuple[str, str], Watched]) -> None:
+    """Split predictions by version; those of versions nobody watches are counted as such."""
+    reading.sources = np.full(len(reading.records), -1, np.int64)
+    reading.sources[found.kept] = found.source_offsets
+    keys = list(zip(found.models, found.versions, strict=True))
+    for key in sorted(set(keys)):
+        where = np.array([i for i, other in enumerate(keys) if other == key], np.intp)
+        watched = versions.get(key)
+        if watched is None:
+            held = reading.skipped.setdefault(key[0], {})
+            held["another version"] = held.get("another version", 0) + len(where)
+            continue
+        columns: list[Any] = [found.scores[where]]
+        if watched.begin.classes:
+            columns.append([found.labels[i] for i in where.tolist()])
+        rows = Rows(where, found.occurred[where], columns)
+        reading.parts.append(_countable(watched, "predictions", found.kept[where], rows))

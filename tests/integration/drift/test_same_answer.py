@@ -1,0 +1,82 @@
+"""The drift service on a real Kafka: its detectors equal an offline computation over the raw topics."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+
+import pytest
+
+from shared.drift import Baseline
+from shared.drift.stream.merging import Merger
+from tests.drift_oracle import answer
+from tests.integration.drift.conftest import EVENTS_PER_DAY, Stage, fitted
+from tests.processes import service
+
+pytestmark = pytest.mark.kafka
+
+CHANNELS = 5
+
+
+async def check(stage: Stage, merger: Merger, version: str = "1") -> None:
+    """Compare both groups' detectors with the oracle over everything in the topics."""
+    baseline = fitted()
+    watch = merger.models["demo"].versions[version]
+    declared = EVENTS_PER_DAY * 30
+    features, predictions = watch.watch("features"), watch.watch("predictions")
+    assert features is not None
+    assert predictions is not None
+    assert features.detector is not None
+    assert predictions.detector is not None
+    expected = answer(
+        await stage.rows(stage.topics.events),
+        Baseline(channels=baseline.channels),
+        of=CHANNELS,
+        declared=declared,
+    )
+    assert features.detector.snapshot() == expected.detector.snapshot()
+    assert [alarm.channel for alarm in expected.alarms][:1] == ["f1"]
+    assert list(features.latch.active) == ["f1"]
+    other = answer(
+        await stage.rows(stage.topics.predictions, version=version),
+        baseline.of_predictions(),
+        of=CHANNELS,
+        declared=declared,
+    )
+    assert predictions.detector.snapshot() == other.detector.snapshot()
+    assert [order.unordered for order in watch.orders.values()] == [0, 0]
+
+
+async def test_kill_rebalance_and_replay_leave_the_detectors_as_an_offline_computation(stage: Stage) -> None:
+    settings = stage.settings | {"DRIFTLINE_MODEL_BUNDLES": str(stage.bundle(baseline=fitted()))}
+    await stage.play(1_500)
+    with ExitStack() as stack:
+        first = stack.enter_context(service("drift", stage.folder, settings))
+        await first.ready()
+        await stage.counted(1_500, 1_500)
+        playing = asyncio.create_task(stage.play(1_000))
+        await asyncio.sleep(0.3)
+        first.part.kill()  # kill -9, in the middle of the stream
+        await playing
+        others = [stack.enter_context(service("drift", stage.folder, settings)) for _ in range(3)]
+        await stage.play(1_000, shift=0.6)
+        for other in others:
+            await other.ready()
+        await stage.play(500, shift=0.6, shares=(0.05, 0.05, 0.9))
+        for other in others[1:]:
+            other.part.kill()  # three to one, two of them without a word
+        await stage.play(500, shift=0.6)
+        merger = await stage.counted(4_500, 4_500)
+        await check(stage, merger)
+        reports = await stage.reports()
+        others[0].part.stop()
+    assert sum(report.events for report in reports) == 4_500
+    assert sum(report.predictions for report in reports) == 4_500
+    last = reports[-1]
+    assert [channel.name for channel in last.alarming] == ["f1"]
+    alarm = last.alarming[0].alarm
+    assert alarm is not None
+    assert alarm.change == "location"
+    assert 2_300 <= alarm.change_point.events <= 2_800 <= alarm.raised.events + 300
+    assert last.budget is not None
+    assert last.budget.events_between_false_alarms == EVENTS_PER_DAY * 30
