@@ -16,7 +16,7 @@ def test_names_take_the_prefix_as_it_stands() -> None:
 def test_what_keeps_its_events_partition_has_as_many() -> None:
     specs = {spec.name: spec for spec in topic_specs(TopicNames(), partitions=24)}
     together = {name for name, spec in specs.items() if spec.copartitioned}
-    assert together == {"events", "predictions", "shadow-predictions", "inference-state"}
+    assert together == {"events", "predictions", "shadow-predictions", "inference-state", "drift-state"}
     assert {specs[name].partitions for name in together} == {24}
     assert specs["reports"].partitions == 3
     assert {spec.partitions for spec in topic_specs(TopicNames(), partitions=1)} == {1}
