@@ -1,7 +1,7 @@
 """What the drift service must arrive at, computed in one piece from the raw records of a topic.
 
-Written from the rules in docs/drift-service.md and not from the code: plain loops over single events.
-Only bins and bets (``shared.drift.bins``, ``Detector``) are shared, which have tests of their own.
+Written from the rules in docs/drift-service.md and not from the code: plain loops over single slots.
+Only ``SlotCounter`` and ``Detector`` of ``shared.drift`` are used, which have tests of their own.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.drift import Alarm, Baseline, Detector, channel_bets
-from shared.drift.bins import Coder
+from shared.drift import Alarm, Baseline, Detector, SlotCounter, channel_bets
 from shared.drift.slots import Slots
 from shared.drift.stream.budget import Rate
 
@@ -79,8 +78,9 @@ def answer(
     slots = [slot for number, rows in enumerate(partitions) for slot in slots_of(number, rows)]
     slots.sort(key=lambda slot: (slot.time, slot.partition, slot.number))
     channels = baseline.calibrated
-    coders = [Coder(channel) for channel in channels]
-    bins = max(len(channel.counts) for channel in channels)
+    names = [channel.name for channel in baseline.channels]
+    counter = SlotCounter(baseline)
+    fresh = counter.snapshot()
 
     def between(rate: Rate) -> float:
         assert rate.per_30_days is not None
@@ -90,11 +90,10 @@ def answer(
     made: Answer | None = None
     early: list[Slots] = []
     for slot in slots:
-        counts = np.zeros((1, len(channels), bins), np.int64)
-        for row in slot.rows:
-            for index, coder in enumerate(coders):
-                value = row.values.get(coder.channel.name)
-                counts[0, index, coder.code([value], np.array([row.occurred / 1000]))[0]] += 1
+        columns = {name: [row.values.get(name) for row in slot.rows] for name in names}
+        counter.restore(fresh)
+        whole = counter.add(columns, [row.occurred / 1000 for row in slot.rows])
+        counts = whole.counts if len(whole) else counter._slots.pending[None]
         early.append(Slots(counts, np.array([len(slot.rows)])))
         middle = sorted(row.occurred for row in slot.rows)[(len(slot.rows) - 1) // 2]
         changed = rate.take(middle, len(slot.rows))

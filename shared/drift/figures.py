@@ -116,7 +116,7 @@ def figures(channel: ChannelBaseline, counts: ArrayLike) -> Figures:
     if not channel.calibrated:
         raise ValueError(f"channel {channel.name!r} is not calibrated: {channel.reason}")
     window = np.asarray(counts)[: len(channel.counts)]
-    reference = _reference(channel, np.asarray(counts))
+    reference = reference_counts(channel, np.asarray(counts))
     if len(window) < len(channel.counts):
         raise ValueError(f"channel {channel.name!r} has {len(channel.counts)} bins, not {len(window)}")
     events = int(window.sum())
@@ -134,7 +134,7 @@ def figures(channel: ChannelBaseline, counts: ArrayLike) -> Figures:
     )
 
 
-def _reference(channel: ChannelBaseline, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def reference_counts(channel: ChannelBaseline, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the training counts; with a season of shares, those of the hours that the window has.
 
     Where the counts do not tell the hours, all training rows are the reference.

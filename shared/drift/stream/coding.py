@@ -9,8 +9,9 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.drift.baseline import Baseline
 from shared.drift.bins import Coder
-from shared.drift.channel import ChannelBaseline
+from shared.drift.joint import JointScores
 from shared.drift.stream.reading import Column
 from shared.drift.values import as_category, as_numbers
 
@@ -24,7 +25,7 @@ class Coded:
     Attributes
     ----------
     codes
-        Bin of every value, shape ``(channels, n)``.
+        Column of every value, and of the season's cell where shares have one, shape ``(rows, n)``.
     numbers
         Values of the numeric channels, 0 where missing, shape ``(numeric, n)``.
     unseen
@@ -57,24 +58,46 @@ class GroupCoder:
 
     Parameters
     ----------
+    baseline
+        Of the group.
+
+    Attributes
+    ----------
     channels
-        All channels of the group; ``positions`` says which of them have bins.
+        The channels that have bins, joint ones last.
+    columns
+        Columns per channel in a slot: the largest number of bins, and of cells of a season.
+    numeric
+        Rows of the numeric channels.
+    rows
+        Channel of each row of codes: one per channel, then one per channel whose shares have a season.
 
     Examples
     --------
     >>> from shared.drift import fit_baseline
     >>> late = fit_baseline({"late": [False, True] * 500}, {"late": "boolean"})
-    >>> GroupCoder(late.channels).code([[True, None]], np.zeros(2, np.int64)).codes.tolist()
+    >>> GroupCoder(late).code([[True, None]], np.zeros(2, np.int64)).codes.tolist()
     [[1, 4]]
     """
 
-    def __init__(self, channels: Sequence[ChannelBaseline]) -> None:
-        self.positions = [i for i, channel in enumerate(channels) if channel.counts]
-        self.channels = tuple(channels[i] for i in self.positions)
-        self.bins = max((len(channel.counts) for channel in self.channels), default=1)
+    def __init__(self, baseline: Baseline) -> None:
+        self._positions = [i for i, channel in enumerate(baseline.channels) if channel.counts]
+        joint = baseline.joint
+        own = [baseline.channels[i] for i in self._positions]
+        together = [] if joint is None else [channel for channel in joint.channels if channel.counts]
+        self.channels = (*own, *together)
+        self.columns = max((channel.columns for channel in self.channels), default=1)
         self.numeric = [row for row, channel in enumerate(self.channels) if channel.kind == "numeric"]
         self._coders = [Coder(channel) for channel in self.channels]
-        self._seasons = any(channel.phases is not None for channel in self.channels)
+        self._timed = any(channel.cycle is not None for channel in self.channels)
+        self._seasonal = [row for row, channel in enumerate(self.channels) if channel.shares is not None]
+        self.rows = [*range(len(self.channels)), *self._seasonal]
+        self._joint = None if joint is None else JointScores(joint)
+        names = [channel.name for channel in own]
+        self._joint_rows = [] if joint is None else [names.index(name) for name in joint.features]
+        self._joint_kept = (
+            [] if joint is None else [i for i, channel in enumerate(joint.channels) if channel.counts]
+        )
 
     def code(self, columns: Sequence[Column], occurred: NDArray[np.int64], *, plain: bool = True) -> Coded:
         """Return the rows coded.
@@ -82,23 +105,20 @@ class GroupCoder:
         Parameters
         ----------
         columns
-            One per channel of the group, those without bins too.
+            One per channel of the baseline, those without bins too, but none of the joint ones.
         occurred
             Event time, epoch milliseconds, shape ``(n,)``.
         plain
             Whether every value has the type its channel expects, or is missing.
         """
         n = len(occurred)
-        seconds = occurred / 1000 if self._seasons else None
-        coded = Coded(np.empty((len(self.channels), n), np.uint8), np.zeros((len(self.numeric), n)))
-        number = 0
-        for row, (position, coder) in enumerate(zip(self.positions, self._coders, strict=True)):
-            column = columns[position]
+        seconds = occurred / 1000 if self._timed else None
+        coded = Coded(np.empty((len(self.rows), n), np.uint8), np.zeros((len(self.numeric), n)))
+        numbers = iter(coded.numbers)
+        for row, position in enumerate(self._positions):
+            column, coder = columns[position], self._coders[row]
             if coder.channel.kind == "numeric":
-                values = as_numbers(column)
-                coded.codes[row] = coder.code(values, seconds)
-                coded.numbers[number] = np.where(np.isnan(values), 0.0, values)
-                number += 1
+                self._numeric(row, as_numbers(column), seconds, coded, next(numbers))
             elif plain and coder.channel.kind == "categorical":
                 coded.codes[row] = coder.code_names(column)  # type: ignore[arg-type]
             else:
@@ -107,5 +127,22 @@ class GroupCoder:
                 where = np.flatnonzero(coded.codes[row] == coder.unseen).tolist()
                 names = (str(as_category(column[i]))[:LONGEST_CATEGORY] for i in where)
                 coded.unseen += zip(where, repeat(row), names, strict=False)
+        if self._joint is not None and self._joint_kept:
+            values = self._joint.values([coded.codes[row] for row in self._joint_rows])
+            for row, kept in enumerate(self._joint_kept, start=len(self._positions)):
+                self._numeric(row, values[kept], seconds, coded, next(numbers))
+        for row, channel in enumerate(self._seasonal, start=len(self.channels)):
+            coded.codes[row] = self._coders[channel].cell(seconds)
         coded.unseen.sort()
         return coded
+
+    def _numeric(
+        self,
+        row: int,
+        values: NDArray[np.float64],
+        seconds: NDArray[np.float64] | None,
+        coded: Coded,
+        numbers: NDArray[np.float64],
+    ) -> None:
+        coded.codes[row] = self._coders[row].code(values, seconds)
+        numbers[:] = np.where(np.isnan(values), 0.0, values)

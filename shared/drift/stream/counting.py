@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.drift.stream.coding import Coded
-from shared.drift.stream.cutting import CutSlots, SlotCutter
+from shared.drift.stream.cutting import CutSlots, Shape, SlotCutter
 from shared.drift.stream.learning import encode_rows
 from shared.drift.stream.partials import Group, Partial, pack
 from shared.drift.stream.watched import Watched
@@ -57,7 +57,7 @@ class Countable:
 
 
 class _CutterState(msgspec.Struct, frozen=True, array_like=True):
-    shape: tuple[int, int, int]
+    shape: Shape
     cutter: bytes
     times: list[int]
     raw: list[list[Any]] | None
@@ -75,9 +75,9 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
 class VersionCounts:
     """The slots of one version in one partition."""
 
-    def __init__(self, shape: tuple[int, int, int], *, learns: bool) -> None:
+    def __init__(self, shape: Shape, *, learns: bool) -> None:
         self._shape = shape
-        self._cutter = SlotCutter(*shape)
+        self._cutter = SlotCutter(shape)
         self._times: list[int] = []
         self._raw: list[list[Any]] | None = None
         self.learns = learns
@@ -87,8 +87,9 @@ class VersionCounts:
         """Return the counts of a version before its first event."""
         coder = watched.coders[group]
         if coder is None:
-            return cls((0, 1, 0), learns=True)
-        return cls((len(coder.channels), coder.bins, len(coder.numeric)), learns=False)
+            return cls(Shape(0, 1, 0, ()), learns=True)
+        shape = Shape(len(coder.channels), coder.columns, len(coder.numeric), tuple(coder.rows))
+        return cls(shape, learns=False)
 
     @property
     def next_slot(self) -> int:

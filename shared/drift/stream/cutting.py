@@ -31,7 +31,7 @@ class CutSlots:
     times, occurred, offsets, events
         See :class:`shared.drift.stream.partials.Partial`.
     counts
-        Shape ``(slots, channels, bins)``.
+        Shape ``(slots, channels, columns)``.
     sums
         Sum and sum of squares, shape ``(slots, numeric, 2)``.
     unseen
@@ -51,6 +51,25 @@ class CutSlots:
         return len(self.times)
 
 
+class Shape(msgspec.Struct, frozen=True, array_like=True):
+    """Shape of what is counted.
+
+    Attributes
+    ----------
+    channels, columns
+        Of the counts of one slot.
+    numeric
+        Channels whose values are summed.
+    rows
+        Channel of each row of codes.
+    """
+
+    channels: int
+    columns: int
+    numeric: int
+    rows: tuple[int, ...]
+
+
 class _State(msgspec.Struct, frozen=True, array_like=True):
     next_slot: int
     clocks: list[int]
@@ -66,14 +85,15 @@ class SlotCutter:
 
     Parameters
     ----------
-    channels, bins, numeric
-        Shape of what is counted.
+    shape
+        Of what is counted.
     """
 
-    def __init__(self, channels: int, bins: int, numeric: int) -> None:
-        self._channels, self._bins, self._numeric = channels, bins, numeric
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._offsets_of_rows = (np.array(shape.rows, np.int64) * shape.columns)[:, None]
         self.next_slot = 0
-        self._pending = Coded(np.empty((channels, 0), np.uint8), np.empty((numeric, 0)))
+        self._pending = Coded(np.empty((len(shape.rows), 0), np.uint8), np.empty((shape.numeric, 0)))
         self._clocks = np.empty(0, np.int64)
         self._occurred = np.empty(0, np.int64)
         self._offsets = np.empty(0, np.int64)
@@ -135,10 +155,10 @@ class SlotCutter:
         return done
 
     def _count(self, codes: NDArray[np.uint8], slot: NDArray[np.intp], slots: int) -> NDArray[np.int64]:
-        size = self._channels * self._bins
-        cells = codes + (np.arange(self._channels) * self._bins)[:, None] + slot * size
+        size = self._shape.channels * self._shape.columns
+        cells = codes + self._offsets_of_rows + slot * size
         counts = np.bincount(cells.ravel(), minlength=slots * size)
-        return counts.reshape(slots, self._channels, self._bins)
+        return counts.reshape(slots, self._shape.channels, self._shape.columns)
 
     def snapshot(self) -> bytes:
         """Return the state as bytes, equal for equal histories."""
@@ -164,8 +184,10 @@ class SlotCutter:
         try:
             state = msgspec.msgpack.decode(raw, type=_State)
             rows = len(state.clocks)
-            codes = np.frombuffer(state.codes, np.uint8).reshape(self._channels, rows)
-            numbers = np.frombuffer(state.numbers, "<f8").astype(np.float64).reshape(self._numeric, rows)
+            codes = np.frombuffer(state.codes, np.uint8).reshape(len(self._shape.rows), rows)
+            numbers = (
+                np.frombuffer(state.numbers, "<f8").astype(np.float64).reshape(self._shape.numeric, rows)
+            )
         except (msgspec.DecodeError, ValueError) as error:
             raise ValueError(f"the bytes are no waiting slot of this model version: {error}") from error
         self.next_slot = state.next_slot

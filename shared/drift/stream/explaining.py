@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.drift.channel import ChannelBaseline
+from shared.drift.figures import reference_counts
 
 
 def explain(channel: ChannelBaseline, counts: NDArray[np.int64], sums: NDArray[np.float64] | None) -> str:
@@ -16,7 +17,7 @@ def explain(channel: ChannelBaseline, counts: NDArray[np.int64], sums: NDArray[n
     Parameters
     ----------
     counts
-        Events per bin, shape ``(bins,)``; padding is ignored.
+        Events per bin, and per cell of a season, shape ``(columns,)``.
     sums
         Sum and sum of squares of a numeric channel, else None.
 
@@ -25,10 +26,10 @@ def explain(channel: ChannelBaseline, counts: NDArray[np.int64], sums: NDArray[n
     >>> from shared.drift import fit_baseline
     >>> late = fit_baseline({"late": [False, True] * 500}, {"late": "boolean"}).channels[0]
     >>> explain(late, np.array([10, 30, 0, 0, 0]), None)
-    'true 75 % instead of 50 %'
+    'false 25 % instead of 50 %'
     """
     window = counts[: len(channel.counts)].astype(np.float64)
-    reference = np.array(channel.counts, np.float64)
+    reference = reference_counts(channel, counts)
     if not window.sum():
         return ""
     missing, usual = window[-1] / window.sum(), reference[-1] / reference.sum()

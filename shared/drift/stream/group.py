@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.drift.alarm import Alarm
 from shared.drift.alternatives import channel_bets
-from shared.drift.channel import ChannelBaseline
+from shared.drift.baseline import Baseline
 from shared.drift.detector import Detector
 from shared.drift.latch import Latch, Latched
 from shared.drift.slots import Slots
@@ -42,15 +41,12 @@ class GroupSettings:
         As declared, else None.
     of
         Channels of the whole model that share the budget.
-    fingerprint
-        Of the baseline.
     """
 
     window: int
     false_alarms_per_30_days: float
     events_per_30_days: float | None
     of: int
-    fingerprint: str
 
 
 class GroupState(msgspec.Struct, frozen=True, array_like=True):
@@ -65,7 +61,7 @@ class GroupState(msgspec.Struct, frozen=True, array_like=True):
     windows: dict[int, WindowState]
     watermark: int
     new: dict[int, dict[str, int]]
-    places: list[Place]
+    places: list[list[Place]]
 
 
 class GroupWatch:
@@ -73,21 +69,22 @@ class GroupWatch:
 
     Parameters
     ----------
-    channels
-        All channels of the group, also those that are not calibrated.
+    baseline
+        Of the group.
     """
 
-    def __init__(self, channels: Sequence[ChannelBaseline], settings: GroupSettings) -> None:
-        self.channels = tuple(channels)
+    def __init__(self, baseline: Baseline, settings: GroupSettings) -> None:
+        self.channels = baseline.watched
+        self.baseline = baseline
         self.settings = settings
-        self.coder = GroupCoder(channels)
+        self.coder = GroupCoder(baseline)
         coded = self.coder.channels
         self._watched = [row for row, channel in enumerate(coded) if channel.calibrated]
-        self._bins = max((len(coded[row].counts) for row in self._watched), default=0)
+        self._columns = max((coded[row].columns for row in self._watched), default=0)
         self._row = {channel.name: row for row, channel in enumerate(coded)}
-        self.windows = Windows(settings.window, len(coded), self.coder.bins, len(self.coder.numeric))
+        self.windows = Windows(settings.window, len(coded), self.coder.columns, len(self.coder.numeric))
         self.rate = Rate(declared=settings.events_per_30_days)
-        self.places = Places([])
+        self.places = Places(0, [])
         self.latch = Latch(10.0)
         self.cleared: dict[str, tuple[Latched, int]] = {}
         """The last alarm of each channel that is off again, and the number of events at which it went off."""
@@ -127,7 +124,7 @@ class GroupWatch:
             self.detector = self.detector.with_budget(own)
             return
         bets = [channel_bets(self.coder.channels[row]) for row in self._watched]
-        self.detector = Detector(bets, own, self.settings.fingerprint)
+        self.detector = Detector(bets, own, self.baseline.fingerprint())
 
     def _make_detector(self, state: bytes | None) -> None:
         self.detector = None
@@ -181,7 +178,7 @@ class GroupWatch:
             seen += slot.events
             self.places.add(seen, slot.occurred, slot.offset, slot.topic, slot.partition)
         if self.detector is not None:
-            counts = np.stack([slot.counts for slot in batch])[:, self._watched, : self._bins]
+            counts = np.stack([slot.counts for slot in batch])[:, self._watched, : self._columns]
             events = np.array([slot.events for slot in batch])
             for alarm in self.detector.update(Slots(counts, events)):
                 self._raise(alarm)
@@ -264,8 +261,8 @@ class GroupWatch:
         self.rate, self.slot = state.rate, state.slot
         self.cleared, self.stories = dict(state.cleared), dict(state.stories)
         self.latch.restore(state.latch)
-        self.places = Places(list(state.places))
-        shape = (len(self.coder.channels), self.coder.bins, len(self.coder.numeric))
+        self.places = Places(state.slot, [list(level) for level in state.places])
+        shape = (len(self.coder.channels), self.coder.columns, len(self.coder.numeric))
         self.windows.watermark = state.watermark
         self.windows.open = {s: WindowCounts.restored(w, *shape) for s, w in state.windows.items()}
         self.windows.new = {channel: Counter(tally) for channel, tally in state.new.items()}

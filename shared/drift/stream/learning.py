@@ -42,7 +42,7 @@ def group_baseline(baseline: Baseline | None, group: Group) -> Baseline | None:
     if baseline is None:
         return None
     if group == "features":
-        return Baseline(channels=baseline.channels)
+        return Baseline(channels=baseline.channels, joint=baseline.joint)
     return baseline.of_predictions() if baseline.predictions else None
 
 
@@ -104,9 +104,9 @@ def coded_slot(watch: GroupWatch, slot: ReadySlot) -> ReadySlot:
     when, *columns = msgspec.json.decode(slot.rows)
     coder = watch.coder
     coded = coder.code(columns, np.array(when, np.int64), plain=False)
-    counts = np.zeros((len(coder.channels), coder.bins), np.int64)
-    for row, codes in enumerate(coded.codes):
-        counts[row] = np.bincount(codes, minlength=coder.bins)
+    counts = np.zeros((len(coder.channels), coder.columns), np.int64)
+    for row, codes in zip(coder.rows, coded.codes, strict=True):
+        counts[row] += np.bincount(codes, minlength=coder.columns)
     sums = np.stack([coded.numbers.sum(axis=1), (coded.numbers**2).sum(axis=1)], axis=1)
     unseen = tuple((channel, name) for _, channel, name in coded.unseen)
     return slot._replace(counts=counts, sums=sums, unseen=unseen, rows=b"")

@@ -74,9 +74,11 @@ class FeatureReader:
     Examples
     --------
     >>> reader = FeatureReader("m", [("delay", "numeric")])
-    >>> rows = reader.read([b'{"occurred_at": 5, "features": {"delay": 7}}', b"?"], [9, 9])
-    >>> rows.columns, rows.skipped
-    ([array([7.])], [(1, 'not an event')])
+    >>> event = b'{"occurred_at": 5, "features": {"delay": 7}}'
+    >>> reader.read([event], [9]).columns
+    [array([7.])]
+    >>> reader.read([event, b"?"], [9, 9]).skipped
+    [(1, 'not an event')]
     """
 
     def __init__(

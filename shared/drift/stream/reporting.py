@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.drift.channel import ChannelBaseline
-from shared.drift.figures import jensen_shannon, psi, wasserstein
+from shared.drift.figures import jensen_shannon, psi, reference_counts, wasserstein
 from shared.drift.stream.explaining import mean_and_sd, reference_mean_and_sd
 from shared.drift.stream.group import GroupWatch
 from shared.drift.stream.partials import Group
@@ -24,11 +24,10 @@ LONGEST_NAME: Final = 60
 
 def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) -> Iterator[DriftChannel]:
     """Yield every channel of a group as it was at the end of a window."""
-    row = -1
-    for position, channel in enumerate(watch.channels):
-        coded = position in watch.coder.positions
-        row += coded
-        shown = window if coded and window is not None and window.events else None
+    rows = {channel.name: row for row, channel in enumerate(watch.coder.channels)}
+    for channel in watch.channels:
+        row = rows.get(channel.name, -1)
+        shown = window if row >= 0 and window is not None and window.events else None
         made = DriftChannel(
             name=channel.name,
             kind=channel.kind,
@@ -39,13 +38,16 @@ def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) ->
         )
         if shown is not None:
             counts = shown.counts[row, : len(channel.counts)]
+            reference = reference_counts(channel, shown.counts[row])
             made = msgspec.structs.replace(
                 made,
                 evidence=round(float(shown.evidence[row]), 4),
                 peak=round(float(shown.peak[row]), 4),
-                figures=figures_of(channel, counts, watch.sums(row, shown), watch.windows.new.get(row, {})),
+                figures=figures_of(
+                    channel, counts, reference, watch.sums(row, shown), watch.windows.new.get(row, {})
+                ),
                 bins=tuple(name[:LONGEST_NAME] for name in channel.bin_names),
-                reference=channel.counts,
+                reference=tuple(np.rint(reference).astype(int).tolist()),
                 current=tuple(counts.tolist()),
             )
         yield made
@@ -75,15 +77,26 @@ def _alarm(watch: GroupWatch, name: str) -> DriftAlarm | None:
 def figures_of(
     channel: ChannelBaseline,
     counts: NDArray[np.int64],
+    reference: NDArray[np.float64],
     sums: NDArray[np.float64] | None,
     new: dict[str, int],
 ) -> DriftFigures:
-    """Return the familiar figures of a window's bin counts, shape ``(bins,)``, of at least one event."""
+    """Return the familiar figures of a window.
+
+    Parameters
+    ----------
+    counts, reference
+        Events per bin in the window, at least one, and as training had them at such hours; ``(bins,)``.
+    sums
+        Sum and sum of squares of a numeric channel, else None.
+    new
+        Unseen categories and how often they came.
+    """
     events = int(counts.sum())
     made = DriftFigures(
         events=events,
-        psi=round(psi(channel.counts, counts), 5),
-        jensen_shannon=round(jensen_shannon(channel.counts, counts), 5),
+        psi=round(psi(reference, counts), 5),
+        jensen_shannon=round(jensen_shannon(reference, counts), 5),
         missing=round(float(counts[-1] / events), 5),
     )
     if sums is None:
@@ -96,18 +109,17 @@ def figures_of(
             new=tuple(sorted(new.items(), key=lambda item: (-item[1], item[0]))[:TOP]),
         )
     now, usual = mean_and_sd(counts.astype(np.float64), sums), reference_mean_and_sd(channel)
-    reference = np.array(channel.counts)
     return msgspec.structs.replace(
         made,
         wasserstein=None
         if now is None
-        else round(wasserstein(channel.counts[:-1], counts[:-1], channel.centres, channel.sd), 5),
+        else round(wasserstein(reference[:-1], counts[:-1], channel.centres, channel.sd), 5),
         mean=None if now is None else _short(now[0]),
         sd=None if now is None else _short(now[1]),
         quantiles=_quantiles(channel, counts) if now is not None else (),
         reference_mean=None if usual is None else _short(usual[0]),
         reference_sd=None if usual is None else _short(usual[1]),
-        reference_quantiles=_quantiles(channel, reference),
+        reference_quantiles=_quantiles(channel, np.array(channel.counts)),
     )
 
 

@@ -68,9 +68,8 @@ class VersionWatch:
             begin.false_alarms_per_30_days,
             begin.events_per_30_days,
             self._of,
-            baseline.fingerprint(),
         )
-        watch = self._groups[group] = GroupWatch(baseline.channels, settings)
+        watch = self._groups[group] = GroupWatch(baseline, settings)
         if group not in self.orders:
             self.orders[group] = SlotOrder(len(watch.coder.channels), len(watch.coder.numeric))
         return watch
@@ -144,7 +143,7 @@ class VersionWatch:
             watch.changed.clear()
 
     def _most_windows(self) -> int:
-        size = sum(len(w.coder.channels) * (w.coder.bins + 4) * 8 for w in self._groups.values())
+        size = sum(len(w.coder.channels) * (w.coder.columns + 4) * 8 for w in self._groups.values())
         return min(max(MOST_WINDOW_BYTES // max(size, 1), 4), 64)
 
     def _over(self, start: int) -> bool:

@@ -57,7 +57,7 @@ class Watched:
         coders: dict[Group, GroupCoder | None] = {}
         for group in GROUPS:
             known = group_baseline(baseline, group)
-            coders[group] = None if known is None else GroupCoder(known.channels)
+            coders[group] = None if known is None else GroupCoder(known)
         begin = Begin(
             baseline=b"" if baseline is None else baseline.encode(),
             features=features,

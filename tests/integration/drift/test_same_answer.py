@@ -15,14 +15,13 @@ from tests.processes import service
 
 pytestmark = pytest.mark.kafka
 
-CHANNELS = 5
-
 
 async def check(stage: Stage, merger: Merger, version: str = "1") -> None:
     """Compare both groups' detectors with the oracle over everything in the topics."""
     baseline = fitted()
     watch = merger.models["demo"].versions[version]
     declared = EVENTS_PER_DAY * 30
+    channels = len(baseline.calibrated) + len(baseline.of_predictions().calibrated)
     features, predictions = watch.watch("features"), watch.watch("predictions")
     assert features is not None
     assert predictions is not None
@@ -30,8 +29,8 @@ async def check(stage: Stage, merger: Merger, version: str = "1") -> None:
     assert predictions.detector is not None
     expected = answer(
         await stage.rows(stage.topics.events),
-        Baseline(channels=baseline.channels),
-        of=CHANNELS,
+        Baseline(channels=baseline.channels, joint=baseline.joint),
+        of=channels,
         declared=declared,
     )
     assert features.detector.snapshot() == expected.detector.snapshot()
@@ -40,7 +39,7 @@ async def check(stage: Stage, merger: Merger, version: str = "1") -> None:
     other = answer(
         await stage.rows(stage.topics.predictions, version=version),
         baseline.of_predictions(),
-        of=CHANNELS,
+        of=channels,
         declared=declared,
     )
     assert predictions.detector.snapshot() == other.detector.snapshot()
