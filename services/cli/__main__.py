@@ -32,6 +32,10 @@ _COMMANDS: dict[str, dict[str, str]] = {
     "events": {"send": "services.cli.events:send"},
     "predictions": {"tail": "services.cli.predictions:tail"},
     "shadow": {"report": "services.cli.shadow:report"},
+    "drift": {
+        "baseline": "services.cli.drift_baseline:baseline",
+        "simulate": "services.cli.drift_simulate:simulate",
+    },
     "dead-letters": {
         "list": "services.cli.dead_letters:list_letters",
         "show": "services.cli.dead_letters:show",
@@ -44,6 +48,7 @@ _GROUP_HELP = {
     "events": "Send events from a terminal.",
     "predictions": "Watch predictions in a terminal.",
     "shadow": "See what candidates say beside the champion, and what the gates make of it.",
+    "drift": "See what drift is measured against, and what it will cost to find.",
     "dead-letters": "Look at refused events, and send them again.",
 }
 _TOP_LEVEL = {

@@ -24,6 +24,8 @@ MIN_ROWS = 500
 MIN_EFFECTIVE_ROWS = 200
 MAX_UNSEEN = 0.5
 MAX_JOINT_CANDIDATES = 256
+MAX_JOINT_DEFF = 8.0
+"""More dependent features (weather) have spells in which several are extreme at once: that is no drift."""
 
 Column = Sequence[Any] | NDArray[Any]
 
@@ -63,7 +65,8 @@ def fit_baseline(
         values = _reorder(columns[name], order)
         channel = fit_channel(name, kind, values, when)
         channels.append(channel)
-        if channel.calibrated and kind == "numeric" and len(codes) < MAX_JOINT_CANDIDATES:
+        independent = channel.calibrated and channel.deff <= MAX_JOINT_DEFF
+        if independent and kind == "numeric" and len(codes) < MAX_JOINT_CANDIDATES:
             codes[name] = Coder(channel).code(values, when)
     return Baseline(channels=tuple(channels), joint=_fit_joint(channels, codes, when))
 

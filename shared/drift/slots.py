@@ -192,7 +192,11 @@ class SlotCounter:
             c.channel.name: Counter() for c in self._coders if c.unseen is not None
         }
 
-    def add(self, columns: Mapping[str, Sequence[Any]], times: Sequence[Any] | None = None) -> Slots:
+    def add(
+        self,
+        columns: Mapping[str, Sequence[Any] | NDArray[Any]],
+        times: Sequence[Any] | NDArray[Any] | None = None,
+    ) -> Slots:
         """Return the slots that these events complete; the rest waits for the next call.
 
         Parameters
@@ -216,7 +220,10 @@ class SlotCounter:
         return self._slots.add(self._codes(columns, as_numbers(times) if times is not None else None, events))
 
     def _codes(
-        self, columns: Mapping[str, Sequence[Any]], times: NDArray[np.float64] | None, events: int
+        self,
+        columns: Mapping[str, Sequence[Any] | NDArray[Any]],
+        times: NDArray[np.float64] | None,
+        events: int,
     ) -> NDArray[np.int64]:
         """Return the column of every value, and of the season's cell, shape ``(rows, events)``."""
         size = len(self._coders)
@@ -236,7 +243,7 @@ class SlotCounter:
             row[:] = self._coders[i].cell(times)
         return codes
 
-    def _tally(self, name: str, values: Sequence[Any], where: NDArray[np.int64]) -> None:
+    def _tally(self, name: str, values: Sequence[Any] | NDArray[Any], where: NDArray[np.int64]) -> None:
         tally = self.unseen[name]
         for i in where.tolist():
             category = str(as_category(values[i]))[:200]
