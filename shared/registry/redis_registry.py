@@ -68,7 +68,7 @@ class RedisRegistry:
 
     async def __aexit__(self, *exc_info: object) -> None:
         for watch in self._watches:
-            await watch.aclose()
+            await watch.end()
         await self._ledger.aclose()
 
     async def models(self) -> tuple[str, ...]:

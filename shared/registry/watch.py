@@ -40,21 +40,41 @@ class Watch:
         self._pending: deque[Change] = deque()
         self._pubsub: Any = None
         self._failures = 0
+        self._over = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Change:
-        while not self._pending:
-            try:
-                if self._pubsub is None:
-                    await self._subscribe()
-                else:
-                    await self._wait()
-                await self._poll()
-            except ServiceError as error:
-                await self._pause(error)
-        return self._pending.popleft()
+        async with self._turn:
+            while not self._pending:
+                if not await self._unless_over():
+                    raise StopAsyncIteration
+            return self._pending.popleft()
+
+    async def _unless_over(self) -> bool:
+        """Look once; return False if the registry was closed meanwhile."""
+        looking, over = asyncio.ensure_future(self._look()), asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait({looking, over}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._over.is_set():
+                looking.result()
+            return not self._over.is_set()
+        finally:
+            for task in (looking, over):
+                task.cancel()
+            await asyncio.wait({looking, over})
+
+    async def _look(self) -> None:
+        try:
+            if self._pubsub is None:
+                await self._subscribe()
+            else:
+                await self._wait()
+            await self._poll()
+        except ServiceError as error:
+            await self._pause(error)
 
     async def aclose(self) -> None:
         """Give up the subscription; the iterator may still be used and subscribes again."""
@@ -62,6 +82,16 @@ class Watch:
         if pubsub is not None:
             with suppress(ServiceError), self._ledger.calling(answered=False):
                 await pubsub.aclose()
+
+    async def end(self) -> None:
+        """End the iteration for good: the registry is being closed under it.
+
+        Whoever is iterating lets go first. A subscription that is closed while somebody reads from it
+        connects again by itself, and swallows the cancellation of its reader on the way.
+        """
+        self._over.set()
+        async with self._turn:
+            await self.aclose()
 
     async def _subscribe(self) -> None:
         self._pubsub = self._ledger.subscription()

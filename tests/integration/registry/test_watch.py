@@ -185,3 +185,21 @@ async def test_a_closed_registry_leaves_no_connection(open_registry, own_redis):
         async with asyncio.timeout(10):
             while await others():
                 await asyncio.sleep(0.01)
+
+
+async def test_a_watch_ends_when_its_registry_is_closed(open_registry, bundles):
+    """However soon it is cancelled afterwards: once it went on for ever, deaf to the cancellation."""
+    for pause in (0.0, *[0.001] * 12, 0.05):
+        registry = open_registry(poll_interval=60.0)
+        watching = asyncio.create_task(_drain(registry.watch()))
+        await asyncio.sleep(0.1)  # it is subscribed and waits
+        await registry.__aexit__(None, None, None)
+        await asyncio.sleep(pause)
+        watching.cancel()
+        done, _ = await asyncio.wait([watching], timeout=10)
+        assert done, f"cancelled {pause} s after the registry was closed, it still runs"
+
+
+async def _drain(watch) -> None:
+    async for _ in watch:
+        pass
