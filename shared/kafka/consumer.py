@@ -16,6 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
+from shared.errors import ServiceError
 from shared.kafka.records import Records
 
 
@@ -46,14 +47,16 @@ class ColumnConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         ------
         aiokafka.errors.KafkaError
             What the background fetch of one of the partitions ran into.
+        ServiceError
+            The consumer is no member of its group any more and never will be again.
         """
-        self._coordinator.check_errors()
+        self._check_coordination()
         fetcher = self._fetcher
         deadline = time.monotonic() + timeout
         with self._subscription.fetch_context():
             while True:
                 if self._subscription.reassignment_in_progress:
-                    await self._subscription.wait_for_assignment()
+                    await self._assignment(deadline - time.monotonic())
                 taken = self._take(partitions, max_records)
                 left = deadline - time.monotonic()
                 if taken or left <= 0 or self._closed:
@@ -77,6 +80,23 @@ class ColumnConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         if state.highwater is None or state.timestamp is None or position < state.highwater:
             return None
         return int(state.timestamp)
+
+    def _check_coordination(self) -> None:
+        """Raise what the group's coordination ran into; where its task has ended, trying again is no use."""
+        task = getattr(self._coordinator, "_coordination_task", None)  # none without a group
+        if task is not None and task.done() and not self._closed:
+            cause = None if task.cancelled() else task.exception()
+            raise ServiceError(f"the consumer has left its group for good: {cause!r}") from cause
+        self._coordinator.check_errors()
+
+    async def _assignment(self, seconds: float) -> None:
+        """Wait for a rebalance to end, so long at most: the caller has other things to do meanwhile."""
+        assigned = self._subscription.wait_for_assignment()
+        done, _ = await asyncio.wait([assigned], timeout=max(0.0, seconds))
+        if done:
+            assigned.result()
+        else:
+            assigned.cancel()
 
     def _take(self, partitions: Collection[TopicPartition], max_records: int) -> list[Records]:
         fetcher = self._fetcher

@@ -12,9 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     KafkaError,
-    MessageSizeTooLargeError,
     ProducerFenced,
-    RecordListTooLargeError,
 )
 
 from shared.errors import ServiceError
@@ -23,7 +21,7 @@ from shared.pipeline.options import PipelineOptions
 from shared.pipeline.published import OffsetPublisher, group_offset
 from shared.pipeline.state import StateReader
 from shared.pipeline.step import Rewinding, Step
-from shared.pipeline.writer import PartitionWriter
+from shared.pipeline.writer import BatchTooLarge, PartitionWriter
 
 log = get_logger(__name__)
 
@@ -142,7 +140,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         tp = slot.tp
         slot.ready = slot.owned = False
-        if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+        if isinstance(error, BatchTooLarge):
+            if error.records == 1:
+                self.failure = _too_large(slot, error)
             self._shrink_batches(tp)
         fenced = isinstance(error, ProducerFenced)
         log.warning(
@@ -264,3 +264,14 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
             self.failure = RuntimeError(f"{task.get_coro()!r} was cancelled")
         elif (error := task.exception()) is not None:
             self.failure = error
+
+
+def _too_large(slot: Slot, error: BatchTooLarge) -> ServiceError:
+    """Return what ends the process: every further try would meet the same record."""
+    return ServiceError(
+        f"what comes of the records from this offset on has one record that {error.topic} does not take, "
+        f"because it is larger than the topic's max.message.bytes; raise that and start again",
+        topic=slot.tp.topic,
+        partition=slot.tp.partition,
+        offset=slot.next_offset,
+    )

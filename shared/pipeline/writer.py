@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.records import Output
@@ -17,6 +19,24 @@ from shared.pipeline.settling import next_stamp, settle
 from shared.pipeline.stopping import cut_off
 
 _CODECS = {None: 0, "lz4": 3, "zstd": 4}
+
+
+class BatchTooLarge(MessageSizeTooLargeError):  # type: ignore[misc]
+    """A topic takes no record batch of that size: smaller ones help, unless it was of one record."""
+
+    def __init__(self, topic: str, records: int) -> None:
+        super().__init__(f"a batch of {records} records for {topic} is larger than its max.message.bytes")
+        self.topic = topic
+        self.records = records
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One record batch on its way."""
+
+    topic: str
+    records: int
+    future: asyncio.Future[Any]
 
 
 class PartitionWriter(Protocol):
@@ -46,9 +66,9 @@ async def send(
     *,
     max_batch_bytes: int,
     timestamp: int,
-) -> list[asyncio.Future[Any]]:
-    """Hand every output to the producer as record batches; return one future per batch."""
-    futures: list[asyncio.Future[Any]] = []
+) -> list[Sent]:
+    """Hand every output to the producer as record batches; return what is on its way."""
+    sent: list[Sent] = []
     for output in outputs:
         if not output.values:
             continue
@@ -63,14 +83,17 @@ async def send(
                 transactional=options.delivery == "exactly-once",
             )
             position = batch.fill(output, position, timestamp)
-            futures.append(await producer.send_batch(batch, output.topic, partition=output.partition % count))
-    return futures
+            future = await producer.send_batch(batch, output.topic, partition=output.partition % count)
+            sent.append(Sent(output.topic, batch.record_count(), future))
+    return sent
 
 
-async def all_done(awaitables: Sequence[asyncio.Future[Any]]) -> None:
+async def all_done(sent: Sequence[Sent]) -> None:
     """Wait for every one, then raise the first failure: nothing is left in flight behind an error."""
-    results = await asyncio.gather(*awaitables, return_exceptions=True)
-    for result in results:
+    results = await asyncio.gather(*(one.future for one in sent), return_exceptions=True)
+    for one, result in zip(sent, results, strict=True):
+        if isinstance(result, MessageSizeTooLargeError | RecordListTooLargeError):
+            raise BatchTooLarge(one.topic, one.records) from result
         if isinstance(result, BaseException):
             raise result
 
@@ -182,7 +205,7 @@ class AtLeastOnceWriter:
             await all_done(await self._send(position))
         await crash_point("after-commit")
 
-    async def _send(self, outputs: Sequence[Output]) -> list[asyncio.Future[Any]]:
+    async def _send(self, outputs: Sequence[Output]) -> list[Sent]:
         return await send(
             self._producer,
             outputs,

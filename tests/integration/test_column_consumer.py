@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from devstack.apache_kafka import ApacheKafka
+from shared.errors import ServiceError
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.consumer import ColumnConsumer
 from shared.kafka.records import Output
@@ -96,3 +98,26 @@ async def test_a_filled_batch_reads_back_as_it_went_in_and_splits_where_it_is_fu
     assert [r.key for r in read] == keys
     assert [r.headers for r in read] == [(("h", b"%d" % i),) for i in range(50)]
     assert {r.timestamp for r in read} == {1_700_000_000_000}
+
+
+async def test_a_rebalance_that_does_not_end_is_not_waited_for(kafka: ApacheKafka, topic_prefix: str) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await create_topics(client, {f"{topic_prefix}t": 1})
+    consumer = ColumnConsumer(f"{topic_prefix}t", **client, group_id=f"{topic_prefix}g")
+    async with consumer:
+        consumer._subscription.begin_reassignment()
+        tp = TopicPartition(f"{topic_prefix}t", 0)
+        assert await asyncio.wait_for(consumer.getcolumns([tp], timeout=0.1, max_records=1), 20) == []
+
+
+async def test_a_consumer_whose_group_task_has_ended_says_so(kafka: ApacheKafka, topic_prefix: str) -> None:
+    """aiokafka would raise the same error at every call, or nothing at all, and never join again."""
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await create_topics(client, {f"{topic_prefix}t": 1})
+    consumer = ColumnConsumer(f"{topic_prefix}t", **client, group_id=f"{topic_prefix}g")
+    async with consumer:
+        task = consumer._coordinator._coordination_task
+        task.cancel()
+        await asyncio.wait([task], timeout=20)
+        with pytest.raises(ServiceError, match="left its group for good"):
+            await consumer.getcolumns([], timeout=0.1, max_records=1)

@@ -103,6 +103,25 @@ async def test_a_foreign_transaction_with_our_id_is_fenced_and_its_records_stay_
     assert [record.value for record in raw[0]] == [b"zombie", b"1", b"2"]
 
 
+async def test_a_record_that_no_topic_takes_stops_the_service_and_is_named(
+    kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await create_topics(client, {f"{topic_prefix}in": 1, f"{topic_prefix}state": 1})
+    await create_topics(client, {f"{topic_prefix}out": 1}, **{"max.message.bytes": "5000"})
+    await produce(client, f"{topic_prefix}in", [(0, b"%d" % i) for i in range(20)])
+    async with running(Echo(f"{topic_prefix}out"), client, topic_prefix):
+        await until(lambda: all_committed(client, topic_prefix, 20), what="20 committed")
+    await produce(client, f"{topic_prefix}in", [(0, b"fits"), (0, b"." * 9_000), (0, b"fits too")])
+    pipeline = Pipeline(
+        Echo(f"{topic_prefix}out"), options(client, topic_prefix), PipelineMetrics(CollectorRegistry())
+    )
+    with pytest.raises(ServiceError, match=rf"{topic_prefix}out does not take.*in\[0\] offset 20") as caught:
+        await asyncio.wait_for(pipeline.run(asyncio.Event()), 60)
+    assert (caught.value.topic, caught.value.partition, caught.value.offset) == (f"{topic_prefix}in", 0, 20)
+    assert len((await read_all(client, f"{topic_prefix}out"))[0]) == 20
+
+
 async def test_a_group_divided_before_the_broker_names_the_partitions_is_divided_again(
     kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
