@@ -11,6 +11,7 @@ no wall-clock arithmetic that the two changes of summer time could bend.
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -66,6 +67,12 @@ def load_flights() -> pd.DataFrame:
     weather = pd.read_csv(data_file("weather.csv"), usecols=_WEATHER_COLUMNS)
     # The file has five decimals; the parser makes 12.658579999999999 of 12.65858.
     return build_frame(flights, weather.round(5))
+
+
+def departures_from(frame: pd.DataFrame, day: date) -> pd.DataFrame:
+    """Return the flights that departed on a day (UTC) or later."""
+    begin = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+    return frame[frame["occurred_at"] >= begin]
 
 
 def build_frame(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:

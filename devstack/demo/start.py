@@ -16,7 +16,7 @@ from devstack.demo.champion import open_registry, publish
 from devstack.demo.contract import MODEL
 from devstack.demo.events import flight_events
 from devstack.demo.faults import with_faults
-from devstack.demo.flights import load_flights
+from devstack.demo.flights import departures_from, load_flights
 from devstack.demo.ledger import Ledger
 from devstack.demo.look import Lookout, Sight
 from devstack.demo.model import FlightModel, prepare_model
@@ -70,7 +70,7 @@ async def start(
     producer = AIOKafkaProducer(**servers.client, linger_ms=0, request_timeout_ms=REQUEST_TIMEOUT_MS)
     await producer.start()
     stack.push_async_callback(stop_within, producer, STOP_SECONDS)
-    records = with_faults(flight_events(frame, MODEL), options.faults_every)
+    records = with_faults(flight_events(departures_from(frame, options.begin), MODEL), options.faults_every)
     replay = Replay(producer, NAMES.events, records, rate=options.rate, note=ledger.sent, clock=clock)
     lookout = Lookout(services, clock)
     run = Run(

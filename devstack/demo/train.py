@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from devstack.demo.recipes import CHAMPION
 from shared.bundle.spec import ModelSpec
 from shared.scoring.matrix import MatrixEncoder
 
-TRAINING_MONTHS = (1, 2, 3)
 INPUT = "features"
 TREES = 60
 
 
 def training_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the flights of January to March."""
-    return frame[frame["month"].isin(TRAINING_MONTHS)]
+    """Return the flights of January to March, of which the champion is trained."""
+    return CHAMPION.rows(frame)
 
 
 def encode(frame: pd.DataFrame, spec: ModelSpec) -> npt.NDArray[np.float32]:
