@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SECONDS ?=
 RATE ?=
 KAFKA ?= embedded
-SERVICES := inference shadow drift alerting performance
+SERVICES := inference shadow drift alerting performance cli
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults check monitoring lock schemas bench images k8s k8s-check clean
