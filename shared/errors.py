@@ -89,6 +89,10 @@ class ProcessError(ServiceError):
     dead_letter = True
 
 
+class WrongShape(ProcessError):
+    """The model answered with an array of another shape than its contract declares."""
+
+
 class BundleError(ServiceError):
     """A model bundle is damaged, incomplete or contradicts itself."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any, Generic
@@ -61,10 +61,23 @@ class Pipeline(Generic[Work]):
     Under a backlog steps 1 and 2 of the next micro-batch run beside 3 to 5 of this one; it is
     committed only after this one. When traffic is quiet they do not overlap, so that an event never
     waits behind a batch it could have joined.
+
+    Parameters
+    ----------
+    wants
+        Says whether a topic's partition may be read on; one that may not keeps its place in Kafka.
     """
 
-    def __init__(self, step: Step[Work], options: PipelineOptions, metrics: PipelineMetrics) -> None:
+    def __init__(
+        self,
+        step: Step[Work],
+        options: PipelineOptions,
+        metrics: PipelineMetrics,
+        *,
+        wants: Callable[[str, int], bool] | None = None,
+    ) -> None:
         self._step = step
+        self._wants = wants
         self._options = options
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -164,6 +177,8 @@ class Pipeline(Generic[Work]):
 
     async def _fetch(self, consumer: ColumnConsumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
         ready = ownership.ready
+        if self._wants is not None:
+            ready = {tp: slot for tp, slot in ready.items() if self._wants(tp.topic, tp.partition)}
         if not ready:
             await asyncio.sleep(0.02)
             return []

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.bundle.spec import FeatureSpec, ModelSpec
-from shared.errors import BundleError, ProcessError
+from shared.errors import BundleError, ProcessError, WrongShape
+from shared.scoring.isolated import ModelLost
 from shared.scoring.matrix import Column, MatrixEncoder
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -92,6 +93,23 @@ class Scorer:
         )
 
     @classmethod
+    def over(cls, bundle: BundleLike, session: Any) -> Scorer:
+        """Return a scorer for a bundle over a session of its graph.
+
+        Raises
+        ------
+        BundleError
+            The graph lacks the declared score output.
+        """
+        names = [node.name for node in session.get_outputs()]
+        if bundle.spec.output.score not in names:
+            raise BundleError(
+                f"output.score is {bundle.spec.output.score!r}, "
+                f"but model.onnx has the outputs {', '.join(names)}"
+            )
+        return cls(bundle.spec, session)
+
+    @classmethod
     def load(cls, bundle: BundleLike, *, threads: int = 1) -> Scorer:
         """Return a warm scorer for a bundle.
 
@@ -112,19 +130,18 @@ class Scorer:
             )
         except Exception as error:  # onnxruntime raises classes of its own without a common base
             raise BundleError(f"model.onnx cannot be loaded by ONNX Runtime: {error}") from error
-        names = [node.name for node in session.get_outputs()]
-        if bundle.spec.output.score not in names:
-            raise BundleError(
-                f"output.score is {bundle.spec.output.score!r}, "
-                f"but model.onnx has the outputs {', '.join(names)}"
-            )
-        return cls(bundle.spec, session)
+        return cls.over(bundle, session)
 
     def predict(self, columns: Sequence[Column]) -> Scores:
         """Return the scores of ``n`` rows given as one column per feature.
 
         A row that makes the model raise does not take the others with it: the micro-batch is
         halved until the row is alone, and only that row is marked as failed.
+
+        Raises
+        ------
+        ModelLost
+            The model runs in a process of its own, and that is gone: no row is at fault.
         """
         raw, failed = self._run(columns, 0, len(columns[0]))
         scores = self._interpret(raw)
@@ -142,7 +159,10 @@ class Scorer:
         BundleError
             The graph fails on that row.
         """
-        scores = self.predict([[_typical(feature)] for feature in self.spec.features])
+        try:
+            scores = self.predict([[_typical(feature)] for feature in self.spec.features])
+        except ModelLost as error:
+            raise BundleError(f"the model fails on a row that fits its model.toml: {error}") from error
         if scores.failed:
             raise BundleError(f"the model fails on a row that fits its model.toml: {scores.failed[0]}")
 
@@ -167,11 +187,13 @@ class Scorer:
     ) -> tuple[Floats, dict[int, ProcessError]]:
         try:
             raw = self._session.run(self._outputs, self._encoder.encode(columns))[0]
-            if len(raw) != size:
-                raise ProcessError(f"the model answered {len(raw)} rows for {size}")  # noqa: TRY301
+            raw = self._one_answer_per_row(raw, size)
+        except ModelLost:
+            raise  # no row is at fault
         except Exception as error:  # onnxruntime raises classes of its own without a common base
             if size == 1:
-                return self._blank(), {first: ProcessError(f"the model failed on this event: {error}")}
+                failure = ProcessError(f"the model failed on this event: {error}")
+                return self._blank(), {first: error if isinstance(error, WrongShape) else failure}
         else:
             return raw, {}
         half = size // 2
@@ -179,25 +201,37 @@ class Scorer:
         right, right_failed = self._run([column[half:] for column in columns], first + half, size - half)
         return np.concatenate([left, right]), left_failed | right_failed
 
+    def _one_answer_per_row(self, raw: Floats, size: int) -> Floats:
+        """Return the score output as ``(n,)``, or ``(n, k)`` for a multiclass model.
+
+        Raises
+        ------
+        WrongShape
+            It has another shape than the contract declares.
+        """
+        if self.spec.task == "multiclass":
+            if raw.shape == (size, len(self.spec.classes)):
+                return raw
+        elif raw.size == size and raw.ndim and raw.shape[0] == size:
+            return raw.reshape(size)
+        elif self.spec.task == "binary" and raw.shape == (size, 2):
+            return raw[:, self.spec.output.positive]
+        raise WrongShape(f"the model answered an array of shape {raw.shape} for {size} rows")
+
     def _blank(self) -> Floats:
-        """Return one row of NaN in the shape the score output has."""
-        rank = next(len(n.shape) for n in self._session.get_outputs() if n.name == self.spec.output.score)
-        if rank == 1:
-            return np.full(1, np.nan, dtype=np.float32)
-        width = 1 if self.spec.task == "regression" else len(self.spec.classes) or 2
-        return np.full((1, width), np.nan, dtype=np.float32)
+        """Return the answer for one row that has none."""
+        shape = (1, len(self.spec.classes)) if self.spec.task == "multiclass" else (1,)
+        return np.full(shape, np.nan, dtype=np.float32)
 
     def _interpret(self, raw: Floats) -> Scores:
         if self.spec.task == "multiclass":
             classes = np.where(np.isnan(raw), -np.inf, raw).argmax(axis=1)
             return Scores(raw[np.arange(len(raw)), classes], classes, raw)
         if self.spec.task == "regression":
-            return Scores(raw.reshape(len(raw)))
-        two_columns = raw.ndim == 2 and raw.shape[1] == 2
-        score = raw[:, self.spec.output.positive] if two_columns else raw.reshape(len(raw))
+            return Scores(raw)
         # In the score's own precision, so that a float32 score of 0.1 meets a threshold written as 0.1.
-        threshold = score.dtype.type(self.spec.threshold)
-        return Scores(score, (score >= threshold).astype(np.intp))
+        threshold = raw.dtype.type(self.spec.threshold)
+        return Scores(raw, (raw >= threshold).astype(np.intp))
 
 
 def _typical(feature: FeatureSpec) -> Any:
