@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from services.inference.metrics import InferenceMetrics
 from services.inference.reports import UNROUTED, CountedAs, PartitionReports
-from shared.dead_letters import dead_letter_headers
 from shared.errors import ServiceError
 from shared.kafka.records import Output, Records
 from shared.logs import get_logger
@@ -21,6 +20,7 @@ from shared.messages import Prediction, Source
 from shared.reports import message_key
 from shared.scoring.events import DecodedEvents
 from shared.scoring.scorer import Scores
+from shared.serving.letters import dead_letters
 from shared.serving.models import Canary, ServedModel, ServedModels
 from shared.serving.routing import Micro, decode_rows, route
 from shared.serving.share import in_share
@@ -238,7 +238,10 @@ class InferenceStep:
         outputs = [self._predictions(work, part, low, high)]
         bad = sorted(row for row in work.rejected if low <= row < high) if work.rejected else []
         if bad:
-            outputs.append(self._dead_letters(work, part, low, bad))
+            refused = [(row - low, work.rejected[row][0]) for row in bad]
+            outputs.append(
+                dead_letters(self._topics.dead_letters, part, refused, service=SERVICE, now=work.scored_at)
+            )
         self._account(work, part, low, high, bad)
         self._next_offsets[part.topic, part.partition] = part.next_offset
         return outputs
@@ -258,27 +261,6 @@ class InferenceStep:
             headers = [part.headers[row - low] for row, _ in by_row]
         return Output(
             self._topics.predictions, part.partition, keys, payloads, headers if any(headers) else None
-        )
-
-    def _dead_letters(self, work: Work, part: Records, low: int, bad: list[int]) -> Output:
-        headers = [
-            dead_letter_headers(
-                part.headers[row - low],
-                work.rejected[row][0],
-                service=SERVICE,
-                topic=part.topic,
-                partition=part.partition,
-                offset=part.offsets[row - low],
-                now=work.scored_at,
-            )
-            for row in bad
-        ]
-        return Output(
-            self._topics.dead_letters,
-            part.partition,
-            [part.keys[row - low] for row in bad],
-            [part.values[row - low] for row in bad],
-            headers,
         )
 
     def _account(self, work: Work, part: Records, low: int, high: int, bad: list[int]) -> None:

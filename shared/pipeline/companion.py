@@ -135,9 +135,8 @@ class Companion:
                         next_offset=first,
                     )
                 self._follower.take(_nothing(self._topic, partition, position, first))
-                position = first
-            consumer.seek(self._tp(partition), position)
-            self._at[partition] = position
+            self._at[partition] = max(position, first)
+            consumer.seek(self._tp(partition), self._at[partition])
 
     def _tp(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)

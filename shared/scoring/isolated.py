@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,8 @@ class IsolatedSession:
         self._pause = _FIRST_PAUSE
         self._next_start = 0.0
         self._started_at = 0.0
+        self._closed = False
+        self._lock = threading.Lock()
         self.restarts = 0
         """How often the process had to be started again."""
         self.trouble: str | None = None
@@ -116,6 +119,12 @@ class IsolatedSession:
         RuntimeError
             The graph itself raised; the process is well.
         """
+        with self._lock:
+            return self._run(outputs, inputs)
+
+    def _run(self, outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
+        if self._closed:
+            raise ModelLost("Unavailable", "it was ended")
         if self._process is None:
             self._start_again()
         try:
@@ -134,7 +143,12 @@ class IsolatedSession:
         return result
 
     def close(self) -> None:
-        """End the process."""
+        """End the process for good; waits for a call in flight, at most until its time is over."""
+        with self._lock:
+            self._closed = True
+            self._end()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if self._socket is not None:
             self._socket.close()
@@ -161,7 +175,7 @@ class IsolatedSession:
         except (OSError, EOFError):
             raise self._lost("Crash", self._how_it_ended()) from None
         if isinstance(answer, str):
-            self.close()
+            self._end()
             raise BundleError(f"model.onnx cannot be loaded by ONNX Runtime: {answer}")
         inputs, outputs = answer
         self._inputs, self._outputs = [Node(*node) for node in inputs], [Node(*node) for node in outputs]
@@ -179,7 +193,7 @@ class IsolatedSession:
 
     def _lost(self, loss: Loss, what: str) -> ModelLost:
         """End the process and return the error to raise."""
-        self.close()
+        self._end()
         again = f", started again {self.restarts} times before" if self.restarts else ""
         self.trouble = f"its process {what}{again}"
         self._next_start = time.monotonic() + self._pause

@@ -67,16 +67,17 @@ class VersionLoader(Generic[Loaded]):
         self._pointers: dict[str, Pointers] = {}
         self._loaded: dict[str, dict[str, Loaded]] = {}
         self._refused: set[tuple[str, str]] = set()
-        self._troubles: dict[tuple[str, str], str] = {}
         self._changed = asyncio.Event()
-        self.heard = asyncio.Event()
-        """Set once the registry has told of a model."""
+        self.troubles: dict[tuple[str, str], str] = {}
+        """Why a version is not loaded, by model and version."""
+        self.settled = asyncio.Event()
+        """Set once everything that the registry first told of was tried."""
 
     @property
     def trouble(self) -> dict[str, str]:
         """Why a model is not at the versions the registry wants, by model."""
         found: dict[str, list[str]] = {}
-        for (model, _), text in self._troubles.items():
+        for (model, _), text in self.troubles.items():
             found.setdefault(model, []).append(text)
         return {model: "; ".join(texts) for model, texts in found.items()}
 
@@ -84,7 +85,6 @@ class VersionLoader(Generic[Loaded]):
         """Note what the registry wants; runs until cancelled."""
         async for change in self._registry.watch(self._names or None):
             self._pointers[change.model] = change.after
-            self.heard.set()
             self._changed.set()
 
     async def load(self) -> None:
@@ -95,6 +95,8 @@ class VersionLoader(Generic[Loaded]):
             again = False
             for model in list(self._pointers):
                 again |= not await self._bring_up(model)
+            if self._pointers:
+                self.settled.set()
             try:
                 await asyncio.wait_for(self._changed.wait(), backoff if again else None)
                 backoff = _FIRST_BACKOFF
@@ -118,8 +120,8 @@ class VersionLoader(Generic[Loaded]):
         used = {*self._settle(pointers, loaded), *self._wanted(pointers)}
         for version in [version for version in loaded if version not in used]:
             self._let_go(loaded.pop(version))
-        for key in [key for key in self._troubles if key[0] == model and key[1] not in used]:
-            del self._troubles[key]
+        for key in [key for key in self.troubles if key[0] == model and key[1] not in used]:
+            del self.troubles[key]
         self._refused = {key for key in self._refused if key[0] != model or key[1] in used}
 
     async def _try(self, model: str, version: str) -> bool:
@@ -128,7 +130,7 @@ class VersionLoader(Generic[Loaded]):
             fresh = await self._load(await self._registry.fetch(model, version))
         except ServiceError as error:
             self._loads.labels(model, "failed").inc()
-            self._troubles[model, version] = f"version {version}: {error}"
+            self.troubles[model, version] = f"version {version}: {error}"
             log.error(
                 "model cannot be loaded, what is loaded stays",
                 model=model,
@@ -140,6 +142,6 @@ class VersionLoader(Generic[Loaded]):
                 self._refused.add((model, version))
             return not error.retriable
         self._loads.labels(model, "loaded").inc()
-        self._troubles.pop((model, version), None)
+        self.troubles.pop((model, version), None)
         self._loaded.setdefault(model, {})[version] = fresh
         return True

@@ -1,0 +1,1 @@
+"""Shadow: ``events``, ``predictions``, ``labelled`` in; ``shadow-predictions``, ``reports`` out, once."""

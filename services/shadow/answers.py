@@ -1,0 +1,118 @@
+"""The champion's predictions as columns; of their JSON only what a comparison needs is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import msgspec
+import numpy as np
+
+from services.shadow.sides import Answered, Names
+from shared.errors import DecodeError, ServiceError, ValidationError
+from shared.kafka.records import Records
+from shared.scoring.events import NOT_JSON
+
+
+class _Source(msgspec.Struct, gc=False):
+    topic: str
+    partition: int
+    offset: int
+
+
+class _Prediction(msgspec.Struct, gc=False):
+    """What is read of a prediction."""
+
+    model: str
+    model_version: str
+    score: float
+    scored_at: int
+    source: _Source
+    label: str | None = None
+    canary: bool = False
+
+
+_decode = msgspec.json.Decoder(_Prediction).decode
+_offset, _model, _version = attrgetter("source.offset"), attrgetter("model"), attrgetter("model_version")
+_label, _score, _scored_at = attrgetter("label"), attrgetter("score"), attrgetter("scored_at")
+
+
+@dataclass(slots=True)
+class Answers:
+    """The predictions of one stretch of one partition.
+
+    Attributes
+    ----------
+    answered_to
+        One past the highest offset that was answered; 0 where there is no answer.
+    refused
+        Position and error of each record that is no prediction of this partition's events.
+    """
+
+    answered: Answered
+    answered_to: int
+    refused: list[tuple[int, ServiceError]]
+
+
+def read_answers(records: Records, topic: str, names: Names) -> Answers:
+    """Return the answers in consecutive records of the predictions.
+
+    Parameters
+    ----------
+    topic
+        The topic of the events: answers to another one's are refused.
+    names
+        Codes of models, versions and labels; new ones are added.
+    """
+    refused: list[tuple[int, ServiceError]] = []
+    try:
+        predictions = list(map(_decode, records.values))  # type: ignore[arg-type]
+    except (*NOT_JSON, TypeError):
+        predictions = _one_by_one(records.values, refused)
+    if {(p.source.topic, p.source.partition) for p in predictions} - {(topic, records.partition)}:
+        predictions, refused = _of_this_partition(records, topic)
+    if not predictions:
+        return Answers(Answered.none(), 0, refused)
+    count = len(predictions)
+    offsets = np.fromiter(map(_offset, predictions), np.int64, count)
+    answered = Answered(
+        offsets,
+        names.codes(list(map(_model, predictions))),
+        names.codes(list(map(_version, predictions))),
+        names.codes(list(map(_label, predictions))),
+        np.fromiter(map(_score, predictions), np.float64, count),
+        np.fromiter(map(_scored_at, predictions), np.int64, count),
+        np.fromiter((p.canary for p in predictions), np.bool_, count),
+    )
+    return Answers(answered, int(offsets.max()) + 1, refused)
+
+
+def _one_by_one(values: Sequence[bytes | None], refused: list[tuple[int, ServiceError]]) -> list[_Prediction]:
+    good = []
+    for position, value in enumerate(values):
+        try:
+            good.append(_decode(value or b""))
+        except NOT_JSON as error:
+            refused.append((position, DecodeError(f"the value is no prediction: {error}")))
+    return good
+
+
+def _of_this_partition(
+    records: Records, topic: str
+) -> tuple[list[_Prediction], list[tuple[int, ServiceError]]]:
+    good: list[_Prediction] = []
+    refused: list[tuple[int, ServiceError]] = []
+    for position, value in enumerate(records.values):
+        try:
+            prediction = _decode(value or b"")
+        except NOT_JSON as error:
+            refused.append((position, DecodeError(f"the value is no prediction: {error}")))
+            continue
+        source = prediction.source
+        if (source.topic, source.partition) == (topic, records.partition):
+            good.append(prediction)
+        else:
+            text = f"source is {source.topic}[{source.partition}], expected {topic}[{records.partition}]"
+            refused.append((position, ValidationError(text, field="source")))
+    return good, refused

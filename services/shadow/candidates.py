@@ -1,0 +1,101 @@
+"""The candidates, each in a process of its own, and the champion beside them for its timing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.bundle.spec import ModelSpec
+from shared.scoring.isolated import ModelLost
+from shared.scoring.matrix import Column
+from shared.scoring.scorer import Scores
+from shared.serving.models import ServedModel
+
+
+class Session(Protocol):
+    """What is asked of the process that a model runs in."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong last, as a sentence; None while it answers."""
+        ...
+
+    def begin(self) -> None:
+        """Begin a micro-batch: the time limit runs from here."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A version that runs in the shadow."""
+
+    model: ServedModel
+    session: Session
+
+    def predict(self, columns: Sequence[Column]) -> tuple[Scores | ModelLost, float]:
+        """Return the answers, or why there are none, and the seconds it took."""
+        self.session.begin()
+        began = time.perf_counter()
+        try:
+            answer: Scores | ModelLost = self.model.scorer.predict(columns)
+        except ModelLost as error:
+            answer = error
+        return answer, time.perf_counter() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """Who runs for one model.
+
+    Attributes
+    ----------
+    candidates
+        Those that are loaded.
+    absent
+        Version and reason of those that cannot be loaded: they are asked in vain, and that is counted.
+    champion
+        The champion, loaded too; None until it is.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    champion: Candidate | None = None
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """The contract of whichever version is loaded, the champion's first."""
+        some = [self.champion] if self.champion is not None else list(self.candidates)
+        return some[0].model.spec if some else None
+
+
+class Candidates:
+    """What runs in the shadow now; replaced as a whole, so that no micro-batch sees half of a change."""
+
+    def __init__(self) -> None:
+        self.lineups: dict[str, Lineup] = {}
+        """By model: every model that the registry knows a champion or candidate of."""
+
+    @property
+    def running(self) -> dict[str, Lineup]:
+        """The models that have candidates."""
+        return {name: lineup for name, lineup in self.lineups.items() if lineup.candidates or lineup.absent}
+
+    def set(self, model: str, lineup: Lineup) -> None:
+        """Let these run from the next micro-batch on."""
+        self.lineups = {**self.lineups, model: lineup}
+
+    def troubles(self) -> dict[tuple[str, str], str]:
+        """Return what is wrong with a candidate, by model and version."""
+        found: dict[tuple[str, str], str] = {}
+        for name, lineup in self.lineups.items():
+            found |= {(name, version): text for version, text in lineup.absent.items()}
+            for candidate in lineup.candidates:
+                if candidate.session.trouble is not None:
+                    found[name, candidate.model.version] = candidate.session.trouble
+        return found

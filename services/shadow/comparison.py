@@ -1,0 +1,342 @@
+"""One partition: the two sides that wait for each other, and the windows that what is settled counts in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from services.shadow.cells import Cell, Rows
+from services.shadow.sides import (
+    ANSWERED,
+    NOTHING,
+    Answered,
+    Asked,
+    Ints,
+    Names,
+    decode_array,
+    encode_array,
+    joined,
+)
+from shared.messages import ShadowReport
+
+NO_CHAMPION: Final = "none"
+"""Champion of the events that came before any champion's answer."""
+
+_MISSING_KEPT: Final = 10_000
+_CellKey = tuple[str, str, str, int]
+_Candidate = tuple[str, str]
+
+
+class _Asker(msgspec.Struct):
+    """A candidate that has been asked in this partition."""
+
+    model: str
+    version: str
+    first_offset: int
+    watermark: int = -1
+
+
+class _State(msgspec.Struct):
+    """What survives of a partition.
+
+    Attributes
+    ----------
+    asked_to
+        The events below this offset have been put to the candidates.
+    answered_to
+        The champion is known to have gone past every event below this offset.
+    read_to
+        Where to read on in the predictions; -1 for their beginning.
+    missing
+        Offsets settled without an answer of the champion, the latest of them.
+    again
+        Offset and code of the model of predictions that came a second time or too late.
+    """
+
+    asked_to: int = 0
+    answered_to: int = 0
+    read_to: int = -1
+    asked: list[Asked] = []
+    answered: Answered = msgspec.field(default_factory=Answered.none)
+    names: list[str] = []
+    askers: list[_Asker] = []
+    in_force: dict[str, str] = {}
+    missing: list[int] = []
+    again: list[tuple[int, int]] = []
+    cells: list[Cell] = []
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=encode_array).encode
+_decode = msgspec.msgpack.Decoder(_State, dec_hook=decode_array).decode
+
+
+class PartitionComparison:
+    """Settles the events of one partition, in their order, and counts them by window.
+
+    A window closes when the latest event time seen is a whole window past its end, as in inference; an
+    event that comes later still is counted in the newest one.
+    """
+
+    def __init__(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._state = _decode(state) if state else _State(asked_to=next_offset)
+        self._names = Names(self._state.names)
+        self._askers = {(asker.model, asker.version): asker for asker in self._state.askers}
+        self._cells: dict[_CellKey, Cell] = {
+            (c.model, c.version, c.champion, c.start): c for c in self._state.cells
+        }
+        self._dirty: set[_CellKey] = set(self._cells)  # what was reported is not remembered
+        self._missing = dict.fromkeys(self._state.missing)
+
+    @property
+    def names(self) -> Names:
+        """Codes of this partition's models, versions and labels."""
+        return self._names
+
+    @property
+    def asked_to(self) -> int:
+        """The events below this offset have been put to the candidates."""
+        return self._state.asked_to
+
+    @property
+    def answered_to(self) -> int:
+        """The champion is known to have gone past every event below this offset."""
+        return self._state.answered_to
+
+    @property
+    def read_to(self) -> int:
+        """Where to read on in the predictions."""
+        return self._state.read_to
+
+    @property
+    def asks_waiting(self) -> int:
+        """How many answers of candidates wait for the champion."""
+        return sum(map(len, self._state.asked))
+
+    @property
+    def answers_waiting(self) -> int:
+        """How many answers of the champion wait for the candidates."""
+        return len(self._state.answered)
+
+    @property
+    def first_waiting(self) -> int:
+        """The first event that waits for the champion, or the next to be asked about."""
+        asked = self._state.asked
+        return min((int(one.offsets[0]) for one in asked), default=self._state.asked_to)
+
+    @property
+    def open_windows(self) -> int:
+        """How many windows are held."""
+        return len(self._cells)
+
+    def snapshot(self) -> bytes:
+        """Return the state to commit."""
+        state = self._state
+        state.names = self._names.known
+        state.askers = list(self._askers.values())
+        state.missing = list(self._missing)
+        state.cells = list(self._cells.values())
+        return _encode(state)
+
+    def ask(self, asked: list[Asked], next_offset: int) -> None:
+        """Take what the candidates were asked up to ``next_offset``."""
+        for one in asked:
+            key = (one.model, one.version)
+            if key not in self._askers:
+                self._askers[key] = _Asker(one.model, one.version, int(one.offsets[0]))
+        self._state.asked += asked
+        self._state.asked_to = max(self._state.asked_to, next_offset)
+
+    def answer(self, answered: Answered, answered_to: int, read_to: int) -> None:
+        """Take what the champion answered; predictions are read up to ``read_to``."""
+        state = self._state
+        state.read_to = read_to
+        if len(answered):
+            news = self._news(answered)
+            state.answered = state.answered.followed_by(news)
+        state.answered_to = max(state.answered_to, answered_to)
+
+    def _news(self, answered: Answered) -> Answered:
+        """Return what has not been passed yet; the rest came a second time, or too late."""
+        offsets = answered.offsets
+        passed = np.maximum.accumulate(np.concatenate(([self._state.answered_to], offsets[:-1] + 1)))
+        old = offsets < passed
+        if not old.any():
+            return answered
+        self._state.again += zip(offsets[old].tolist(), answered.models[old].tolist(), strict=True)
+        return answered.take(~old)
+
+    def settle(self) -> None:
+        """Count every event that both sides have gone past."""
+        state = self._state
+        bound = min(state.asked_to, state.answered_to)
+        at = int(np.searchsorted(state.answered.offsets, bound))
+        answered, state.answered = state.answered.take(slice(0, at)), state.answered.take(slice(at, None))
+        waiting: list[Asked] = []
+        for asked in state.asked:
+            settled, rest = asked.split(bound)
+            if settled is not None:
+                self._count(settled, answered)
+            if rest is not None:
+                waiting.append(rest)
+        state.asked = waiting
+        self._note_in_force(answered)
+        if state.again:
+            self._count_again(bound)
+
+    def _count(self, asked: Asked, answered: Answered) -> None:
+        answered = self._of_model(asked.model, answered)
+        where, found = joined(asked, answered)
+        canary = found & answered.canary[where] if len(answered) else found
+        ok = asked.status == ANSWERED
+        kinds = np.where(found, np.where(ok, 0, 1), np.where(ok, 2, 3))
+        kinds[canary] = 4
+        for offset in asked.offsets[~found].tolist():
+            self._missing[offset] = None
+        while len(self._missing) > _MISSING_KEPT:
+            del self._missing[next(iter(self._missing))]
+        champions = self._champions(asked, answered)
+        starts = self._starts(asked)
+        rows = self._rows(asked, answered, where, found, kinds)
+        for start, champion in dict.fromkeys(zip(starts.tolist(), champions.tolist(), strict=True)):
+            name = NO_CHAMPION if champion == NOTHING else self._names.known[champion]
+            if name == asked.version:
+                continue  # it was promoted: there is nobody to compare it with
+            mask = (starts == start) & (champions == champion)
+            chosen = rows if mask.all() else _chosen(rows, mask)
+            self._cell(asked, name, start, int(chosen.offsets[0])).count(
+                chosen, self._names.known, self._partition
+            )
+
+    def _of_model(self, model: str, answered: Answered) -> Answered:
+        code = self._names.code(model)
+        mine = answered.models == code
+        return answered if mine.all() else answered.take(mine)
+
+    def _rows(
+        self, asked: Asked, answered: Answered, where: Ints, found: Any, kinds: Ints
+    ) -> Rows:  # fmt: skip
+        if len(answered):
+            scores, labels, scored_at = (
+                answered.scores[where], answered.labels[where], answered.scored_at[where],
+            )  # fmt: skip
+        else:
+            scores = np.full(len(asked), np.nan)
+            labels = scored_at = np.full(len(asked), NOTHING)
+        return Rows(
+            asked.offsets,
+            kinds,
+            asked.status,
+            scores,
+            asked.scores,
+            labels,
+            asked.labels,
+            (scored_at - asked.timestamps) / 1000,
+            (asked.scored_at - asked.timestamps) / 1000,
+            asked.occurred_at,
+            asked.event_ids,
+            asked.segments,
+        )
+
+    def _champions(self, asked: Asked, answered: Answered) -> Ints:
+        """Return the code of the champion's version in force at each event."""
+        before = self._state.in_force.get(asked.model)
+        carried = NOTHING if before is None else self._names.code(before)
+        champions = answered if not answered.canary.any() else answered.take(~answered.canary)
+        if not len(champions):
+            return np.full(len(asked), carried)
+        at = np.searchsorted(champions.offsets, asked.offsets, side="right") - 1
+        return np.where(at >= 0, champions.versions[np.maximum(at, 0)], carried)
+
+    def _note_in_force(self, answered: Answered) -> None:
+        champions = answered.take(~answered.canary)
+        for model in np.unique(champions.models).tolist():
+            last = champions.versions[champions.models == model][-1]
+            self._state.in_force[self._names.known[model]] = self._names.known[last]
+
+    def _starts(self, asked: Asked) -> Ints:
+        """Return the start of the window that each event is counted in, and move the watermark."""
+        asker, window = self._askers[asked.model, asked.version], asked.window
+        watermarks = np.maximum.accumulate(np.maximum(asked.occurred_at, asker.watermark))
+        asker.watermark = int(watermarks[-1])
+        newest = watermarks - watermarks % window
+        times = np.where(
+            asked.occurred_at >= 0, asked.occurred_at, np.where(watermarks >= 0, watermarks, asked.timestamps)
+        )
+        starts = times - times % window
+        counted: Ints = np.where((watermarks >= 0) & (starts < newest - window), newest, starts)
+        return counted
+
+    def _cell(self, asked: Asked, champion: str, start: int, offset: int) -> Cell:
+        key = (asked.model, asked.version, champion, start)
+        self._dirty.add(key)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = Cell.empty(
+                *key, asked.window, regression=asked.regression, offset=offset
+            )
+        return cell
+
+    def _count_again(self, bound: int) -> None:
+        """Count what came a second time or too late, once its event is settled."""
+        waiting = [one for one in self._state.again if one[0] >= bound]
+        for offset, model in [one for one in self._state.again if one[0] < bound]:
+            late = offset in self._missing
+            self._missing.pop(offset, None)
+            for (name, _), asker in self._askers.items():
+                cell = self._newest(asker) if self._names.code(name) == model else None
+                if cell is not None and asker.first_offset <= offset:
+                    cell.late += late
+                    cell.repeated += not late
+        self._state.again = waiting
+
+    def _newest(self, asker: _Asker) -> Cell | None:
+        keys = [key for key in self._cells if key[:2] == (asker.model, asker.version)]
+        if not keys:
+            return None
+        key = max(keys, key=lambda key: (key[3], key[2]))
+        self._dirty.add(key)
+        return self._cells[key]
+
+    def time(self, model: str, version: str, events: int, champion: float, candidate: float) -> None:
+        """Add what the two models took for the same events, seconds, to the newest window."""
+        asker = self._askers.get((model, version))
+        cell = None if asker is None else self._newest(asker)
+        if cell is not None:
+            cell.champion_timing = (cell.champion_timing[0] + events, cell.champion_timing[1] + champion)
+            cell.candidate_timing = (cell.candidate_timing[0] + events, cell.candidate_timing[1] + candidate)
+
+    def due(self, now: int, sample_percent: float, troubles: dict[_Candidate, str]) -> Iterator[ShadowReport]:
+        """Yield a report per window that changed since the last call or is closed; the latter go."""
+        for key in sorted(self._cells):
+            cell = self._cells[key]
+            asker = self._askers[key[:2]]
+            final = cell.start < asker.watermark - asker.watermark % cell.window - cell.window
+            if final:
+                del self._cells[key]
+            if final or key in self._dirty:
+                yield cell.report(
+                    source_topic=self._topic,
+                    partition=self._partition,
+                    next_offset=min(self.asked_to, self.answered_to),
+                    written_at=now,
+                    final=final,
+                    sample_percent=sample_percent,
+                    trouble=troubles.get(key[:2]),
+                )
+        self._dirty.clear()
+
+
+def _chosen(rows: Rows, mask: Any) -> Rows:
+    at = np.flatnonzero(mask)
+    arrays = {
+        name: getattr(rows, name)[at]
+        for name in Rows.__struct_fields__
+        if name not in ("event_ids", "segments")
+    }
+    texts = {name: [values[row] for row in at.tolist()] for name, values in rows.segments.items()}
+    return Rows(**arrays, event_ids=[rows.event_ids[row] for row in at.tolist()], segments=texts)

@@ -1,0 +1,49 @@
+"""Settings of the shadow service."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from shared.settings import CommaSeparated, ServiceSettings
+
+
+class ShadowSettings(ServiceSettings):
+    """Score events with the candidates too, and compare them with the champion, event by event."""
+
+    service: ClassVar[str] = "shadow"
+
+    delivery: Literal["exactly-once", "at-least-once"] = Field(
+        "exactly-once", description="The guarantee to hold; the service refuses to start without it"
+    )
+    models: CommaSeparated = Field(
+        (), description="Models to follow; none named follows every model in the registry"
+    )
+    sample_percent: float = Field(
+        100.0,
+        gt=0,
+        le=100,
+        description="Percent of the keys whose events the candidates are asked about",
+    )
+    candidate_seconds: float = Field(
+        5.0, gt=0, le=300, description="Time a candidate has for a micro-batch before its process is ended"
+    )
+    join_window_events: int = Field(
+        10_000,
+        ge=100,
+        le=1_000_000,
+        description="How far, in events of a partition, candidate and champion may be apart: the other waits",
+    )
+    threads: int = Field(1, ge=1, le=64, description="Threads of one ONNX Runtime call")
+    max_event_bytes: int = Field(1 << 20, ge=100, description="Larger events are counted as refused")
+    max_batch_events: int = Field(4_000, ge=1, le=100_000, description="Events per micro-batch, about")
+    session_seconds: float = Field(
+        default=30.0, ge=6, le=300, description="Silence after which the group gives our partitions to others"
+    )
+    report_seconds: float = Field(
+        5.0, gt=0, description="Seconds between two reports of a window that is still open"
+    )
+    max_future_seconds: int = Field(
+        86_400, ge=0, description="How far occurred_at may lie after the record's own timestamp"
+    )

@@ -1,0 +1,263 @@
+"""Events and predictions in, shadow predictions and reports out: no Kafka, clock or environment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from services.shadow.answers import read_answers
+from services.shadow.asking import Ask, asks, sources_of
+from services.shadow.candidates import Candidates
+from services.shadow.comparison import PartitionComparison
+from services.shadow.metrics import ShadowMetrics
+from services.shadow.sides import REASONS
+from shared.kafka.records import Output, Records
+from shared.reports import message_key
+from shared.serving.letters import dead_letters
+from shared.serving.routing import Micro, route
+from shared.serving.share import in_share
+from shared.topics import TopicNames
+
+SERVICE = "shadow"
+TIMED_SHARE = 8
+"""One event of so many is also put to the champion, to time the two side by side."""
+
+MOST_WINDOWS = 100
+"""Windows of a partition that are held before the closed ones are reported out of turn."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowOptions:
+    """How the shadow runs.
+
+    Attributes
+    ----------
+    sample_percent
+        Share of the keys whose events the candidates are asked.
+    join_window
+        Events of a partition by which the two sides may be apart.
+    report_interval
+        Milliseconds between two reports of a window that is still open.
+    max_future
+        Milliseconds by which ``occurred_at`` may lie after the record's own timestamp.
+    """
+
+    sample_percent: float = 100.0
+    join_window: int = 10_000
+    report_interval: int = 5_000
+    max_future: int = 86_400_000
+
+
+@dataclass(slots=True)
+class Work:
+    """One micro-batch on its way through; ``micro`` is None where nobody is asked."""
+
+    batch: Sequence[Records]
+    micro: Micro | None = None
+    asks: list[Ask] = field(default_factory=list)
+    scored_at: list[int] = field(default_factory=list)
+
+
+class ShadowStep:
+    """Scores micro-batches with the candidates and compares; a step, and a companion's follower.
+
+    Parameters
+    ----------
+    candidates
+        What runs; each micro-batch uses those current when it was decoded.
+    topics
+        Names of the topics.
+    clock
+        Returns epoch milliseconds.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        topics: TopicNames,
+        metrics: ShadowMetrics,
+        *,
+        clock: Callable[[], int],
+        options: ShadowOptions | None = None,
+    ) -> None:
+        self._candidates = candidates
+        self._topics = topics
+        self._metrics = metrics
+        self._clock = clock
+        self._options = options or ShadowOptions()
+        self._partitions: dict[int, PartitionComparison] = {}
+        self._fetched: dict[int, int] = {}
+        self._next_report: dict[int, int] = {}
+        self._letters: dict[int, list[Output]] = {}
+        self._scored = self._timed = 0
+
+    def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
+        """Take over a partition with both sides as last committed."""
+        self._partitions[partition] = PartitionComparison(topic, partition, next_offset, state)
+        self._fetched[partition] = next_offset
+        self._next_report[partition] = self._clock() + self._options.report_interval
+        self._letters[partition] = []
+
+    def close(self, topic: str, partition: int) -> None:
+        """Forget a partition."""
+        self._partitions.pop(partition, None)
+
+    def snapshot(self, topic: str, partition: int) -> bytes:
+        """Return both sides and the open windows."""
+        return self._partitions[partition].snapshot()
+
+    def wants(self, topic: str, partition: int) -> bool:
+        """Return whether events may be read on: not too far ahead of the champion."""
+        comparison = self._partitions[partition]
+        if not self._candidates.running:
+            return True
+        ahead = self._fetched[partition] - max(comparison.answered_to, comparison.first_waiting)
+        return ahead < self._options.join_window
+
+    def positions(self) -> Mapping[int, int]:
+        """Return where to read on in the predictions, by partition."""
+        return {partition: comparison.read_to for partition, comparison in self._partitions.items()}
+
+    def wants_more(self, partition: int) -> bool:
+        """Return whether predictions may be read on: not too far ahead of the candidates."""
+        comparison = self._partitions.get(partition)
+        return comparison is not None and comparison.answers_waiting < self._options.join_window
+
+    def take(self, records: Records) -> None:
+        """Take predictions; they count from the next commit on, and ``read_to`` with them."""
+        partition = records.partition
+        comparison = self._partitions.get(partition)
+        if comparison is None or records.start != comparison.read_to:
+            return
+        answers = read_answers(records, self._topics.events, comparison.names)
+        if answers.refused:
+            self._metrics.refused_predictions.inc(len(answers.refused))
+            letters = dead_letters(
+                self._topics.dead_letters, records, answers.refused, service=SERVICE, now=self._clock()
+            )
+            self._letters[partition].append(letters)
+        comparison.answer(answers.answered, answers.answered_to, records.end)
+        if comparison.answers_waiting >= self._options.join_window // 2:
+            comparison.settle()
+
+    def decode(self, batch: Sequence[Records]) -> Work:
+        """Find out what each candidate is asked, and decode it."""
+        for part in batch:
+            self._fetched[part.partition] = part.next_offset
+        running, work = self._candidates.running, Work(batch)
+        if not running:
+            return work
+        work.micro = micro = Micro.of(batch)
+        routes = route(micro.values, self._candidates.lineups)
+        timed = self._timed * TIMED_SHARE <= self._scored
+        for model, lineup in running.items():
+            rows = self._sampled(micro, model, routes.rows.get(model, []))
+            if rows is None or rows:
+                work.asks += asks(
+                    micro, model, lineup, rows, max_future=self._options.max_future, timed=timed
+                )
+        return work
+
+    def _sampled(self, micro: Micro, model: str, rows: list[int] | None) -> list[int] | None:
+        share = self._options.sample_percent / 100
+        if share >= 1.0:
+            return rows
+        every = list(range(len(micro.values))) if rows is None else rows
+        keys, values = micro.keys(), micro.values
+        chosen = in_share(
+            share, "sample", model, [keys[row] for row in every], [values[row] for row in every]
+        )
+        return [row for row, hit in zip(every, chosen.tolist(), strict=True) if hit]
+
+    def compute(self, work: Work) -> None:
+        """Ask every candidate; whatever one does, the others are asked too."""
+        if work.micro is None:
+            return
+        sources = sources_of(work.batch)
+        for ask in work.asks:
+            work.scored_at.append(ask.answer(work.micro, self._clock, sources))
+            self._scored += len(ask.rows)
+            self._timed += len(ask.rows) if ask.timed_by is not None else 0
+
+    def encode(self, work: Work, index: int) -> list[Output]:
+        """Return the partition's shadow predictions, in the order of its events, and settle what can be."""
+        part = work.batch[index]
+        comparison = self._partitions[part.partition]
+        asked = []
+        if work.micro is not None:
+            bounds = (work.micro.bounds[index], work.micro.bounds[index + 1])
+            for ask, scored_at in zip(work.asks, work.scored_at, strict=True):
+                one = ask.of_partition(part, bounds, scored_at, comparison.names)
+                if one is not None:
+                    asked.append(one)
+                    self._count(ask, one.status)
+        comparison.ask(asked, part.next_offset)
+        comparison.settle()
+        if work.micro is not None and index == 0:
+            for ask in work.asks:
+                if ask.seconds is not None:
+                    comparison.time(ask.model, ask.version, len(ask.answered), *ask.seconds)
+        outputs = [self._predictions(work, index), *self._take_letters(part.partition)]
+        if comparison.open_windows > MOST_WINDOWS:
+            outputs += self._reports(part.partition)
+        return outputs
+
+    def _count(self, ask: Ask, status: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
+        for code, count in Counter(status.tolist()).items():
+            self._metrics.asked.labels(ask.model, ask.version, REASONS[code] or "answered").inc(count)
+
+    def _predictions(self, work: Work, index: int) -> Output:
+        part, topic = work.batch[index], self._topics.shadow_predictions
+        if work.micro is None:
+            return Output(topic, part.partition, [], [])
+        low, high = work.micro.bounds[index], work.micro.bounds[index + 1]
+        found: list[tuple[int, bytes]] = []
+        for ask in work.asks:
+            first, last = np.searchsorted(ask.answered, (low, high)).tolist()
+            found += zip(ask.answered[first:last].tolist(), ask.payloads[first:last], strict=True)
+        if len(work.asks) > 1:
+            found.sort(key=lambda one: one[0])
+        headers = [part.headers[row - low] for row, _ in found]
+        return Output(
+            topic,
+            part.partition,
+            [part.keys[row - low] for row, _ in found],
+            [payload for _, payload in found],
+            headers if any(headers) else None,
+        )
+
+    def _take_letters(self, partition: int) -> list[Output]:
+        letters, self._letters[partition] = self._letters[partition], []
+        return letters
+
+    def flush(self, topic: str, partition: int, *, leaving: bool = False) -> list[Output]:
+        """Return the reports that are due, all that changed when ``leaving``."""
+        comparison, now = self._partitions[partition], self._clock()
+        comparison.settle()
+        self._note_waiting(partition, comparison)
+        outputs = self._take_letters(partition)
+        if leaving or now >= self._next_report[partition]:
+            self._next_report[partition] = now + self._options.report_interval
+            outputs += self._reports(partition)
+        return outputs
+
+    def _note_waiting(self, partition: int, comparison: PartitionComparison) -> None:
+        ahead = comparison.asked_to - comparison.answered_to if comparison.asks_waiting else 0
+        gauge = self._metrics.waiting
+        gauge.labels(partition, "champion").set(max(0, ahead))
+        gauge.labels(partition, "candidate").set(comparison.answers_waiting)
+
+    def _reports(self, partition: int) -> list[Output]:
+        comparison = self._partitions[partition]
+        due = comparison.due(self._clock(), self._options.sample_percent, self._candidates.troubles())
+        reports = list(due)
+        if not reports:
+            return []
+        keys = [message_key(report) for report in reports]
+        return [Output(self._topics.reports, partition, keys, [_encode(report) for report in reports])]

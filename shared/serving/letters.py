@@ -1,0 +1,44 @@
+"""Refused records as something to produce."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.dead_letters import dead_letter_headers
+from shared.errors import ServiceError
+from shared.kafka.records import Output, Records
+
+
+def dead_letters(
+    topic: str, records: Records, refused: Sequence[tuple[int, ServiceError]], *, service: str, now: int
+) -> Output:
+    """Return the dead letters of one partition's records, each with why it was refused.
+
+    Parameters
+    ----------
+    topic
+        Of the dead letters.
+    refused
+        Position among ``records`` and error, in the order of the positions.
+    now
+        Epoch milliseconds.
+    """
+    headers = [
+        dead_letter_headers(
+            records.headers[position],
+            error,
+            service=service,
+            topic=records.topic,
+            partition=records.partition,
+            offset=records.offsets[position],
+            now=now,
+        )
+        for position, error in refused
+    ]
+    return Output(
+        topic,
+        records.partition,
+        [records.keys[position] for position, _ in refused],
+        [records.values[position] for position, _ in refused],
+        headers,
+    )
