@@ -8,6 +8,7 @@ micro-batch and never per event.
 
 from __future__ import annotations
 
+import copy
 import platform
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -87,6 +88,18 @@ class PipelineMetrics:
         )
         for outcome in ("committed", "aborted", "failed"):
             self.transactions.labels(outcome)  # a rate needs the zero before the first one
+
+    def beside(self) -> PipelineMetrics:
+        """Return the metrics of a second pipeline in the same process.
+
+        They count into the same series, but for those that can be of one pipeline only: the partitions
+        owned and the last progress stay those of the first.
+        """
+        other = copy.copy(self)
+        aside = CollectorRegistry()
+        other.partitions = Gauge("partitions", "Not shown", registry=aside)
+        other.last_progress = Gauge("last_progress", "Not shown", registry=aside)
+        return other
 
 
 class BulkHistogram(Collector):

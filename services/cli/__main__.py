@@ -58,6 +58,7 @@ SERVICES = (
     "alerting",
     "drift",
     "inference",
+    "shadow",
 )
 
 

@@ -50,6 +50,8 @@ class _State(msgspec.Struct):
         The champion is known to have gone past every event below this offset.
     read_to
         Where to read on in the predictions; -1 for their beginning.
+    passed
+        A position in the predictions, and the offset that the champion had gone past when they ended there.
     missing
         Offsets settled without an answer of the champion, the latest of them.
     again
@@ -64,6 +66,7 @@ class _State(msgspec.Struct):
     names: list[str] = []
     askers: list[_Asker] = []
     in_force: dict[str, str] = {}
+    passed: tuple[int, int] | None = None
     missing: list[int] = []
     again: list[tuple[int, int]] = []
     cells: list[Cell] = []
@@ -90,6 +93,7 @@ class PartitionComparison:
             (c.model, c.version, c.champion, c.start): c for c in self._state.cells
         }
         self._dirty: set[_CellKey] = set(self._cells)  # what was reported is not remembered
+        self._timings: dict[_Candidate, tuple[int, float, float]] = {}
         self._missing = dict.fromkeys(self._state.missing)
 
     @property
@@ -159,6 +163,20 @@ class PartitionComparison:
             news = self._news(answered)
             state.answered = state.answered.followed_by(news)
         state.answered_to = max(state.answered_to, answered_to)
+        if state.passed is not None and read_to >= state.passed[0]:
+            state.answered_to = max(state.answered_to, state.passed[1])
+            state.passed = None
+
+    def champion_passed(self, offset: int, predictions_end: int) -> None:
+        """Take note that the champion had done every event below ``offset`` when its topic ended there.
+
+        It tells where the champion is although it answered nothing: refused events leave no prediction.
+        It counts once the predictions are read to that end.
+        """
+        state = self._state
+        if offset > state.answered_to and state.passed is None:
+            state.passed = (predictions_end, offset)
+            self.answer(Answered.none(), 0, state.read_to)
 
     def _news(self, answered: Answered) -> Answered:
         """Return what has not been passed yet; the rest came a second time, or too late."""
@@ -303,15 +321,25 @@ class PartitionComparison:
         return self._cells[key]
 
     def time(self, model: str, version: str, events: int, champion: float, candidate: float) -> None:
-        """Add what the two models took for the same events, seconds, to the newest window."""
-        asker = self._askers.get((model, version))
-        cell = None if asker is None else self._newest(asker)
-        if cell is not None:
-            cell.champion_timing = (cell.champion_timing[0] + events, cell.champion_timing[1] + champion)
-            cell.candidate_timing = (cell.candidate_timing[0] + events, cell.candidate_timing[1] + candidate)
+        """Add what the two models took for the same events, seconds; told with the next report."""
+        former = self._timings.get((model, version), (0, 0.0, 0.0))
+        self._timings[model, version] = (former[0] + events, former[1] + champion, former[2] + candidate)
+
+    def _place_timings(self) -> None:
+        """Put the timings into the newest windows; those of a pair that has none yet wait."""
+        for key, (events, champion, candidate) in list(self._timings.items()):
+            asker = self._askers.get(key)
+            cell = None if asker is None else self._newest(asker)
+            if cell is not None:
+                cell.champion_timing = (cell.champion_timing[0] + events, cell.champion_timing[1] + champion)
+                cell.candidate_timing = (
+                    cell.candidate_timing[0] + events, cell.candidate_timing[1] + candidate,
+                )  # fmt: skip
+                del self._timings[key]
 
     def due(self, now: int, sample_percent: float, troubles: dict[_Candidate, str]) -> Iterator[ShadowReport]:
         """Yield a report per window that changed since the last call or is closed; the latter go."""
+        self._place_timings()
         for key in sorted(self._cells):
             cell = self._cells[key]
             asker = self._askers[key[:2]]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
+from shared.bounded import Counter, Gauge
 from shared.metrics import PipelineMetrics
 
 

@@ -146,6 +146,16 @@ class ShadowStep:
         if comparison.answers_waiting >= self._options.join_window // 2:
             comparison.settle()
 
+    def awaiting_champion(self) -> list[int]:
+        """Return the partitions whose candidates are ahead of the champion."""
+        return [partition for partition, held in self._partitions.items() if held.asks_waiting]
+
+    def champion_passed(self, partition: int, offset: int, predictions_end: int) -> None:
+        """Take note of how far the champion is; see :meth:`PartitionComparison.champion_passed`."""
+        comparison = self._partitions.get(partition)
+        if comparison is not None:
+            comparison.champion_passed(offset, predictions_end)
+
     def decode(self, batch: Sequence[Records]) -> Work:
         """Find out what each candidate is asked, and decode it."""
         for part in batch:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from shared.errors import ConfigError, TransientError
 from shared.kafka.security import check_connection
@@ -41,6 +42,29 @@ async def when_reachable(client: dict[str, Any], stop: asyncio.Event, *, turn: C
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
         else:
             return
+
+
+async def when_topic_exists(client: dict[str, Any], topic: str, stop: asyncio.Event) -> None:
+    """Return once a topic of another service exists, or once ``stop`` is set; says that it waits."""
+    told = False
+    while not stop.is_set():
+        admin = AIOKafkaAdminClient(**client)
+        try:
+            await admin.start()
+            (described,) = await admin.describe_topics([topic])
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("a topic cannot be asked for yet", topic=topic, error=repr(error))
+        else:
+            if not described["error_code"]:
+                return
+            if not told:
+                log.warning(
+                    "a topic does not exist yet; create it with: driftline topics create", topic=topic
+                )
+                told = True
+        finally:
+            await admin.close()
+        await _pause(stop, _LONGEST_BACKOFF)
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

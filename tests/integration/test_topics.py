@@ -16,11 +16,11 @@ from devstack.embedded_kafka import EmbeddedKafka
 from services.cli.__main__ import cli
 from shared.errors import ConfigError, ServiceError, TransientError
 from shared.kafka.topics import create_topics, existing_topics
-from shared.topics import TopicNames, topic_specs
+from shared.topics import STATEFUL_SERVICES, TopicNames, topic_specs
 
 pytestmark = pytest.mark.kafka
 
-TOGETHER = ("events", "predictions", "shadow-predictions", "inference-state")
+TOGETHER = ("events", "predictions", "shadow-predictions", *(f"{s}-state" for s in STATEFUL_SERVICES))
 
 
 @pytest.fixture(params=["apache", "embedded"])

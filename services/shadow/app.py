@@ -1,0 +1,185 @@
+"""Wiring of the shadow service, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+from prometheus_client import CollectorRegistry
+
+from services.shadow.candidates import Candidates
+from services.shadow.config import ShadowSettings
+from services.shadow.labels import LabelStep
+from services.shadow.labels import Work as LabelWork
+from services.shadow.loading import Lineups
+from services.shadow.metrics import ShadowMetrics
+from services.shadow.process import ShadowOptions, ShadowStep
+from services.shadow.progress import ChampionProgress
+from shared.health import HealthServer
+from shared.heartbeat import Heartbeat
+from shared.kafka.capability import require_transactions
+from shared.kafka.security import client_options
+from shared.kafka.startup import require_topics, when_reachable, when_topic_exists
+from shared.lifecycle import Background, alive_until, stop_on_signals
+from shared.logs import get_logger
+from shared.metrics import describe_process, registry_up
+from shared.pipeline.companion import Companion
+from shared.pipeline.options import PipelineOptions
+from shared.pipeline.pipeline import Pipeline
+from shared.registry import RedisRegistry
+from shared.topics import TopicNames
+
+log = get_logger(__name__)
+
+
+async def serve(settings: ShadowSettings) -> None:
+    """Run the service until a signal asks it to stop.
+
+    Raises
+    ------
+    ConfigError
+        A topic is missing or of the wrong shape, or the broker cannot give the guarantee.
+    """
+    topics = TopicNames(settings.topic_prefix)
+    client = client_options(settings)
+    collectors = CollectorRegistry()
+    describe_process(collectors, "shadow")
+    metrics = ShadowMetrics(collectors)
+    candidates = Candidates()
+    step = ShadowStep(candidates, topics, metrics, clock=_now, options=_step_options(settings))
+    options = _pipeline_options(settings, topics, client, topics.events)
+    pipeline = Pipeline(step, options, metrics, wants=step.wants)
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
+        registry = await stack.enter_async_context(_registry(settings, collectors))
+        lineups = _lineups(settings, registry, candidates, metrics)
+        stack.callback(lineups.close)
+        # After the registry, so that its watcher has ended before the registry is closed under it.
+        background = await stack.enter_async_context(Background(stop))
+        labels = _labels(settings, topics, client, lineups, metrics)
+        health = HealthServer(
+            collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
+        )
+        health.add_check("models", lineups.missing)
+        health.add_check("partitions", lambda: None if pipeline.ready else "not every partition is open yet")
+        health.add_check(
+            "labels", lambda: None if labels.ready else "no partition of the labelled events is open yet"
+        )
+        await stack.enter_async_context(health)
+        heartbeat = Heartbeat(
+            "shadow",
+            client,
+            topics.reports,
+            collectors,
+            every=settings.heartbeat_seconds,
+            not_ready=health.failing,
+            model_trouble=lambda: {
+                f"{model} {version}": text for (model, version), text in candidates.troubles().items()
+            },
+        )
+        await stack.enter_async_context(heartbeat)
+        background.start("registry watch", lineups.loader.watch())
+        background.start("model loading", lineups.loader.load())
+        await when_reachable(client, stop, turn=pipeline.turn)
+        states = (topics.state("shadow"), topics.state("shadow-labels"))
+        await require_topics(
+            client,
+            same_partitions=(topics.events, topics.predictions, topics.shadow_predictions, *states),
+            others=(topics.dead_letters, topics.reports),
+        )
+        if settings.delivery == "exactly-once":
+            await require_transactions(client, group=settings.group, topic=topics.events)
+        log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
+        if await alive_until(lineups.loader.settled.wait(), stop, turn=pipeline.turn):
+            background.start("predictions", Companion(client, topics.predictions, step).run())
+            progress = ChampionProgress(
+                client, f"{settings.group_prefix}.inference", topics.events, topics.predictions, step
+            )
+            background.start("champion's progress", progress.run())
+            judging = _run_labels(labels, client, topics.labelled, stop)
+            labelling = background.start("labels", judging, lasting=False)
+            await pipeline.run(stop)
+            await asyncio.wait([labelling])
+
+
+async def _run_labels(
+    pipeline: Pipeline[LabelWork], client: dict[str, object], topic: str, stop: asyncio.Event
+) -> None:
+    """Run the second pipeline once its topic is there."""
+    await when_topic_exists(client, topic, stop)
+    await pipeline.run(stop)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _step_options(settings: ShadowSettings) -> ShadowOptions:
+    return ShadowOptions(
+        sample_percent=settings.sample_percent,
+        join_window=settings.join_window_events,
+        report_interval=int(settings.report_seconds * 1000),
+        max_future=settings.max_future_seconds * 1000,
+    )
+
+
+def _registry(settings: ShadowSettings, collectors: CollectorRegistry) -> RedisRegistry:
+    up = registry_up(collectors)
+    return RedisRegistry(
+        settings.redis_url.get_secret_value(),
+        settings.bundle_store,
+        settings.cache_dir,
+        settings.redis_prefix,
+        on_available=lambda available: up.set(int(available)),
+    )
+
+
+def _lineups(
+    settings: ShadowSettings, registry: RedisRegistry, candidates: Candidates, metrics: ShadowMetrics
+) -> Lineups:
+    return Lineups(
+        registry,
+        candidates,
+        metrics,
+        names=settings.models,
+        max_event_bytes=settings.max_event_bytes,
+        threads=settings.threads,
+        time_limit=settings.candidate_seconds,
+    )
+
+
+def _labels(
+    settings: ShadowSettings,
+    topics: TopicNames,
+    client: dict[str, object],
+    lineups: Lineups,
+    metrics: ShadowMetrics,
+) -> Pipeline[LabelWork]:
+    step = LabelStep(
+        lambda: lineups.specs,
+        topics,
+        metrics,
+        clock=_now,
+        report_interval=int(settings.report_seconds * 1000),
+    )
+    options = _pipeline_options(settings, topics, client, topics.labelled)
+    return Pipeline(step, options, metrics.beside())
+
+
+def _pipeline_options(
+    settings: ShadowSettings, topics: TopicNames, client: dict[str, object], topic: str
+) -> PipelineOptions:
+    name = "shadow-labels" if topic == topics.labelled else "shadow"
+    return PipelineOptions(
+        service=name,
+        topics=(topic,),
+        group=f"{settings.group_prefix}.{name}",
+        delivery=settings.delivery,
+        client=client,
+        state_topic=topics.state(name),
+        max_records=settings.max_batch_events,
+        session_timeout=settings.session_seconds,
+        heartbeat_interval=settings.session_seconds / 10,
+        rebalance_timeout=settings.session_seconds * 2 / 3,
+    )

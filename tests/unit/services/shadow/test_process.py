@@ -1,0 +1,277 @@
+"""The shadow step without a broker: joined by offset, counted once, whatever the rhythm and the faults."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from shared.dead_letters import read_dead_letter
+from shared.messages import ShadowReport
+from shared.scoring.isolated import ModelLost
+from tests.models import numeric_spec, table, table_spec
+from tests.unit.services.shadow.harness import HOUR, NOW, Harness, answer, event
+
+COUNTS = ("both", "champion_only", "candidate_only", "neither", "canary")
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    harness = Harness(tmp_path)
+    harness.line_up(harness.candidate())
+    return harness
+
+
+def counts(report: ShadowReport) -> list[int]:
+    return [getattr(report.comparison, name) for name in COUNTS]
+
+
+def of(f0: float, f2: float, event_id: str = "e", **extra: object) -> bytes:
+    return event(event_id, features={"f0": f0, "f1": 0, "f2": f2}, **extra)
+
+
+def test_the_two_are_joined_by_offset_and_each_kind_of_missing_side_is_told(harness: Harness) -> None:
+    refused = of(0, 5000)
+    harness.ask([of(0, 1, "a"), of(1, 0, "b"), refused, b"{", of(0, 2, "c"), of(0, 0, "last")])
+    assert [(p.event_id, p.model_version, p.source.offset) for p in harness.shadowed] == [
+        ("a", "2", 0), ("b", "2", 1), ("c", "2", 4), ("last", "2", 5),
+    ]  # fmt: skip
+    harness.tell([answer(0, 0.9), answer(1, 0.75), answer(2, 0.5), answer(5, 0.5)])
+    report = harness.report()
+    assert counts(report) == [3, 1, 1, 1, 0]
+    assert report.errors == {"ValidationError": 1, "DecodeError": 1}
+    assert report.comparison.agreed == 2
+    assert report.comparison.flips == {"yes": {"no": 1}}
+    difference = report.comparison.difference
+    scores = [p.score for p in harness.shadowed]
+    expected = [scores[0] - 0.9, scores[1] - 0.75, scores[3] - 0.5]
+    assert difference.n == 3
+    assert difference.total == pytest.approx(sum(expected), abs=1e-8)
+    assert difference.squares == pytest.approx(sum(d * d for d in expected), abs=1e-8)
+    assert report.examples[0].event_id == "b"
+    assert (report.examples[0].champion_label, report.examples[0].candidate_label) == ("yes", "no")
+    assert report.next_offset == 6
+
+
+def test_nothing_is_settled_before_both_have_gone_past_it(harness: Harness) -> None:
+    harness.ask([of(0, i / 10, f"e{i}") for i in range(10)])
+    harness.tell([answer(i, 0.5) for i in range(4)])
+    assert counts(harness.report()) == [4, 0, 0, 0, 0]
+    harness.tell([answer(i, 0.5) for i in range(4, 20)])
+    assert counts(harness.report()) == [10, 0, 0, 0, 0]
+    harness.ask([of(0, 1, f"e{i}") for i in range(10, 20)], 10)
+    assert counts(harness.report()) == [20, 0, 0, 0, 0]
+
+
+def play(harness: Harness, seed: int) -> dict[str, Any]:
+    """Events and predictions of one fixed stream, cut and interleaved at random, with restarts."""
+    stream, rhythm = random.Random(1), random.Random(seed)
+    events, answers = [], []
+    for offset in range(300):
+        at = NOW - HOUR * 6 + offset * HOUR // 60 + stream.randrange(-3 * HOUR, 1)
+        features = {"f0": stream.random(), "f1": 0, "f2": stream.random() * (2000 if offset % 17 == 0 else 2)}
+        extra = {"carrier": stream.choice("ABCD")}
+        events.append(event(f"e{offset}", at=at, features=features, **extra) if offset % 41 else b"{")
+        if offset % 13:
+            version = "1" if offset < 150 else "1b"
+            canary = offset % 29 == 0
+            score = stream.random()
+            answers.append(answer(offset, score, version="2" if canary else version, canary=canary))
+            if offset % 23 == 0:
+                answers.append(answers[-1])
+    asked = told = 0
+    while asked < len(events) or told < len(answers):
+        if asked < len(events) and rhythm.random() < 0.5:
+            size = rhythm.randrange(1, 40)
+            harness.ask(list(events[asked : asked + size]), asked)
+            asked += len(events[asked : asked + size])
+        elif told < len(answers):
+            size = rhythm.randrange(1, 40)
+            harness.tell(list(answers[told : told + size]))
+            told += len(answers[told : told + size])
+        if rhythm.random() < 0.2:
+            harness.flush()
+        if rhythm.random() < 0.2:
+            harness.restart(harness.step.snapshot("events", 0), asked)
+    harness.flush()
+    nothing = {"written_at": 0, "final": False, "repeated": 0, "next_offset": 0}
+    untimed = {"champion_latency": None, "candidate_latency": None}
+    return {
+        "/".join(map(str, key)): msgspec.to_builtins(msgspec.structs.replace(report, **nothing, **untimed))
+        for key, report in harness.reported.items()
+    }
+
+
+def test_rhythm_and_restarts_change_nothing(tmp_path: Path) -> None:
+    played = []
+    for seed in range(4):
+        harness = Harness(tmp_path / str(seed))
+        harness.line_up(harness.candidate())
+        played.append(play(harness, seed))
+        total = [sum(counts(r)[i] for r in harness.reported.values()) for i in range(5)]
+        assert sum(total) == 299, "the last event has no answer after it yet"
+        assert sum(r.repeated for r in harness.reported.values()) == sum(
+            1 for o in range(300) if o % 13 and o % 23 == 0
+        )
+    assert len(played[0]) > 4
+    assert played[1:] == played[:1] * 3
+
+
+def test_a_prediction_that_comes_after_its_place_was_settled_is_late_not_counted_again(
+    harness: Harness,
+) -> None:
+    harness.ask([of(0, 1, f"e{i}") for i in range(4)])
+    harness.tell([answer(0, 0.5), answer(2, 0.5), answer(3, 0.5)])
+    assert counts(harness.report()) == [3, 0, 1, 0, 0]
+    harness.tell([answer(1, 0.5), answer(1, 0.5), answer(2, 0.5)])
+    report = harness.report()
+    assert counts(report) == [3, 0, 1, 0, 0]
+    assert (report.late, report.repeated) == (1, 2)
+
+
+@pytest.mark.parametrize("loss", ["Timeout", "Crash", "Unavailable"])
+def test_a_candidate_that_is_lost_is_told_and_nothing_waits_for_it(harness: Harness, loss: str) -> None:
+    candidate = harness.candidate("3")
+    harness.line_up(harness.candidate("4"), candidate)
+    candidate.session.losses.append(ModelLost(loss, "it is gone"))  # type: ignore[arg-type]
+    harness.ask([of(0, 1, f"e{i}") for i in range(5)])
+    harness.tell([answer(i, 0.5) for i in range(5)])
+    report = harness.report("3")
+    assert counts(report) == [0, 5, 0, 0, 0]
+    assert (report.errors, report.trouble) == ({loss: 5}, "it is gone")
+    assert counts(harness.report("4")) == [5, 0, 0, 0, 0]
+    harness.ask([of(0, 1, f"e{i}") for i in range(5, 9)], 5)
+    harness.tell([answer(i, 0.5) for i in range(5, 9)])
+    report = harness.report("3")
+    assert counts(report) == [4, 5, 0, 0, 0]
+    assert report.trouble is None
+
+
+def test_a_candidate_that_cannot_be_loaded_is_told_too(harness: Harness) -> None:
+    harness.line_up(harness.candidate("5"), absent={"6": "version 6: no such operator"})
+    harness.ask([of(0, 1, f"e{i}") for i in range(5)])
+    harness.tell([answer(i, 0.5) for i in range(5)])
+    report = harness.report("6")
+    assert counts(report) == [0, 5, 0, 0, 0]
+    assert (report.errors, report.trouble) == ({"Unavailable": 5}, "version 6: no such operator")
+
+
+def test_answers_that_are_no_numbers_or_of_another_shape_are_told_by_name(harness: Harness) -> None:
+    nan, shape = harness.candidate("7"), harness.candidate("8")
+    nan.model.scorer._session = _Saying([[1.0, float("nan")]])
+    shape.model.scorer._session = _Saying([[0.1, 0.2, 0.7]])
+    harness.line_up(nan, shape)
+    harness.ask([of(0, 1, f"e{i}") for i in range(5)])
+    harness.tell([answer(i, 0.5) for i in range(5)])
+    assert harness.report("7").errors == {"ProcessError": 5}
+    assert harness.report("8").errors == {"WrongShape": 5}
+    assert harness.shadowed == []
+
+
+class _Saying:
+    """A session that says the same row for every event."""
+
+    def __init__(self, row: list[list[float]]) -> None:
+        self.row = row
+
+    def run(self, outputs: list[str], inputs: dict[str, object]) -> list[object]:
+        (matrix,) = inputs.values()
+        return [np.array(self.row * len(matrix), dtype=np.float32)]  # type: ignore[arg-type]
+
+
+def test_segments_add_up_to_the_whole(tmp_path: Path) -> None:
+    from shared.bundle.spec import FeatureSpec
+
+    harness = Harness(tmp_path)
+    spec = numeric_spec(3, version="2", window=3600, segments=("f1",))
+    features = (spec.features[0], FeatureSpec(name="f1", min=0, max=100), spec.features[2])
+    harness.line_up(harness.candidate(spec=msgspec.structs.replace(spec, features=features)))
+    values = [
+        event(f"e{i}", features={"f0": 0, "f1": i % 70, "f2": (i % 5) - 2}) for i in range(700)
+    ]  # fmt: skip
+    harness.ask(values)
+    harness.tell([answer(i, 0.3) for i in range(700)])
+    report = harness.report()
+    values_of = report.segments["f1"]
+    assert len(values_of) == 51, "fifty values, and the others together"
+    assert values_of["(other)"].comparison.both == 200
+    assert values_of["7"].comparison.both == 10
+    whole = report.comparison
+    assert sum(s.comparison.both for s in values_of.values()) == whole.both == 700
+    assert sum(s.comparison.agreed for s in values_of.values()) == whole.agreed
+    assert sum(
+        s.comparison.flips.get("no", {}).get("yes", 0) for s in values_of.values()
+    ) == whole.flips["no"]["yes"]  # fmt: skip
+    total = sum(s.comparison.difference.total for s in values_of.values())
+    assert total == pytest.approx(whole.difference.total, abs=1e-9)
+
+
+def test_a_sample_is_by_key_and_nothing_else_is_counted(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, sample_percent=25.0)
+    harness.line_up(harness.candidate())
+    harness.ask([of(0, 1, f"e{i}") for i in range(400)])
+    harness.tell([answer(i, 0.5) for i in range(400)])
+    report = harness.report()
+    assert report.comparison.both == len(harness.shadowed)
+    assert 70 <= len(harness.shadowed) <= 130
+    assert report.sample_percent == 25.0
+
+
+def test_each_side_waits_for_the_other_within_the_join_window(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, join_window=100)
+    harness.line_up(harness.candidate())
+    harness.ask([of(0, 1, f"e{i}") for i in range(90)])
+    assert harness.step.wants("events", 0)
+    harness.ask([of(0, 1, f"e{i}") for i in range(90, 110)], 90)
+    assert not harness.step.wants("events", 0)
+    harness.step.champion_passed(0, 60, 0)  # it refused the first sixty and committed
+    harness.tell([])
+    assert harness.step.wants("events", 0)
+    harness.tell([answer(i, 0.5) for i in range(60, 300)])
+    assert not harness.step.wants_more(0)
+    harness.ask([of(0, 1, f"e{i}") for i in range(110, 290)], 110)
+    assert harness.step.wants_more(0)
+    assert counts(harness.report()) == [230, 0, 0, 0, 0]
+    assert counts(harness.report(champion="none")) == [0, 0, 60, 0, 0]
+
+
+def test_what_is_no_prediction_of_these_events_is_a_dead_letter(harness: Harness) -> None:
+    harness.ask([of(0, 1, "a"), of(0, 1, "b")])
+    stranger = answer(1, 0.5).replace(b'"events"', b'"others"')
+    harness.tell([b"{", answer(0, 0.5), stranger, answer(1, 0.5)])
+    assert counts(harness.report()) == [2, 0, 0, 0, 0]
+    (letters,) = harness.letters
+    assert letters.values == [b"{", stranger]
+    reasons = [read_dead_letter(headers) for headers in letters.headers or ()]
+    assert [(r.error, r.topic, r.service) for r in reasons if r] == [
+        ("DecodeError", "predictions", "shadow"), ("ValidationError", "predictions", "shadow"),
+    ]  # fmt: skip
+
+
+def test_regressions_have_differences_and_no_flips(tmp_path: Path) -> None:
+    harness = Harness(tmp_path)
+    harness.line_up(
+        harness.candidate(graph=table([10.0, 20.0, 30.0]), spec=table_spec(3, version="2")), model="table"
+    )
+    rows = [event(f"e{i}", features={"row": i % 3}) for i in range(6)]
+    harness.ask(rows)
+    harness.tell([answer(i, 12.0, label=None, model="table") for i in range(6)])
+    comparison = harness.report().comparison
+    assert (comparison.both, comparison.agreed, comparison.flips) == (6, 0, {})
+    assert comparison.difference.total == pytest.approx(2 * (-2 + 8 + 18))
+    assert comparison.difference.squares == pytest.approx(2 * (4 + 64 + 324))
+
+
+def test_champion_and_candidate_are_timed_on_the_same_events(harness: Harness) -> None:
+    harness.line_up(harness.candidate("9"), champion=harness.candidate("10"))
+    harness.ask([of(0, 1, f"e{i}") for i in range(50)])
+    harness.tell([answer(i, 0.5) for i in range(50)])
+    harness.ask([of(0, 1, f"e{i}") for i in range(50, 100)], 50)
+    report = harness.report("9")
+    assert report.candidate_timing.events == report.champion_timing.events == 50, "one in eight, at first all"
+    assert report.candidate_timing.seconds > 0
+    assert report.champion_timing.seconds > 0
