@@ -177,6 +177,7 @@ class IsolatedSession:
         if isinstance(answer, str):
             self._end()
             raise BundleError(f"model.onnx cannot be loaded by ONNX Runtime: {answer}")
+        log.info("model process started", model_path=str(self._model_path), pid=self._process.pid)
         inputs, outputs = answer
         self._inputs, self._outputs = [Node(*node) for node in inputs], [Node(*node) for node in outputs]
 

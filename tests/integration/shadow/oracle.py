@@ -22,7 +22,7 @@ def empty() -> Truth:
 
 
 async def recomputed(stage: Stage, candidate: str, champion: str) -> Truth:
-    """What the reports of a pair must add up to, from ``events``, ``predictions``, ``shadow-predictions``."""
+    """What the reports of a pair must add up to, where the candidate was asked about every event."""
     events = await read_all(stage.client, stage.topics.events)
     predictions = await read_all(stage.client, stage.topics.predictions)
     shadowed = await read_all(stage.client, stage.topics.shadow_predictions)
@@ -30,11 +30,7 @@ async def recomputed(stage: Stage, candidate: str, champion: str) -> Truth:
     for partition, records in events.items():
         ours = _by_offset(shadowed[partition], candidate)
         theirs = _by_offset(predictions[partition], None)
-        asked_from = min(ours)
-        last = max(theirs)
         for record in records:
-            if not asked_from <= record.offset <= last:
-                continue
             _judge(truth, ours.get(record.offset), theirs.get(record.offset), champion)
     return truth
 

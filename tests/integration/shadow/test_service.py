@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
-from devstack.part import Part
+from shared.kafka.topics import create_topics
 from tests.integration.shadow.conftest import ANN, PARTITIONS, Stage
 from tests.integration.shadow.oracle import added_up, recomputed, same
 from tests.models import linear
@@ -32,7 +33,8 @@ def make_events(first: int, count: int, *, bad_every: int = 37) -> list[tuple[in
         features = {"f0": numbers.uniform(-9, 9), "f1": numbers.randrange(4), "f2": numbers.uniform(-9, 9)}
         at = START + number * 3_000 - numbers.randrange(60_000)
         value: Any = {"event_id": f"e{number}", "occurred_at": at, "features": features}
-        raw = msgspec.json.encode(value) if number % bad_every else b"{"
+        bad = number % bad_every == bad_every - 1
+        raw = b"{" if bad else msgspec.json.encode(value)
         made.append((number % PARTITIONS, raw))
     return made
 
@@ -129,12 +131,12 @@ async def test_a_replay_by_another_group_gives_the_same_reports(stage: Stage) ->
         await settled(stage)
         shadow.part.stop()
     first = {(r.partition, r.window.start): _plain(r) for r in await stage.reports()}
-    # Another installation over the same events and predictions: its own group, state and reports.
-    settings = stage.settings | {"DRIFTLINE_MAX_BATCH_EVENTS": "150", "DRIFTLINE_JOIN_WINDOW_EVENTS": "200"}
     await _forget(stage)
+    # Another group over the same events and predictions, cut into other batches and waiting more often.
+    settings = stage.settings | {"DRIFTLINE_MAX_BATCH_EVENTS": "150", "DRIFTLINE_JOIN_WINDOW_EVENTS": "200"}
+    settings["DRIFTLINE_GROUP_PREFIX"] += "-again"
     with service("shadow", stage.folder, settings) as shadow:
         await shadow.ready()
-        await done(stage, 3000, "shadow")
 
         async def again() -> bool:
             return {(r.partition, r.window.start): _plain(r) for r in await stage.reports()} == first
@@ -150,18 +152,12 @@ def _plain(report: Any) -> Any:
 
 
 async def _forget(stage: Stage) -> None:
-    """Make the outputs, the state and the group of the shadow anew."""
-    from aiokafka.admin import AIOKafkaAdminClient
-
-    from shared.kafka.topics import create_topics
-
+    """Make the outputs and the state of the shadow anew."""
     topics = [stage.topics.reports, stage.topics.shadow_predictions, stage.topics.state("shadow")]
     admin = AIOKafkaAdminClient(**stage.client)
     await admin.start()
     try:
         await admin.delete_topics(topics)
-        group = f"{stage.settings['DRIFTLINE_GROUP_PREFIX']}.shadow"
-        await admin.delete_consumer_groups([group])
 
         async def gone() -> bool:
             return not set(topics) & set(await admin.list_topics())
@@ -190,7 +186,7 @@ async def test_a_candidate_that_hangs_crashes_or_cannot_be_loaded_is_told_and_th
         await shadow.ready()
         for version in "234":
             await running(shadow, version)
-        hanging = _model_process(shadow.part, stage, "3")
+        hanging = _model_process(shadow, "3")
         os.kill(hanging, signal.SIGSTOP)  # it hangs for good
         await produce(stage.client, stage.topics.events, make_events(0, 600))
         await done(stage, 600, "inference", "shadow")
@@ -216,7 +212,7 @@ async def test_a_candidate_that_hangs_crashes_or_cannot_be_loaded_is_told_and_th
             [r for p in (await read_all(stage.client, stage.topics.predictions)).values() for r in p]
         ) == sum(1 for _, value in make_events(0, 600) if value != b"{")
         await until(lambda: not _alive(hanging), what="the hanging process to be ended")
-        os.kill(_model_process(shadow.part, stage, "2"), signal.SIGSEGV)
+        os.kill(_model_process(shadow, "2"), signal.SIGSEGV)
         await produce(stage.client, stage.topics.events, make_events(600, 300))
         await done(stage, 900, "inference", "shadow")
 
@@ -227,27 +223,15 @@ async def test_a_candidate_that_hangs_crashes_or_cannot_be_loaded_is_told_and_th
         assert (await shadow.get("/readyz"))[0] == 200
 
 
-def _model_process(part: Part, stage: Stage, version: str) -> int:
+def _model_process(shadow: ServiceProcess, version: str) -> int:
     """The child of a shadow process that runs one version's graph."""
-    from pathlib import Path
+    started = [line for line in shadow.log_lines() if line["event"] == "model process started"]
+    (pid,) = [line["pid"] for line in started if f"/{version}/" in line["model_path"]]
+    return int(pid)
 
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            arguments = (entry / "cmdline").read_bytes()
-            maps = "isolated_host" in arguments.decode()
-        except OSError:
-            continue
-        if (
-            maps
-            and f"/{version}/model.onnx" in arguments.decode()
-            and str(stage.folder) in arguments.decode()
-        ):
-            found.append(int(entry.name))
-    (pid,) = found
-    return pid
+
+def _logged(process: ServiceProcess, event: str) -> bool:
+    return any(line["event"] == event for line in process.log_lines())
 
 
 def _alive(pid: int) -> bool:
@@ -269,19 +253,11 @@ async def test_a_canary_answers_its_share_and_the_comparison_leaves_it_out(stage
         await shadow.ready()
         await running(shadow, "2")
         await stage.registry.set_canary("demo", "2", percent=40, **ANN)
-        await until(
-            lambda: any(line["event"] == "canary changed" for line in inference.log_lines()),
-            what="the canary",
-        )
-        keyed = make_events(0, 900)
-        for number, (partition, value) in enumerate(keyed):
-            if number % 30 == 0:
-                await produce(stage.client, stage.topics.events, [], key=b"")
-            stage.sent.append((partition, value))
+        await until(lambda: _logged(inference, "canary changed"), what="the canary")
+        events = make_events(0, 900)
         for key in range(30):
-            await produce(
-                stage.client, stage.topics.events, keyed[key * 30 : key * 30 + 30], key=b"key%d" % key
-            )
+            some = events[key * 30 : key * 30 + 30]
+            await produce(stage.client, stage.topics.events, some, key=b"key%d" % key)
         await done(stage, 900, "inference", "shadow")
         await settled(stage)
         predictions = [
