@@ -11,15 +11,7 @@ _KAFKA_DEFAULT_BYTES: Final = _MIB + 12
 MOST_REPLICAS: Final = 3
 """Copies of each record, where there are that many brokers."""
 
-<<<<<<< HEAD
-STATEFUL_SERVICES: Final = ("inference", "drift")
-=======
-STATEFUL_SERVICES: Final = (
-    "inference",
-    "shadow",
-    "shadow-labels",
-)
->>>>>>> 7cc2e7a (Shadow service: scores with every candidate, joins by offset, compares by window and segment)
+STATEFUL_SERVICES: Final = ("inference", "shadow", "shadow-labels", "drift")
 """Services with a state topic of their own."""
 
 

@@ -16,12 +16,8 @@ def test_names_take_the_prefix_as_it_stands() -> None:
 def test_what_keeps_its_events_partition_has_as_many() -> None:
     specs = {spec.name: spec for spec in topic_specs(TopicNames(), partitions=24)}
     together = {name for name, spec in specs.items() if spec.copartitioned}
-<<<<<<< HEAD
-    assert together == {"events", "predictions", "shadow-predictions", "inference-state", "drift-state"}
-=======
     states = {f"{service}-state" for service in STATEFUL_SERVICES}
     assert together == {"events", "predictions", "shadow-predictions", *states}
->>>>>>> 7cc2e7a (Shadow service: scores with every candidate, joins by offset, compares by window and segment)
     assert {specs[name].partitions for name in together} == {24}
     assert specs["reports"].partitions == 3
     assert {spec.partitions for spec in topic_specs(TopicNames(), partitions=1)} == {1}
