@@ -171,6 +171,7 @@ def _pipeline_options(
     settings: ShadowSettings, topics: TopicNames, client: dict[str, object], topic: str
 ) -> PipelineOptions:
     name = "shadow-labels" if topic == topics.labelled else "shadow"
+    scored = () if topic == topics.labelled else (topics.shadow_predictions,)
     return PipelineOptions(
         service=name,
         topics=(topic,),
@@ -178,6 +179,7 @@ def _pipeline_options(
         delivery=settings.delivery,
         client=client,
         state_topic=topics.state(name),
+        outputs=(*scored, topics.dead_letters, topics.reports),
         max_records=settings.max_batch_events,
         session_timeout=settings.session_seconds,
         heartbeat_interval=settings.session_seconds / 10,
