@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -9,7 +10,8 @@ import msgspec
 from shared.messages import Histogram, InferenceReport, Report, ServiceReport, Window
 from shared.reports import message_key
 
-T0 = 1_700_000_000_000
+T0 = int(time.time() * 1000)
+"""Now: what has not been reported on for a day is forgotten."""
 MINUTE = 60_000
 EDGES = (0.01, 0.1, 1.0, 10.0)
 

@@ -36,6 +36,14 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "baseline": "services.cli.drift_baseline:baseline",
         "simulate": "services.cli.drift_simulate:simulate",
     },
+    "alerts": {
+        "list": "services.cli.alerts:list_alerts",
+        "show": "services.cli.alerts:show",
+        "silence": "services.cli.alerts:silence",
+        "redeliver": "services.cli.alerts_delivery:redeliver",
+        "test-receiver": "services.cli.alerts_delivery:test_receiver",
+        "rules": "services.cli.alerts_rules:rules",
+    },
     "dead-letters": {
         "list": "services.cli.dead_letters:list_letters",
         "show": "services.cli.dead_letters:show",
@@ -49,6 +57,7 @@ _GROUP_HELP = {
     "predictions": "Watch predictions in a terminal.",
     "shadow": "See what candidates say beside the champion, and what the gates make of it.",
     "drift": "See what drift is measured against, and what it will cost to find.",
+    "alerts": "Look at alerts, silence them, check and test rules, try receivers.",
     "dead-letters": "Look at refused events, and send them again.",
 }
 _TOP_LEVEL = {
