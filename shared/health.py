@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,12 +17,21 @@ from shared.logs import get_logger
 
 log = get_logger(__name__)
 
+Page = Callable[[str], str | None]
+"""Returns HTML for what the path names, ``None`` where there is nothing."""
+
 Check = Callable[[], str | None]
 """Returns ``None`` while all is well, else the reason as a sentence for a person; must not block."""
 
 _KEEPALIVE_SECONDS: Final = 30.0
 _SHUTDOWN_SECONDS: Final = 1.0
 _LONGEST_REQUEST: Final = 16 * 1024
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 class HealthServer:
@@ -59,6 +68,7 @@ class HealthServer:
         self._last_turn = last_turn
         self._stall_seconds = stall_seconds
         self._checks: dict[str, Check] = {}
+        self._pages: dict[str, Page] = {}
         self._runner: web.AppRunner | None = None
         self.port = port
         """The port in use, once started."""
@@ -66,6 +76,10 @@ class HealthServer:
     def add_check(self, name: str, check: Check) -> None:
         """Make readiness depend on ``check``."""
         self._checks[name] = check
+
+    def add_page(self, path: str, page: Page) -> None:
+        """Serve HTML at ``path``, from the start on; what stands for a ``{name}`` in it is handed over."""
+        self._pages[path] = page
 
     def failing(self) -> dict[str, str]:
         """Return why the process is not ready, by name of the check; empty when it is."""
@@ -77,6 +91,8 @@ class HealthServer:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
+        for path, page in self._pages.items():
+            app.router.add_get(path, _handler(page))
         runner = web.AppRunner(
             app,
             access_log=None,  # probes every few seconds say nothing
@@ -118,6 +134,16 @@ class HealthServer:
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+def _handler(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        html = page(request.match_info.get("name", ""))
+        if html is None:
+            raise web.HTTPNotFound
+        return web.Response(text=html, content_type="text/html", headers=_PAGE_HEADERS)
+
+    return handle
 
 
 def _reason(check: Check) -> str | None:

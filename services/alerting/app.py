@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry
 from services.alerting.config import AlertingSettings
 from services.alerting.delivery import deliver
 from services.alerting.duty import Duty, epoch_ms
-from services.alerting.exposition import ReportCollector, follow_reports
+from services.alerting.exposition import ReportCollector, follow, follow_reports
 from services.alerting.faust_app import Worker, new_worker
 from services.alerting.metrics import AlertingMetrics
+from services.alerting.page import SaidAlerts, overview, runbook
 from shared.alerting.rules_file import load_rules
 from shared.errors import ServiceError
 from shared.health import HealthServer
@@ -51,7 +52,7 @@ async def serve(settings: AlertingSettings) -> None:
     collectors = CollectorRegistry()
     describe_process(collectors, "alerting")
     metrics = AlertingMetrics(collectors)
-    shown = ReportCollector(collectors, clock=epoch_ms)
+    shown, said = ReportCollector(collectors, clock=epoch_ms), SaidAlerts()
     instance = instance_name()
     worker = new_worker(
         client, group=settings.group, instance=instance, session_seconds=settings.session_seconds
@@ -67,6 +68,8 @@ async def serve(settings: AlertingSettings) -> None:
             collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: turns.last
         )
         health.add_check("group", lambda: None if duty.joined else "has not joined its group yet")
+        health.add_page("/", lambda _: overview(said, shown, epoch_ms()))
+        health.add_page("/runbooks/{name}", runbook)
         await stack.enter_async_context(health)
         heartbeat = Heartbeat(
             "alerting",
@@ -86,6 +89,7 @@ async def serve(settings: AlertingSettings) -> None:
             others=(topics.alerts, topics.alert_commands, topics.dead_letters, topics.state("alerting")),
         )
         background.start("metrics of reports", follow_reports(client, topics.reports, shown.take))
+        background.start("alerts of the page", follow(client, topics.alerts, said.take))
         stack.push_async_callback(_stop, worker)
         await worker.start()
         for receiver in rulebook.receivers:

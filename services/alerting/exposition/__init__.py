@@ -5,6 +5,6 @@ that each one shows all there is and dashboards need not know which one they ask
 """
 
 from services.alerting.exposition.collector import ReportCollector
-from services.alerting.exposition.reader import follow_reports
+from services.alerting.exposition.reader import follow, follow_reports
 
-__all__ = ["ReportCollector", "follow_reports"]
+__all__ = ["ReportCollector", "follow", "follow_reports"]

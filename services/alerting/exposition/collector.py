@@ -41,12 +41,15 @@ class ReportCollector(Collector):
         """Return nothing: which families there are depends on the reports."""
         return ()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the gauges."""
-        now = self._clock()
+    def gauges(self, now: int) -> Gauges:
+        """Return what the reports say; ``now`` in epoch milliseconds."""
         gauges = Gauges()
         for kind, put in (("inference", put_inference), ("drift", put_drift), ("shadow", put_shadow)):
             for windows in self.recent.versions(kind, now):
                 put(gauges, windows)
         put_services(gauges, self.recent.services(now), now)
-        yield from gauges.families()
+        return gauges
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges."""
+        yield from self.gauges(self._clock()).families()

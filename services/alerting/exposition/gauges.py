@@ -40,6 +40,19 @@ class Gauges:
             return
         family.add_metric(list(labels.values()), float(value))
 
+    def samples(self, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
+        """Return labels and value of the samples that have these labels, in the order they were put."""
+        family = self._families.get(name)
+        return [
+            (sample.labels, sample.value)
+            for sample in (family.samples if family is not None else ())
+            if labels.items() <= sample.labels.items()
+        ]
+
+    def first(self, name: str, **labels: str) -> float | None:
+        """Return the value of the first of :meth:`samples`, ``None`` where there is none."""
+        return next((value for _, value in self.samples(name, **labels)), None)
+
     def families(self) -> Iterator[GaugeMetricFamily]:
         """Yield every family, and last how many samples found no room."""
         yield from self._families.values()

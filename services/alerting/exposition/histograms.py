@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shared.histograms import merged as added_up
 from shared.messages import Histogram
 
 
 def merged(histograms: Iterable[Histogram | None]) -> Histogram | None:
     """Return the sum of histograms; those with other edges than the first one are left out."""
-    total: list[int] = []
-    edges: tuple[float, ...] | None = None
-    for histogram in histograms:
-        if histogram is None:
-            continue
-        if edges is None:
-            edges, total = histogram.edges, list(histogram.counts)
-        elif histogram.edges == edges:
-            total = [a + b for a, b in zip(total, histogram.counts, strict=True)]
-    return None if edges is None else Histogram(edges=edges, counts=tuple(total))
+    some = [histogram for histogram in histograms if histogram is not None]
+    return added_up([histogram for histogram in some if histogram.edges == some[0].edges])
 
 
 def percentile(histogram: Histogram | None, percent: float) -> float | None:

@@ -1,8 +1,9 @@
-"""Reads the whole reports topic outside any group, and goes on whatever the broker does."""
+"""Reads a whole topic outside any group, and goes on whatever the broker does."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -30,19 +31,29 @@ _POLL_MS: Final = 500
 async def follow_reports(
     client: Mapping[str, Any], topic: str, take: Callable[[Report | ServiceReport], object]
 ) -> None:
-    """Hand every report of the last day and every new one to ``take``; runs until cancelled.
+    """Hand every report of the last day and every new one to ``take``; runs until cancelled."""
+    await follow(client, topic, lambda value: take(decode_report(value)), back_ms=BACK_MS)
+
+
+async def follow(
+    client: Mapping[str, Any], topic: str, take: Callable[[bytes], object], *, back_ms: int | None = None
+) -> None:
+    """Hand every record there is and every new one to ``take``; runs until cancelled.
 
     Only committed records. A broker that is away, or a topic that is not there yet, is tried again;
-    everything is then read anew, which changes nothing, because a report replaces itself.
+    everything is then read anew, so ``take`` must not mind to hear something twice.
 
     Parameters
     ----------
     client
         Keyword arguments common to every aiokafka client.
     topic
-        The reports topic.
+        What to read.
     take
-        Called in order within each partition.
+        Called with each value, in order within each partition. What it cannot decode
+        (``msgspec.DecodeError``) is passed over: a newer version may have written it.
+    back_ms
+        Begin with what was written so many milliseconds ago; without it at the beginning.
     """
     complaints, backoff = RateLimit(_COMPLAIN_EVERY), 0.5
     while True:
@@ -52,11 +63,11 @@ async def follow_reports(
         try:
             await consumer.start()
             await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
-            await _read(consumer, topic, take)
+            await _read(consumer, topic, take, back_ms)
         except _TROUBLE as error:
             if (held := complaints.admit()) is not None:
                 log.warning(
-                    "reports cannot be read, trying again", topic=topic, error=repr(error), held_back=held
+                    "topic cannot be read, trying again", topic=topic, error=repr(error), held_back=held
                 )
         finally:
             await stop_within(consumer, 3.0)
@@ -65,7 +76,7 @@ async def follow_reports(
 
 
 async def _read(
-    consumer: AIOKafkaConsumer, topic: str, take: Callable[[Report | ServiceReport], object]
+    consumer: AIOKafkaConsumer, topic: str, take: Callable[[bytes], object], back_ms: int | None
 ) -> None:
     """Read on for ever, or return where there is no such topic: asking for it by name may create it."""
     cluster = await consumer._client.fetch_all_metadata()
@@ -73,7 +84,19 @@ async def _read(
     if not partitions:
         return
     consumer.assign(partitions)
-    since = int(time.time() * 1000) - BACK_MS
+    if back_ms is None:
+        await consumer.seek_to_beginning(*partitions)
+    else:
+        await _seek_back(consumer, partitions, int(time.time() * 1000) - back_ms)
+    while True:
+        fetched = await consumer.getmany(timeout_ms=_POLL_MS)
+        for records in fetched.values():
+            for record in records:
+                with contextlib.suppress(msgspec.DecodeError):
+                    take(record.value or b"")
+
+
+async def _seek_back(consumer: AIOKafkaConsumer, partitions: list[TopicPartition], since: int) -> None:
     begin = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
     for tp in partitions:
         at = begin.get(tp)
@@ -81,11 +104,3 @@ async def _read(
             await consumer.seek_to_end(tp)
         else:
             consumer.seek(tp, at.offset)
-    while True:
-        fetched = await consumer.getmany(timeout_ms=_POLL_MS)
-        for records in fetched.values():
-            for record in records:
-                try:
-                    take(decode_report(record.value or b""))
-                except msgspec.DecodeError:
-                    continue  # a kind of a newer version, or a tombstone

@@ -68,6 +68,15 @@ class RecentReports:
             windows = self._windows[series]
             yield [list(windows[start]) for start in sorted(windows, reverse=True)]
 
+    def newest(self, now: int) -> list[tuple[str, str, str, int, int]]:
+        """Return kind, model, subject, start of the newest window and time of writing, newest first."""
+        found = [
+            (kind, model, subject, max(self._windows[kind, model, subject, topic]), written)
+            for (kind, model, subject, topic), written in self._written.items()
+            if now - written <= SILENT_MS
+        ]
+        return sorted(found, key=lambda one: -one[-1])
+
     def services(self, now: int) -> list[ServiceReport]:
         """Return the last report of every process heard of within a day."""
         for key in [k for k, report in self._services.items() if now - report.written_at > SILENT_MS]:

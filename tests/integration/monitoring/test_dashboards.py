@@ -136,6 +136,12 @@ async def test_every_panel_returns_data_and_promtool_likes_what_is_scraped(
         assert [rule for rule in prometheus.rules() if rule["health"] != "ok"] == []
         firing = {alert["labels"]["alertname"] for alert in prometheus.alerts()}
         assert {"DriftlineWatchdog", "DriftlineDrift"} <= firing
+        status, page = await running["alerting"].get("/")
+        assert status == 200
+        assert '<a href="/runbooks/drift">drift</a>' in page
+        assert "f0 of demo has drifted" in page
+        assert (await running["alerting"].get("/runbooks/drift"))[0] == 200
+        assert (await running["alerting"].get("/runbooks/nobody"))[0] == 404
         for process in running.values():
             await nothing_to_say(monitoring["promtool"], process.url)
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from services.cli.__main__ import cli
+from shared.alerting.rules_file import load_rules
 
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "monitoring"
@@ -75,6 +76,13 @@ def test_every_alert_says_how_bad_and_has_its_page() -> None:
         assert page.startswith(f"# {name}: ")
         assert all(part in page for part in ("**What it means.**", "**How bad.**", "## Look", "## Do")), name
         assert f"[{name}]({name}.md)" in listed
+
+
+def test_every_rule_of_the_alerting_service_has_its_page() -> None:
+    listed = (RUNBOOKS / "README.md").read_text()
+    for condition in load_rules().conditions:
+        assert (RUNBOOKS / f"{condition.name}.md").read_text().startswith(f"# {condition.name}: ")
+        assert f"[{condition.name}]({condition.name}.md)" in listed
 
 
 def test_commands_in_runbooks_exist() -> None:

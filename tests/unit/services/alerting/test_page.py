@@ -1,0 +1,136 @@
+"""The page: what it says, in which order, and that nothing a stranger names becomes HTML."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.alerting.exposition import ReportCollector
+from services.alerting.page import SaidAlerts, overview, runbook
+from services.alerting.page.html import link
+from services.alerting.page.said import MOST_FIRING, MOST_RESOLVED
+from shared.messages import Alert
+from shared.messages.shadow import Comparison
+from tests.unit.services.alerting.test_exposition import NOW, beat, drift_report, inference, shadow
+
+RUNBOOKS = Path(__file__).parents[4] / "docs" / "runbooks"
+
+
+class Text(HTMLParser):
+    """Checks that every tag is closed, and keeps what a person reads."""
+
+    VOID = ("meta", "link", "br")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    def __str__(self) -> str:
+        return " ".join(self.words)
+
+
+def alert(name: str, **extra: Any) -> Alert:
+    given = {"alert_id": name, "rule": name, "severity": "warning", "status": "firing", "subject": "m"}
+    times = {"started_at": NOW - 3_600_000, "changed_at": NOW - 60_000}
+    return Alert(**given | times | {"summary": f"{name} is wrong"} | extra)
+
+
+def page(*things: Any) -> str:
+    said, shown = SaidAlerts(), ReportCollector(CollectorRegistry(), clock=lambda: NOW)
+    for thing in things:
+        if isinstance(thing, Alert):
+            said.take(msgspec.json.encode(thing))
+        else:
+            shown.take(thing)
+    return overview(said, shown, NOW)
+
+
+def test_nothing_known_says_so() -> None:
+    said = str(Text(page()))
+    assert "Nothing fires." in said
+    assert "No model has been reported on within a day." in said
+    assert "No service has been heard of within a day." in said
+
+
+def test_the_worst_comes_first_with_since_when_and_what_to_do() -> None:
+    html = page(
+        alert("lag"), alert("drift", severity="critical", changed_at=NOW), alert("quiet", muted_by="night")
+    )
+    said = str(Text(html))
+    assert "2 alerts fire, the worst is critical." in said
+    assert said.index("drift is wrong") < said.index("lag is wrong")
+    assert '<a href="/runbooks/drift">drift</a>' in html
+    assert "1 min" in said
+    assert "night" in said
+
+
+def test_what_was_resolved_no_longer_fires_whatever_the_order() -> None:
+    over = alert("lag", status="resolved", changed_at=NOW)
+    said = str(Text(page(over, alert("lag"))))
+    assert "Nothing fires." in said
+    assert "Resolved lately" in said
+
+
+def test_models_services_and_reports_are_told() -> None:
+    gone = beat("box:9", service="shadow", written_at=NOW - 60_000)
+    trouble = beat("box:2", model_trouble={"m": "version 2: damaged"})
+    report = shadow(comparison=Comparison(both=100, agreed=90))
+    said = str(Text(page(inference(), drift_report(), report, beat(lag={"events": 12_345}), trouble, gone)))
+    assert "dep_delay" in said
+    assert "2: 90 % the same of 100" in said
+    assert "12,345" in said
+    assert "m: version 2: damaged" in said
+    assert "gone" in said
+    assert "Last reports" in said
+
+
+def test_names_of_strangers_are_text() -> None:
+    evil = "<script>alert(1)</script>"
+    html = page(alert(evil, summary=evil, links={"runbook": "javascript:alert(1)"}), inference(model=evil))
+    assert "<script" not in html
+    assert "javascript:" not in html
+    assert str(link(evil, "javascript:x")) == "&lt;script&gt;alert(1)&lt;/script&gt;"
+    assert evil in str(Text(html))
+
+
+def test_alerts_are_bounded() -> None:
+    said = SaidAlerts()
+    for number in range(2 * MOST_FIRING):
+        said.take(msgspec.json.encode(alert(f"f{number}", changed_at=NOW + number)))
+        said.take(msgspec.json.encode(alert(f"r{number}", status="resolved", changed_at=NOW + number)))
+    assert len(said.firing) == MOST_FIRING
+    assert len(said.resolved) == MOST_RESOLVED
+    assert said.resolved[0].rule == f"r{2 * MOST_FIRING - 1}"
+
+
+@pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
+def test_every_runbook_is_served_as_html(path: Path) -> None:
+    html = runbook(path.stem)
+    assert html is not None
+    said = str(Text(html))
+    assert "**" not in said
+    assert "`" not in said
+
+
+@pytest.mark.parametrize("name", ["nobody", "../README", "..", "", "a/b", "x" * 100])
+def test_only_runbooks_are_served(name: str) -> None:
+    assert runbook(name) is None
