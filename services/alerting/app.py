@@ -14,6 +14,7 @@ from services.alerting.delivery import deliver
 from services.alerting.duty import Duty, epoch_ms
 from services.alerting.exposition import ReportCollector, follow, follow_reports
 from services.alerting.faust_app import Worker, new_worker
+from services.alerting.links import with_runbooks
 from services.alerting.metrics import AlertingMetrics
 from services.alerting.page import SaidAlerts, overview, runbook
 from shared.alerting.rules_file import load_rules
@@ -47,7 +48,7 @@ async def serve(settings: AlertingSettings) -> None:
     ServiceError
         The worker ended although nobody asked it to.
     """
-    rulebook = load_rules(settings.alert_rules)
+    rulebook = with_runbooks(load_rules(settings.alert_rules), settings.public_url)
     topics, client = TopicNames(settings.topic_prefix), client_options(settings)
     collectors = CollectorRegistry()
     describe_process(collectors, "alerting")

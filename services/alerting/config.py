@@ -20,6 +20,11 @@ class AlertingSettings(ServiceSettings):
         description="YAML file with rules and receivers; without it the built-in rules hold and nobody is "
         "told",
     )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://.+)?$",
+        description="Where people reach this service (https://driftline.example): alerts link its runbooks",
+    )
     session_seconds: float = Field(
         default=10.0, ge=6, le=300, description="Silence after which another alerting process takes over"
     )
