@@ -11,7 +11,14 @@ _KAFKA_DEFAULT_BYTES: Final = _MIB + 12
 MOST_REPLICAS: Final = 3
 """Copies of each record, where there are that many brokers."""
 
-STATEFUL_SERVICES: Final = ("inference", "shadow", "shadow-labels", "drift")
+STATEFUL_SERVICES: Final = (
+    "inference",
+    "shadow",
+    "shadow-labels",
+    "drift",
+    "performance",
+    "performance-routing",
+)
 """Services with a state topic of their own."""
 
 
@@ -38,6 +45,7 @@ class TopicNames:
     labels: str = field(init=False)
     outcomes: str = field(init=False)
     labelled: str = field(init=False)
+    performance_log: str = field(init=False)
     reports: str = field(init=False)
     alerts: str = field(init=False)
     alert_commands: str = field(init=False)
@@ -97,7 +105,8 @@ def topic_specs(names: TopicNames, *, partitions: int = 12) -> list[TopicSpec]:
     """Return every topic with sensible settings.
 
     Predictions and labels are kept 30 days, so that a label that matures after two weeks still finds
-    its prediction. Events may be 8 MiB; dead letters a little more, since they carry one and the reason.
+    its prediction; the performance log is kept until its service deletes what it needs no more. Events may
+    be 8 MiB; dead letters a little more, since they carry one and the reason.
     """
     few = min(partitions, 3)
     return [
@@ -107,6 +116,7 @@ def topic_specs(names: TopicNames, *, partitions: int = 12) -> list[TopicSpec]:
         TopicSpec(names.labels, partitions, False, 30 * _DAY_MS),
         TopicSpec(names.outcomes, partitions, False, 30 * _DAY_MS),
         TopicSpec(names.labelled, partitions, False, 30 * _DAY_MS),
+        TopicSpec(names.performance_log, partitions, True, None, max_message_bytes=8 * _MIB),
         TopicSpec(names.reports, few, False, 30 * _DAY_MS, "compact,delete"),
         TopicSpec(names.alerts, 1, False, 90 * _DAY_MS),
         TopicSpec(names.alert_commands, 1, False, 90 * _DAY_MS),

@@ -67,6 +67,7 @@ async def live(run: Run, view: View, stop: asyncio.Event) -> None:
     readers = [
         TopicReader(settings, NAMES.predictions, prediction_taker(run.ledger), run.clock),
         TopicReader(settings, NAMES.dead_letters, dead_letter_taker(run.ledger), run.clock),
+        TopicReader(settings, NAMES.reports, run.quality.take, run.clock),
     ]
     async with AsyncExitStack() as stack:
         for reader in readers:
@@ -106,7 +107,11 @@ async def _drain(run: Run, readers: list[TopicReader]) -> None:
     """Wait until everything sent is answered and everything visible is read."""
     deadline = run.clock() + DRAIN_SECONDS
     while not run.process_ended.is_set() and run.clock() < deadline:
-        if run.ledger.complete and all([await reader.at_end() for reader in readers]):
+        if (
+            run.ledger.complete
+            and run.labels_unjoined <= 0
+            and all([await reader.at_end() for reader in readers])
+        ):
             return
         await asyncio.sleep(POLL_SECONDS)
 

@@ -6,12 +6,16 @@ import pandas as pd
 
 from devstack.demo.flights import WEATHER
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
+from shared.bundle.truth import KpiSpec
 
 MODEL = "flights"
 CLASSES = ("on_time", "late")
 
 WINDOW_SECONDS = 6 * 3600
 """A replay runs through weeks in a minute; one minute of event time would hold a single flight."""
+
+LABEL_HORIZON_SECONDS = 3 * 3600
+"""Labels come an hour of flight time after the departure; three leave room for those held up."""
 
 # Plausible, not observed: wide enough for any real reading, narrow enough for the broken sensor of
 # 12 February (wind of 1048 mph at Newark), which is in the data and must never reach a model.
@@ -47,6 +51,15 @@ def flight_spec(training: pd.DataFrame, version: str) -> ModelSpec:
         output=OutputSpec(score="probabilities"),
         window=WINDOW_SECONDS,
         segments=("carrier", "origin"),
+        label_horizon=LABEL_HORIZON_SECONDS,
+        kpis=(
+            KpiSpec(
+                name="minutes_lost",
+                value="5 * fp + (max(arrival_delay, 0) if fn else 0)",
+                goal="min",
+                description="Five minutes of staff for a warning in vain; the delay nobody was warned of.",
+            ),
+        ),
         features=(
             *(_numeric(name) for name in ("dep_delay", "distance", "hour", "day_of_week")),
             _categorical("carrier", training),

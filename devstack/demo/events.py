@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 import pandas as pd
 
+from devstack.demo.contract import CLASSES
 from devstack.demo.flights import FEATURES, IDENTITY
 
 CHUNK = 2_000
@@ -26,12 +27,18 @@ class Outgoing(NamedTuple):
         Its identity; ``None`` for a bad event, which has no prediction to wait for.
     fault
         What is wrong with it, for a bad event.
+    occurred_at
+        Event time, epoch milliseconds.
+    came_of_it
+        Its label and its delay at arrival in minutes, known an hour later; ``None`` for a bad event.
     """
 
     key: bytes
     value: bytes
     event_id: str | None
     fault: str | None = None
+    occurred_at: int = 0
+    came_of_it: tuple[str, float] | None = None
 
 
 def flight_events(frame: pd.DataFrame, model: str) -> Iterator[Outgoing]:
@@ -41,7 +48,9 @@ def flight_events(frame: pd.DataFrame, model: str) -> Iterator[Outgoing]:
         chunk = frame.iloc[start : start + CHUNK]
         identities = zip(*(chunk[name].tolist() for name in IDENTITY), strict=True)
         rows = zip(*(chunk[name].tolist() for name in FEATURES), strict=True)
-        for (event_id, entity_id, occurred_at), row in zip(identities, rows, strict=True):
+        labels = chunk["late"].map({True: CLASSES[1], False: CLASSES[0]}).tolist()
+        outcomes = zip(labels, chunk["arr_delay"].tolist(), strict=True)
+        for (event_id, entity_id, occurred_at), row, outcome in zip(identities, rows, outcomes, strict=True):
             event = {
                 "event_id": event_id,
                 "model": model,
@@ -49,4 +58,10 @@ def flight_events(frame: pd.DataFrame, model: str) -> Iterator[Outgoing]:
                 "occurred_at": occurred_at,
                 "features": dict(zip(FEATURES, row, strict=True)),
             }
-            yield Outgoing(entity_id.encode(), encoder.encode(event), event_id)
+            yield Outgoing(
+                entity_id.encode(),
+                encoder.encode(event),
+                event_id,
+                occurred_at=occurred_at,
+                came_of_it=outcome,
+            )

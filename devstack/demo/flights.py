@@ -60,8 +60,8 @@ def load_flights() -> pd.DataFrame:
     -------
     pandas.DataFrame
         327,346 rows with the columns ``IDENTITY`` (``occurred_at`` in epoch milliseconds),
-        ``FEATURES``, ``month`` (1 to 12, scheduled) and ``late`` (bool, the target: arrived more
-        than 15 minutes after schedule).
+        ``FEATURES``, ``month`` (1 to 12, scheduled), ``late`` (bool, the target: arrived more
+        than 15 minutes after schedule) and ``arr_delay`` (minutes).
     """
     flights = pd.read_csv(data_file("flights.csv.zip"), usecols=_FLIGHT_COLUMNS)
     weather = pd.read_csv(data_file("weather.csv"), usecols=_WEATHER_COLUMNS)
@@ -98,4 +98,4 @@ def build_frame(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
         late=frame["arr_delay"] > LATE_MINUTES,
     )
     frame = frame.sort_values(["occurred_at", "event_id"], ignore_index=True)
-    return frame[[*IDENTITY, *FEATURES, "month", "late"]]
+    return frame[[*IDENTITY, *FEATURES, "month", "late", "arr_delay"]]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from devstack.demo.aftermath import Followup
 from devstack.demo.events import Outgoing
 
 TICK_SECONDS = 0.01
@@ -28,6 +29,8 @@ class Replay:
         Called with each record and the time, right before it is handed to the producer.
     clock
         Monotonic seconds.
+    after
+        Returns what else is to be sent once a record is: labels and outcomes that are known by then.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Replay:
         rate: float,
         note: Callable[[Outgoing, float], None],
         clock: Callable[[], float],
+        after: Callable[[Outgoing], Iterable[Followup]] = lambda record: (),
     ) -> None:
         self._producer = producer
         self._topic = topic
@@ -46,6 +50,7 @@ class Replay:
         self._rate = rate
         self._note = note
         self._clock = clock
+        self._after = after
         self.sent = 0
         self.exhausted = False
 
@@ -76,7 +81,10 @@ class Replay:
         self._note(record, self._clock())
         self.sent += 1
         # Waits while the producer's batch is full: that is Kafka's back-pressure, and it slows the replay.
-        return [await self._producer.send(self._topic, record.value, key=record.key)]
+        sends = [await self._producer.send(self._topic, record.value, key=record.key)]
+        for more in self._after(record):
+            sends.append(await self._producer.send(more.topic, more.value, key=more.key))
+        return sends
 
 
 async def _settled(pending: list[asyncio.Future[Any]]) -> list[asyncio.Future[Any]]:

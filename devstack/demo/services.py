@@ -49,6 +49,16 @@ SERVICES = (
             "DRIFTLINE_SESSION_SECONDS": "10",  # Tansu forms a group after half of it
         },
     ),
+    Blueprint(
+        "performance",
+        "services.performance",
+        lambda options: {
+            "DRIFTLINE_DELIVERY": options.delivery,
+            "DRIFTLINE_SESSION_SECONDS": "10",
+            "DRIFTLINE_REPORT_SECONDS": "1",
+            "DRIFTLINE_IDLE_SECONDS": "3",
+        },
+    ),
 )
 """Every service of the demo, in the order of the data."""
 

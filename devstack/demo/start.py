@@ -12,6 +12,7 @@ import aiohttp
 import pandas as pd
 from aiokafka import AIOKafkaProducer
 
+from devstack.demo.aftermath import Aftermath
 from devstack.demo.champion import open_registry, publish
 from devstack.demo.contract import MODEL
 from devstack.demo.events import flight_events
@@ -71,11 +72,21 @@ async def start(
     await producer.start()
     stack.push_async_callback(stop_within, producer, STOP_SECONDS)
     records = with_faults(flight_events(departures_from(frame, options.begin), MODEL), options.faults_every)
-    replay = Replay(producer, NAMES.events, records, rate=options.rate, note=ledger.sent, clock=clock)
+    aftermath = Aftermath(NAMES.labels, NAMES.outcomes)
+    replay = Replay(
+        producer,
+        NAMES.events,
+        records,
+        rate=options.rate,
+        note=ledger.sent,
+        clock=clock,
+        after=aftermath.after,
+    )
     lookout = Lookout(services, clock)
     run = Run(
         options, folder, model, servers, services, lookout, registry, ledger, replay, clock, began_at=began_at
     )
+    run.aftermath = aftermath
     view.say(
         f"waiting for {', '.join(service.name for service in services)} to be ready {_patience(options)}..."
     )

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devstack.demo.aftermath import Aftermath
 from devstack.demo.ledger import Ledger
 from devstack.demo.look import Lookout, Sight
 from devstack.demo.model import FlightModel
 from devstack.demo.options import Options
+from devstack.demo.quality import QualityBook
 from devstack.demo.replay import Replay
 from devstack.demo.services import Service
 from devstack.demo.stack import Servers
@@ -30,6 +32,10 @@ class Run:
         Where the logs are.
     began_at
         When the command began, on ``clock``.
+    aftermath
+        What has been told of the flights later.
+    quality
+        What the performance service says of the versions.
     champion
         What the registry says, None before the first look or while Redis is away.
     replay_began_at, replay_ended_at
@@ -51,6 +57,8 @@ class Run:
     replay: Replay
     clock: Clock
     began_at: float
+    aftermath: Aftermath | None = None
+    quality: QualityBook = field(default_factory=QualityBook)
     champion: str | None = None
     replay_began_at: float | None = None
     replay_ended_at: float | None = None
@@ -73,6 +81,12 @@ class Run:
     def events(self) -> int:
         """Records sent, good and bad."""
         return self.ledger.good + sum(self.ledger.bad.values())
+
+    @property
+    def labels_unjoined(self) -> int:
+        """Labels sent that no report counts yet."""
+        sent = self.aftermath.labels_sent if self.aftermath is not None else 0
+        return sent - self.quality.labels_joined(self.model.version)
 
     @property
     def first_prediction_seconds(self) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from devstack.demo.quality import quality_facts
 from devstack.demo.state import Run
 
 
@@ -97,12 +98,21 @@ def services_contribution(run: Run) -> Contribution:
     return Contribution({}, problems)
 
 
+def quality_contribution(run: Run) -> Contribution:
+    """Return realised and estimated quality of the version that answered: every label must be joined."""
+    facts = quality_facts(run.quality.of(run.model.version))
+    missing = run.labels_unjoined
+    problems = [f"{missing} labels are joined to no prediction"] if missing > 0 else []
+    return Contribution(facts, problems)
+
+
 CONTRIBUTORS: list[Contributor] = [
     replay_contribution,
     predictions_contribution,
     dead_letters_contribution,
     champion_contribution,
     services_contribution,
+    quality_contribution,
 ]
 """Everybody who adds to the verdict, in the order of the last line's keys."""
 

@@ -67,6 +67,7 @@ SERVICES = (
     "alerting",
     "drift",
     "inference",
+    "performance",
     "shadow",
 )
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from shared.bundle.gates import GatesSpec, gate_contradictions
+from shared.bundle.truth import KpiSpec, kpi_contradictions
 from shared.errors import BundleError
 
 FeatureKind = Literal["numeric", "categorical", "boolean"]
@@ -109,6 +110,11 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         into evidence with it.
     label_horizon
         Seconds after which a label counts as mature.
+    quality_window
+        Length in seconds of the windows of event time that realised quality is told for; 0 takes as
+        many windows of ``window`` as make at least a 56th of the label horizon.
+    kpis
+        What decisions are worth, computed from labels and outcomes.
     segments
         Names of features by which quality and shadow comparisons are broken down.
     gates
@@ -128,6 +134,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     false_alarms_per_30_days: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     events_per_day: Annotated[float, msgspec.Meta(gt=0)] | None = None
     label_horizon: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
+    quality_window: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 0
+    kpis: tuple[KpiSpec, ...] = ()
     segments: tuple[str, ...] = ()
     gates: GatesSpec | None = None
     description: str = ""
@@ -190,6 +198,7 @@ def _contradictions(spec: ModelSpec) -> list[str]:
     for key in ("false_alarms_per_30_days", "events_per_day"):
         if not math.isfinite(getattr(spec, key) or 1.0):
             problems.append(f"{key} must be a finite number")
+    problems += kpi_contradictions(spec.kpis, spec.task)
     if len(set(spec.classes)) != len(spec.classes):
         problems.append("classes names a label twice")
     if spec.gates is not None:

@@ -28,6 +28,8 @@ class LabelCounts(Message, frozen=True, kw_only=True):
         Labels observed after the horizon: counted here and nowhere else.
     missing
         Answers whose horizon passed without a label.
+    unusable
+        Labels that are no class of the model, or no number for a regression.
     """
 
     joined: int = 0
@@ -36,6 +38,7 @@ class LabelCounts(Message, frozen=True, kw_only=True):
     duplicate: int = 0
     late: int = 0
     missing: int = 0
+    unusable: int = 0
 
 
 class Realised(Message, frozen=True, kw_only=True):
@@ -63,7 +66,7 @@ class Realised(Message, frozen=True, kw_only=True):
         Answer minus truth over the labels (regression); the last in units of the truth's size, without the
         labels that are 0.
     residuals
-        Labels by bin of answer minus truth (:func:`shared.quality.residuals.bin_of`), regression.
+        Labels by bin of answer minus truth (:mod:`shared.quality.residuals`), regression.
     """
 
     predictions: int = 0
@@ -120,8 +123,9 @@ class PerformanceReport(Report, frozen=True, kw_only=True, tag="performance"):
         Of the score bins; the decision threshold is one of them.
     threshold, positive
         Of a binary model: where it decides, and the class it decides for.
-    calibrated
-        Whether ``expected`` rests on labels kept in the bundle; if not, on the scores as they are.
+    calibration_edges, calibration_rows
+        The coarser bins of the bundle's label baseline, on which ``expected`` rests, and the independent
+        labels in each; empty where the bundle has none, and the scores are taken as they are.
     labels
         What became of the labels.
     quality
@@ -130,8 +134,10 @@ class PerformanceReport(Report, frozen=True, kw_only=True, tag="performance"):
         The same by segment feature and value.
     kpis
         Sums by name of the KPI.
+    outcomes, late_outcomes
+        Outcomes that came for these answers, and those observed after the horizon, which count nowhere.
     late
-        Answers counted in this window although their own window was final already.
+        Answers that came when their own window was final already: counted here, judged nowhere.
     """
 
     task: Literal["binary", "multiclass", "regression"]
@@ -140,9 +146,12 @@ class PerformanceReport(Report, frozen=True, kw_only=True, tag="performance"):
     edges: tuple[float, ...] = ()
     threshold: float | None = None
     positive: str | None = None
-    calibrated: bool = False
+    calibration_edges: tuple[float, ...] = ()
+    calibration_rows: tuple[float, ...] = ()
     labels: LabelCounts
     quality: Realised
     segments: dict[str, dict[str, Realised]] = msgspec.field(default_factory=dict)
     kpis: dict[str, KpiSums] = msgspec.field(default_factory=dict)
+    outcomes: int = 0
+    late_outcomes: int = 0
     late: int = 0

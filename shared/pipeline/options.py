@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from aiokafka import TopicPartition
+
 Delivery = Literal["exactly-once", "at-least-once"]
+
+Recover = Callable[[TopicPartition, int, bytes | None], Awaitable[None]]
+"""Called with a partition, the offset that it is read on from, and the state last committed for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +35,9 @@ class PipelineOptions:
         looks whether anything of its former transaction is open in them.
     state_topic
         Compacted topic for each input partition's state and position; a stateless service has one too.
+    recover
+        Awaited before a partition is taken over, once its former owner is fenced: for a service whose
+        state is more than its snapshot. May take as long as it needs; called again after a failure.
     max_records
         Events per micro-batch, about.
     commit_interval
@@ -55,6 +64,7 @@ class PipelineOptions:
     client: dict[str, Any] = field(repr=False)
     outputs: tuple[str, ...]
     state_topic: str
+    recover: Recover | None = None
     max_records: int = 4_000
     commit_interval: float = 0.005
     session_timeout: float = 30.0

@@ -173,7 +173,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Open a partition, trying again while the broker is in trouble and the partition ours.
 
         1. the writer: fences the former owner, so that earlier offsets are settled
-        2. the state last committed, and the position in it
+        2. the state last committed, and the position in it; whatever else the step recovers
         3. an explicit seek: aiokafka took its own first position before the writer was open
         4. ready
         """
@@ -183,6 +183,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 await slot.writer.open()  # 1
                 async with asyncio.timeout(self._options.deadline):
                     next_offset, state, timestamp = await self._settled(tp)  # 2
+                if self._options.recover is not None:
+                    await self._options.recover(tp, next_offset, state)
                 if self.slots.get(tp) is not slot:
                     break  # revoked meanwhile
                 if isinstance(self._step, Rewinding) and state is not None:

@@ -17,7 +17,7 @@ def test_what_keeps_its_events_partition_has_as_many() -> None:
     specs = {spec.name: spec for spec in topic_specs(TopicNames(), partitions=24)}
     together = {name for name, spec in specs.items() if spec.copartitioned}
     states = {f"{service}-state" for service in STATEFUL_SERVICES}
-    assert together == {"events", "predictions", "shadow-predictions", *states}
+    assert together == {"events", "predictions", "shadow-predictions", "performance-log", *states}
     assert {specs[name].partitions for name in together} == {24}
     assert specs["reports"].partitions == 3
     assert {spec.partitions for spec in topic_specs(TopicNames(), partitions=1)} == {1}

@@ -14,7 +14,7 @@ def test_every_service_starts_with_settings_it_knows(monkeypatch: pytest.MonkeyP
 
     forget_settings()
     servers = Servers("Tansu", "127.0.0.1:9092", "redis://127.0.0.1:6379/0", {}, [])
-    (inference,) = SERVICES
+    inference = next(service for service in SERVICES if service.name == "inference")
     given = shared_settings(servers, tmp_path) | inference.settings(Options(kafka="apache"))
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -22,6 +22,22 @@ def test_every_service_starts_with_settings_it_knows(monkeypatch: pytest.MonkeyP
     assert (settings.delivery, list(settings.models)) == ("exactly-once", ["flights"])
     assert settings.bundle_store == str(tmp_path)
     assert settings.redis_url.get_secret_value() == "redis://127.0.0.1:6379/0"
+
+
+def test_the_performance_service_starts_with_settings_it_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from services.performance.config import PerformanceSettings
+    from shared.settings import load_settings
+
+    forget_settings()
+    servers = Servers("Tansu", "127.0.0.1:9092", "redis://127.0.0.1:6379/0", {}, [])
+    performance = next(service for service in SERVICES if service.name == "performance")
+    given = shared_settings(servers, tmp_path) | performance.settings(Options())
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(PerformanceSettings, argv=[])
+    assert (settings.delivery, settings.idle_seconds) == ("at-least-once", 3)
 
 
 def test_the_callers_settings_are_dropped_and_devstacks_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,48 @@
+"""Settings of the performance service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from shared.settings import CommaSeparated, ServiceSettings
+
+
+class PerformanceSettings(ServiceSettings):
+    """Join labels and outcomes to predictions, and say how good the versions are."""
+
+    service: ClassVar[str] = "performance"
+
+    delivery: Literal["exactly-once", "at-least-once"] = Field(
+        "exactly-once", description="The guarantee to hold; the service refuses to start without it"
+    )
+    model_bundles: CommaSeparated = Field(
+        (), description="Bundle directories to judge labels by without a registry"
+    )
+    join_dir: Path | None = Field(
+        None,
+        description="Where open predictions are kept, a cache that is rebuilt from Kafka; by default "
+        "performance in cache_dir",
+    )
+    max_batch_events: int = Field(4_000, ge=1, le=100_000, description="Records per micro-batch, about")
+    session_seconds: float = Field(
+        default=30.0, ge=6, le=300, description="Silence after which the group gives our partitions to others"
+    )
+    report_seconds: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds between two reports of the newest windows; older ones wait 12 times that",
+    )
+    checkpoint_seconds: float = Field(2.0, gt=0, description="Seconds between two checkpoints of a partition")
+    idle_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds without a record after which nobody waits for the event time of an input",
+    )
+    max_future_seconds: int = Field(
+        86_400,
+        ge=0,
+        description="How far occurred_at or observed_at may lie after the record's own timestamp",
+    )

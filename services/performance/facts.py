@@ -1,0 +1,213 @@
+"""What the service knows of a model version: the part of its bundle that labels are judged by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from services.performance.packets import as_text
+from shared.bundle.baseline import load_baseline
+from shared.bundle.read import Bundle, load_bundle
+from shared.bundle.spec import Task
+from shared.bundle.truth import KpiSpec
+from shared.errors import ServiceError
+from shared.logs import get_logger
+from shared.messages import FeatureValue
+from shared.quality.bins import edges_with
+from shared.registry import RegistryReader
+
+log = get_logger(__name__)
+
+DAY_MS: Final = 86_400_000
+DEFAULT_HORIZON: Final = 14 * DAY_MS
+_SHARE_OF_HORIZON: Final = 56
+_STEPS_OF_HORIZON: Final = 1024
+
+Version = tuple[str, str]
+"""Model and version."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What decides how one version's answers are judged; kept with the state, so that a replay agrees.
+
+    Attributes
+    ----------
+    horizon, window
+        Milliseconds: how long labels are waited for, and the length of a window.
+    calibration, calibration_rows
+        P(positive | score) by bin of the bundle's label baseline, and the independent labels that each
+        rests on; None where the bundle has no label baseline.
+    assumed
+        Whether no bundle could be had, so that all of this is assumed.
+    """
+
+    model: str
+    version: str
+    task: Task
+    classes: tuple[str, ...] = ()
+    threshold: float = 0.5
+    horizon: int = DEFAULT_HORIZON
+    window: int = DEFAULT_HORIZON // _SHARE_OF_HORIZON
+    segments: tuple[str, ...] = ()
+    kpis: tuple[KpiSpec, ...] = ()
+    calibration: tuple[float, ...] | None = None
+    calibration_rows: tuple[float, ...] | None = None
+    assumed: bool = False
+
+    @cached_property
+    def edges(self) -> tuple[float, ...]:
+        """Edges of the score bins; the threshold is one of them."""
+        if self.task == "regression":
+            return ()
+        return edges_with(self.threshold) if self.task == "binary" else edges_with(None)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Position of each class by its text."""
+        return {name: place for place, name in enumerate(self.classes)}
+
+    def window_of(self, occurred_at: int) -> int:
+        """Return the start of the window of an event time."""
+        return occurred_at - occurred_at % self.window
+
+    def due(self, occurred_at: int) -> int:
+        """Return when an answer is done with: its horizon, rounded up so that many end together."""
+        return due_at(occurred_at, self.horizon)
+
+    def judge(self, truth: FeatureValue) -> str | float | None:
+        """Return a label as this model's: the name of a class or a number; None where it is neither.
+
+        Examples
+        --------
+        >>> facts = Facts(model="m", version="1", task="binary", classes=("on_time", "late"))
+        >>> facts.judge(True), facts.judge("on_time"), facts.judge(0), facts.judge("?")
+        ('late', 'on_time', 'on_time', None)
+        """
+        if self.task == "regression":
+            return float(truth) if isinstance(truth, int | float) else None
+        text = as_text(truth)
+        if text in self.places:
+            return text
+        if isinstance(truth, int | float) and truth in (0, 1) and len(self.classes) == 2:
+            return self.classes[int(truth)]
+        return None
+
+
+def due_at(occurred_at: int, horizon: int) -> int:
+    """Return the end of a horizon, rounded up to a 1024th of it, a second at least."""
+    step = max(1_000, horizon // _STEPS_OF_HORIZON)
+    return -(-(occurred_at + horizon) // step) * step
+
+
+def facts_of(bundle: Bundle) -> Facts:
+    """Return the facts in a bundle."""
+    spec = bundle.spec
+    baseline = load_baseline(bundle)
+    labels = baseline.labels if baseline is not None and baseline.labels is not None else None
+    if labels is not None and not labels.calibrated:
+        labels = None
+    horizon = spec.label_horizon * 1000
+    return Facts(
+        model=spec.name,
+        version=spec.version,
+        task=spec.task,
+        classes=spec.classes or (("0", "1") if spec.task == "binary" else ()),
+        threshold=spec.threshold,
+        horizon=horizon,
+        window=spec.quality_window * 1000 or _window(spec.window * 1000, horizon),
+        segments=spec.segments,
+        kpis=spec.kpis,
+        calibration=tuple(labels.calibration.tolist()) if labels is not None else None,
+        calibration_rows=tuple((n + 1) / labels.deff for n in labels.labels) if labels is not None else None,
+    )
+
+
+def _window(window: int, horizon: int) -> int:
+    """Return the least number of report windows that make a 56th of the horizon.
+
+    All windows within the horizon are open at once, and a minute's answers say little of quality.
+    """
+    return -(-max(window, horizon // _SHARE_OF_HORIZON) // window) * window
+
+
+class FactsBook:
+    """The facts of every version met, fetched from the registry when one is first met.
+
+    Parameters
+    ----------
+    registry
+        Where bundles come from.
+    patience
+        Seconds to wait for a registry or store that is away before facts are assumed.
+    """
+
+    def __init__(self, registry: RegistryReader, *, patience: float = 60.0) -> None:
+        self._registry = registry
+        self._patience = patience
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._known: dict[Version, Facts] = {}
+        self.trouble: dict[str, str] = {}
+        """Why the facts of a model's newest version are assumed, by model."""
+
+    def get(self, model: str, version: str) -> Facts | None:
+        """Return the facts of a version that has been met."""
+        return self._known.get((model, version))
+
+    def add(self, facts: Facts) -> None:
+        """Keep facts that came with the state, unless fresher ones are known already."""
+        known = self._known.get((facts.model, facts.version))
+        if known is None or known.assumed:
+            self._known[facts.model, facts.version] = facts
+
+    async def meet(self, model: str, version: str) -> Facts:
+        """Return the facts of a version, fetching its bundle where it is new."""
+        if (known := self._known.get((model, version))) is not None:
+            return known
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while True:
+            try:
+                path = await self._registry.fetch(model, version)
+                bundle = await asyncio.to_thread(load_bundle, path)
+                facts = await asyncio.to_thread(facts_of, bundle)
+                self.trouble.pop(model, None)
+                break
+            except ServiceError as error:
+                self.trouble[model] = f"version {version}: {error}"
+                if not error.retriable or asyncio.get_running_loop().time() > deadline:
+                    log.error(
+                        "no bundle to judge labels by, its contract is assumed",
+                        model=model,
+                        model_version=version,
+                        error=str(error),
+                    )
+                    facts = self._assumed(model, version)
+                    break
+                await asyncio.sleep(0.5)
+        self._known[model, version] = facts
+        return facts
+
+    def meet_in_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, str], Facts]:
+        """Return :meth:`meet` for a worker thread, which waits while ``loop`` goes on."""
+
+        def meet(model: str, version: str) -> Facts:
+            known = self._known.get((model, version))
+            if known is not None:
+                return known
+            return asyncio.run_coroutine_threadsafe(self.meet(model, version), loop).result()
+
+        return meet
+
+    def by_entity_in_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, str], bool]:
+        """Return whether outcomes of a version name entities, for a worker thread."""
+        meet = self.meet_in_thread(loop)
+        return lambda model, version: any(kpi.by == "entity" for kpi in meet(model, version).kpis)
+
+    def _assumed(self, model: str, version: str) -> Facts:
+        """Return the facts of another version of the model, or those of a binary model."""
+        kin = [facts for (name, _), facts in self._known.items() if name == model]
+        like = kin[-1] if kin else Facts(model=model, version=version, task="binary", classes=("0", "1"))
+        return msgspec.structs.replace(like, version=version, assumed=True)

@@ -1,0 +1,120 @@
+"""A window's sums as the report that everybody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+
+from services.performance.cells import Cell, Counts, KpiCell, WindowCells
+from services.performance.facts import Facts
+from shared.drift.label_baseline import SCORE_EDGES
+from shared.messages import KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
+from shared.quality.exact import as_float
+
+_SCORE_UNIT: Final = float(1 << 30)
+_KPI_UNIT: Final = float(1 << 20)
+
+
+def report_of(
+    window: WindowCells, *, topic: str, partition: int, next_offset: int, now: int, final: bool
+) -> PerformanceReport:
+    """Return the report of a window as it stands."""
+    facts = window.facts
+    segments: dict[str, dict[str, Realised]] = {}
+    overall = Realised()
+    for (feature, value), cell in window.cells.items():
+        if feature:
+            segments.setdefault(feature, {})[value] = _realised(facts, cell)
+        else:
+            overall = _realised(facts, cell)
+    return PerformanceReport(
+        model=facts.model,
+        model_version=facts.version,
+        window=Window(start=window.start, end=window.start + facts.window),
+        source_topic=topic,
+        partition=partition,
+        first_offset=window.first_offset,
+        next_offset=next_offset,
+        written_at=now,
+        final=final,
+        task=facts.task,
+        answered=window.answered,
+        horizon=facts.horizon,
+        edges=facts.edges,
+        threshold=facts.threshold if facts.task == "binary" else None,
+        positive=facts.classes[1] if facts.task == "binary" else None,
+        calibration_edges=SCORE_EDGES if facts.calibration_rows is not None else (),
+        calibration_rows=facts.calibration_rows or (),
+        labels=LabelCounts(**window.counts),
+        quality=overall,
+        segments=segments,
+        kpis={name: _kpi(cell) for name, cell in window.kpis.items()},
+        outcomes=window.outcomes,
+        late_outcomes=window.late_outcomes,
+        late=window.late,
+    )
+
+
+def _realised(facts: Facts, cell: Cell) -> Realised:
+    sums: dict[str, Any] = {name: _sums(*numbers) for name, numbers in cell.sums.items()}
+    if facts.task == "regression":
+        residuals = {str(bin_): count for bin_, count in sorted(cell.residuals.items())}
+        return Realised(predictions=cell.predictions, labels=cell.labels, residuals=residuals, **sums)
+    return Realised(
+        predictions=cell.predictions,
+        labels=cell.labels,
+        correct=cell.correct,
+        scores=_whole(cell.scores),
+        expected=_expected(facts, cell),
+        labelled=_whole(cell.labelled),
+        positives=_whole(cell.positives),
+        confusion=_confusion(facts, cell),
+        **sums,
+    )
+
+
+def _whole(counts: Counts) -> tuple[int, ...]:
+    return tuple(counts.tolist()) if counts.any() else ()
+
+
+def _expected(facts: Facts, cell: Cell) -> tuple[float, ...]:
+    """Return the positives that are expected per bin: every bin lies within one of the baseline's."""
+    if not cell.scores.any():
+        return ()
+    if facts.calibration is None:
+        return tuple((cell.score_sums / _SCORE_UNIT).tolist())
+    lower = np.array([-np.inf, *facts.edges])
+    rates = np.array(facts.calibration)[np.searchsorted(SCORE_EDGES, lower, side="right")]
+    return tuple((cell.scores * rates).tolist())
+
+
+def _confusion(facts: Facts, cell: Cell) -> dict[str, dict[str, int]]:
+    confusion: dict[str, dict[str, int]] = {}
+    classes = len(facts.classes)
+    for code, count in sorted(cell.confusion.items()):
+        truth, chosen = divmod(code, classes)
+        confusion.setdefault(facts.classes[truth], {})[facts.classes[chosen]] = count
+    return confusion
+
+
+def _sums(count: int, total: int, squares: int) -> Sums:
+    return Sums(n=count, total=as_float(total), squares=as_float(squares))
+
+
+def _kpi(cell: KpiCell) -> KpiSums:
+    return KpiSums(
+        value=_sums(cell.count, cell.total, cell.squares),
+        if_positive=_scaled(cell.if_positive),
+        if_negative=_scaled(cell.if_negative),
+    )
+
+
+def _scaled(counts: Counts) -> tuple[float, ...]:
+    return tuple((counts / _KPI_UNIT).tolist()) if counts.any() else ()
+
+
+def newest_first(windows: Iterable[WindowCells]) -> list[WindowCells]:
+    """Return windows by start, the newest first."""
+    return sorted(windows, key=lambda window: window.key[::-1], reverse=True)

@@ -1,0 +1,237 @@
+"""First step: predictions, labels and outcomes, each to the partition of its event in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from services.performance.metrics import PerformanceMetrics
+from services.performance.packets import Answered, Followed, Known, Packet, Touched, encode_packet
+from services.performance.packets import partition_of as partition
+from shared.dead_letters import dead_letter_headers
+from shared.errors import DecodeError, ServiceError, ValidationError
+from shared.kafka.records import Output, Records
+from shared.messages import Label, Outcome, Prediction, epoch_ms
+from shared.topics import TopicNames
+
+SERVICE: Final = "performance"
+
+
+@dataclass(slots=True)
+class Share:
+    """One input partition's part of a micro-batch, sorted by partition of the log."""
+
+    part: Records
+    high: int
+    packets: list[Packet]
+    rejected: list[tuple[int, ServiceError]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Source:
+    """What is remembered of an input partition while it is ours.
+
+    Attributes
+    ----------
+    heard_at
+        When a record came last, by the service's clock.
+    idle
+        Whether the log has been told that it is idle.
+    """
+
+    heard_at: int
+    high: int = -1
+    idle: bool = False
+
+
+class RouteStep:
+    """Sorts messages by event; stateless but for the time each input has come to.
+
+    Parameters
+    ----------
+    partitions
+        Partitions of the log.
+    by_entity
+        Returns whether outcomes of a version name entities; called in the worker thread, and may wait.
+    clock
+        Epoch milliseconds.
+    idle_after
+        Milliseconds without a record after which an input is said to be idle.
+    max_future
+        Milliseconds by which an event time may lie after the record's own timestamp.
+    """
+
+    def __init__(
+        self,
+        topics: TopicNames,
+        metrics: PerformanceMetrics,
+        *,
+        partitions: int,
+        by_entity: Callable[[str, str], bool],
+        clock: Callable[[], int],
+        idle_after: int,
+        max_future: int,
+    ) -> None:
+        self._topics = topics
+        self._metrics = metrics
+        self._partitions = partitions
+        self._by_entity = by_entity
+        self._clock = clock
+        self._idle_after = idle_after
+        self._max_future = max_future
+        self._sources: dict[tuple[str, int], _Source] = {}
+        self._sorters: dict[str, Callable[[Records, Share], None]] = {
+            topics.predictions: self._predictions,
+            topics.shadow_predictions: self._predictions,
+            topics.labels: self._labels,
+            topics.outcomes: self._outcomes,
+        }
+
+    def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
+        """Take over a partition, whose time is not known before its first record."""
+        self._sources[topic, partition] = _Source(self._clock())
+
+    def close(self, topic: str, partition: int) -> None:
+        """Forget a partition."""
+        self._sources.pop((topic, partition), None)
+
+    def snapshot(self, topic: str, partition: int) -> bytes | None:
+        """Return nothing: the committed offset says it all."""
+        return None
+
+    def decode(self, batch: Sequence[Records]) -> list[Share]:
+        """Return an empty share per partition: what is decoded decides where it goes, in a thread."""
+        return [
+            Share(part, -1, [_packet(f"{part.topic}/{part.partition}") for _ in range(self._partitions)])
+            for part in batch
+        ]
+
+    def compute(self, work: list[Share]) -> None:
+        """Decode and sort every record; a bad one is kept for the dead letters."""
+        for share in work:
+            self._sorters[share.part.topic](share.part, share)
+
+    def encode(self, work: list[Share], index: int) -> list[Output]:
+        """Return a packet for every partition of the log, and the dead letters."""
+        share = work[index]
+        part = share.part
+        source = self._sources[part.topic, part.partition]
+        source.high = max(source.high, share.high)
+        source.heard_at, source.idle = self._clock(), False
+        outputs = [self._packet(packet, source, at) for at, packet in enumerate(share.packets)]
+        if share.rejected:
+            outputs.append(self._dead_letters(share))
+        return outputs
+
+    def _packet(self, packet: Packet, source: _Source, at: int) -> Output:
+        packet.high, packet.idle = source.high, source.idle
+        return Output(self._topics.performance_log, at, [packet.source.encode()], [encode_packet(packet)])
+
+    def flush(self, topic: str, partition: int, *, leaving: bool) -> list[Output]:
+        """Tell the log that the source is idle, once, when it is."""
+        source = self._sources[topic, partition]
+        if leaving or source.idle or self._clock() < source.heard_at + self._idle_after:
+            return []
+        source.idle = True
+        name = f"{topic}/{partition}"
+        return [self._packet(_packet(name), source, at) for at in range(self._partitions)]
+
+    def _predictions(self, part: Records, share: Share) -> None:
+        shadow = part.topic == self._topics.shadow_predictions
+        count, packets, high = self._partitions, share.packets, -1
+        for row, value in enumerate(part.values):
+            try:
+                p = _prediction(value or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                share.rejected.append((row, _undecodable(error)))
+                continue
+            if self._ahead(share, row, p.occurred_at, "occurred_at"):
+                continue
+            at = p.source
+            item = Answered(
+                p.event_id, p.model, p.model_version, p.score, p.occurred_at, p.scored_at,
+                at.topic, at.partition, at.offset, p.label, p.probabilities, p.segments,
+                p.entity_id, shadow, p.canary,
+            )  # fmt: skip
+            packets[partition(p.event_id, count)].answers.append(item)
+            if p.entity_id is not None and not shadow and self._by_entity(p.model, p.model_version):
+                touch = Touched(p.entity_id, p.event_id, p.model, p.model_version, p.occurred_at)
+                packets[partition(p.entity_id, count)].touches.append(touch)
+            high = max(high, p.occurred_at)
+        share.high = high
+
+    def _labels(self, part: Records, share: Share) -> None:
+        for row, value in enumerate(part.values):
+            try:
+                label = _label(value or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                share.rejected.append((row, _undecodable(error)))
+                continue
+            at = epoch_ms(label.observed_at)
+            if not self._ahead(share, row, at, "observed_at"):
+                item = Known(label.event_id, label.label, at)
+                share.packets[partition(label.event_id, self._partitions)].labels.append(item)
+                share.high = max(share.high, at)
+
+    def _outcomes(self, part: Records, share: Share) -> None:
+        for row, value in enumerate(part.values):
+            try:
+                outcome = _outcome(value or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                share.rejected.append((row, _undecodable(error)))
+                continue
+            at = epoch_ms(outcome.observed_at)
+            name = outcome.event_id or outcome.entity_id
+            if name is None:
+                missing = ValidationError("an outcome names an event_id or an entity_id", field="event_id")
+                share.rejected.append((row, missing))
+            elif not self._ahead(share, row, at, "observed_at"):
+                packet = share.packets[partition(name, self._partitions)]
+                item = Followed(name, outcome.kpi, outcome.value, at)
+                (packet.outcomes if outcome.event_id is not None else packet.entity_outcomes).append(item)
+                share.high = max(share.high, at)
+
+    def _ahead(self, share: Share, row: int, at: int, name: str) -> bool:
+        """Refuse a time from beyond ``max_future``: a clock gone wrong must not end every horizon."""
+        ahead = at - share.part.timestamps[row]
+        if ahead <= self._max_future:
+            return False
+        text = f"{name} lies {ahead / 3_600_000:.1f} hours after the record was written"
+        share.rejected.append((row, ValidationError(text, field=name)))
+        return True
+
+    def _dead_letters(self, share: Share) -> Output:
+        part, now = share.part, self._clock()
+        headers: list[Any] = []
+        for row, error in share.rejected:
+            self._metrics.dead_letters.labels(type(error).__name__).inc()
+            headers.append(
+                dead_letter_headers(
+                    part.headers[row],
+                    error,
+                    service=SERVICE,
+                    topic=part.topic,
+                    partition=part.partition,
+                    offset=part.offsets[row],
+                    now=now,
+                )
+            )
+        rows = [row for row, _ in share.rejected]
+        keys, values = [part.keys[row] for row in rows], [part.values[row] for row in rows]
+        return Output(self._topics.dead_letters, part.partition, keys, values, headers)
+
+
+_prediction = msgspec.json.Decoder(Prediction).decode
+_label = msgspec.json.Decoder(Label).decode
+_outcome = msgspec.json.Decoder(Outcome).decode
+
+
+def _packet(source: str) -> Packet:
+    return Packet(source, -1, False, [], [], [], [], [], [])
+
+
+def _undecodable(error: Exception) -> ServiceError:
+    return DecodeError(f"no message of this topic: {error}")

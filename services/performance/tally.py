@@ -1,0 +1,236 @@
+"""Counts a batch's changes into the cells, column by column instead of one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.performance.cells import ERRORS, LOSSES, Cell, WindowCells
+from services.performance.facts import Facts, Version
+from services.performance.packets import Answered
+from shared.quality.bins import bins_of
+from shared.quality.exact import exact_sums
+from shared.quality.residuals import bins_of_residuals
+
+LOWEST: Final = 1e-15
+"""Probabilities are clipped to this in a log loss, so that one certain mistake is not the whole sum."""
+
+_SCORE_UNIT: Final = 1 << 30
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What changes for one version: answers that come (+1) or go (-1), and labels of answers likewise."""
+
+    answers: list[tuple[WindowCells, Answered, int]] = field(default_factory=list)
+    labels: list[tuple[WindowCells, Answered, str | float, int]] = field(default_factory=list)
+
+
+class Tally:
+    """Gathers changes and counts them all at once."""
+
+    def __init__(self) -> None:
+        self._changes: dict[Version, _Changes] = {}
+        self._facts: dict[Version, Facts] = {}
+
+    def _of(self, window: WindowCells) -> _Changes:
+        version = window.version
+        changes = self._changes.get(version)
+        if changes is None:
+            changes = self._changes[version] = _Changes()
+            self._facts[version] = window.facts
+        return changes
+
+    def answer(self, window: WindowCells, answer: Answered, sign: int) -> None:
+        """Note an answer that comes or goes."""
+        self._of(window).answers.append((window, answer, sign))
+
+    def label(self, window: WindowCells, answer: Answered, truth: str | float, sign: int) -> None:
+        """Note that an answer gains or loses a label."""
+        self._of(window).labels.append((window, answer, truth, sign))
+
+    def count(self) -> None:
+        """Count everything noted."""
+        for version, changes in self._changes.items():
+            facts = self._facts[version]
+            if changes.answers:
+                _count_answers(facts, changes.answers)
+            if changes.labels:
+                _count_labels(facts, changes.labels)
+        self._changes.clear()
+
+
+class _Spread:
+    """Rows spread over the cells they are counted in: one entry per row and cell.
+
+    Attributes
+    ----------
+    cells
+        The distinct cells.
+    rows, at
+        Row, and position in ``cells``, of each entry.
+    """
+
+    def __init__(self, routes: Sequence[list[Cell]]) -> None:
+        self.cells: list[Cell] = []
+        rows: list[int] = []
+        at: list[int] = []
+        for row, route in enumerate(routes):
+            for cell in route:
+                if cell.slot < 0:
+                    cell.slot = len(self.cells)
+                    self.cells.append(cell)
+                rows.append(row)
+                at.append(cell.slot)
+        for cell in self.cells:
+            cell.slot = -1
+        self.rows = np.array(rows, np.int64)
+        self.at = np.array(at, np.int64)
+
+    def by_bin(self, bins: Ints, amounts: Ints, width: int) -> Ints:
+        """Return the sum of ``amounts`` per cell and bin, shape ``(cells, width)``."""
+        sums = np.zeros(len(self.cells) * width, np.int64)
+        np.add.at(sums, self.at * width + bins[self.rows], amounts[self.rows])
+        return sums.reshape(-1, width)
+
+    def totals(self, amounts: Ints) -> list[int]:
+        """Return the sum of ``amounts`` per cell."""
+        sums = np.zeros(len(self.cells), np.int64)
+        np.add.at(sums, self.at, amounts[self.rows])
+        totals: list[int] = sums.tolist()
+        return totals
+
+    def tally(self, codes: Ints, signs: Ints, add: Callable[[Cell, int, int], None], width: int) -> None:
+        """Call ``add`` with each cell, code and how often, taken signed, it came in the cell."""
+        keys, where = np.unique(self.at * width + codes[self.rows], return_inverse=True)
+        sums = np.zeros(len(keys), np.int64)
+        np.add.at(sums, where, signs[self.rows])
+        for key, amount in zip(keys.tolist(), sums.tolist(), strict=True):
+            if amount:
+                add(self.cells[key // width], key % width, amount)
+
+    def exact(
+        self, name: str, values: Floats, signs: Ints, used: npt.NDArray[np.bool_] | None = None
+    ) -> None:
+        """Add values and their squares to the exact sums of a name; rows not ``used`` are left out."""
+        rows, at = self.rows, self.at
+        if used is not None:
+            kept = used[rows]
+            rows, at = rows[kept], at[kept]
+        counts = np.zeros(len(self.cells), np.int64)
+        np.add.at(counts, at, signs[rows])
+        signed = values * signs
+        totals = exact_sums(signed[rows], at, len(self.cells))
+        squares = exact_sums((signed * values)[rows], at, len(self.cells))
+        for cell, count, total, square in zip(self.cells, counts.tolist(), totals, squares, strict=True):
+            cell.add_sum(name, count, total, square)
+
+
+def _count_answers(facts: Facts, changes: list[tuple[WindowCells, Answered, int]]) -> None:
+    for window, answer, sign in changes:
+        window.answered += 0 if answer.shadow else sign
+        window.changed = window.dirty = True
+    spread = _Spread([window.route(answer.segments) for window, answer, _ in changes])
+    signs = np.array([sign for _, _, sign in changes], np.int64)
+    for cell, number in zip(spread.cells, spread.totals(signs), strict=True):
+        cell.predictions += number
+    if facts.task == "regression":
+        return
+    scores = np.array([answer.score for _, answer, _ in changes], np.float64)
+    width = len(facts.edges) + 1
+    bins = bins_of(scores, facts.edges).astype(np.int64)
+    counts = spread.by_bin(bins, signs, width)
+    sums = spread.by_bin(bins, np.rint(scores * _SCORE_UNIT).astype(np.int64) * signs, width)
+    for cell, more, total in zip(spread.cells, counts, sums, strict=True):
+        cell.scores += more
+        cell.score_sums += total
+
+
+def _count_labels(facts: Facts, changes: list[tuple[WindowCells, Answered, str | float, int]]) -> None:
+    for window, _, _, sign in changes:
+        window.counts["joined"] += sign
+        window.changed = window.dirty = True
+    spread = _Spread([window.route(answer.segments) for window, answer, _, _ in changes])
+    signs = np.array([sign for _, _, _, sign in changes], np.int64)
+    for cell, number in zip(spread.cells, spread.totals(signs), strict=True):
+        cell.labels += number
+    if facts.task == "regression":
+        _count_errors(spread, changes, signs)
+    else:
+        _count_classes(facts, spread, changes, signs)
+
+
+def _count_errors(spread: _Spread, changes: list[Any], signs: Ints) -> None:
+    scores = np.array([answer.score for _, answer, _, _ in changes], np.float64)
+    truth = np.array([value for _, _, value, _ in changes], np.float64)
+    error = scores - truth
+    size = np.abs(error)
+    some = truth != 0
+    share = np.divide(size, np.abs(truth), out=np.zeros_like(size), where=some)
+    columns = dict(zip(ERRORS, (error, size, error * error, share), strict=True))
+    for name, values in columns.items():
+        spread.exact(name, values, signs, some if name == "percentage_error" else None)
+    bins = bins_of_residuals(error)
+    middle = 1 << 14
+
+    def add(cell: Cell, code: int, amount: int) -> None:
+        bin_ = code - middle
+        cell.residuals[bin_] = cell.residuals.get(bin_, 0) + amount
+        if not cell.residuals[bin_]:
+            del cell.residuals[bin_]
+
+    spread.tally(bins + middle, signs, add, 2 * middle)
+
+
+def _count_classes(facts: Facts, spread: _Spread, changes: list[Any], signs: Ints) -> None:
+    places, classes = facts.places, len(facts.classes)
+    truth = np.array([places[value] for _, _, value, _ in changes], np.int64)
+    chosen = np.array([places.get(answer.label, 0) for _, answer, _, _ in changes], np.int64)
+    scores = np.array([answer.score for _, answer, _, _ in changes], np.float64)
+    right = chosen == truth
+    if facts.task == "binary":
+        positive = truth == 1
+        given = np.where(positive, scores, 1 - scores)
+        brier = (scores - positive) ** 2
+    else:
+        positive = right
+        given, brier = _multiclass(facts, changes, truth)
+    loss = -np.log(np.clip(given, LOWEST, 1.0))
+    for cell, number in zip(spread.cells, spread.totals(signs * right), strict=True):
+        cell.correct += number
+    width = len(facts.edges) + 1
+    bins = bins_of(scores, facts.edges).astype(np.int64)
+    labelled, positives = spread.by_bin(bins, signs, width), spread.by_bin(bins, signs * positive, width)
+    for cell, more, up in zip(spread.cells, labelled, positives, strict=True):
+        cell.labelled += more
+        cell.positives += up
+    for name, values in zip(LOSSES, (loss, brier), strict=True):
+        spread.exact(name, values, signs)
+
+    def add(cell: Cell, code: int, amount: int) -> None:
+        cell.confusion[code] = cell.confusion.get(code, 0) + amount
+        if not cell.confusion[code]:
+            del cell.confusion[code]
+
+    spread.tally(truth * classes + chosen, signs, add, classes * classes)
+
+
+def _multiclass(facts: Facts, changes: list[Any], truth: Ints) -> tuple[Floats, Floats]:
+    """Return the probability given to the true class, and the Brier score (summed over the classes)."""
+    table = np.zeros((len(changes), len(facts.classes)))
+    for row, (_, answer, _, _) in enumerate(changes):
+        given = answer.probabilities or ({answer.label: answer.score} if answer.label is not None else {})
+        for name, value in given.items():
+            if (place := facts.places.get(name)) is not None:
+                table[row, place] = value
+    rows = np.arange(len(changes))
+    target = np.zeros_like(table)
+    target[rows, truth] = 1
+    return table[rows, truth], ((table - target) ** 2).sum(axis=1)
