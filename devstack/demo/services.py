@@ -59,6 +59,16 @@ SERVICES = (
             "DRIFTLINE_IDLE_SECONDS": "3",
         },
     ),
+    Blueprint(
+        "shadow",
+        "services.shadow",
+        lambda options: {
+            "DRIFTLINE_MODELS": MODEL,
+            "DRIFTLINE_DELIVERY": options.delivery,
+            "DRIFTLINE_SESSION_SECONDS": "10",
+            "DRIFTLINE_REPORT_SECONDS": "2",
+        },
+    ),
 )
 """Every service of the demo, in the order of the data."""
 
