@@ -14,6 +14,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.kafka.topics import create_topics
+from shared.messages import Answer, Labelled, Source
 from tests.integration.shadow.conftest import ANN, PARTITIONS, Stage
 from tests.integration.shadow.oracle import added_up, recomputed, same
 from tests.models import linear
@@ -272,3 +273,55 @@ async def test_a_canary_answers_its_share_and_the_comparison_leaves_it_out(stage
         assert sum(r.comparison.canary for r in await stage.reports()) == sum(
             k in canaries for k, _ in predictions
         )
+
+
+async def test_labels_and_their_corrections_are_judged_through_a_kill(stage: Stage) -> None:
+    await stage.publish("1")
+    await stage.publish("2", candidate=True)
+    numbers = random.Random(9)
+    told: list[tuple[int, bytes]] = []
+    truths: dict[int, tuple[str, float, float]] = {}
+    former: dict[int, Labelled] = {}
+    for _ in range(1200):
+        number = numbers.randrange(700)  # some events come again with another label
+        scores = truths[number][1:] if number in truths else (numbers.random(), numbers.random())
+        truths[number] = (numbers.choice(["yes", "no"]), *scores)
+        answers = tuple(
+            Answer(model_version=v, score=s, scored_at=1, label="yes" if s >= 0.5 else "no", shadow=v == "2")
+            for v, s in zip("12", scores, strict=True)
+        )
+        message = Labelled(
+            event_id=f"e{number}",
+            model="demo",
+            source=Source(stage.topics.events, 0, number),
+            occurred_at=START,
+            observed_at=START + numbers.randrange(5 * 3_600_000),
+            truth=truths[number][0],
+            answers=answers,
+            replaces=former.get(number),
+        )
+        former[number] = msgspec.structs.replace(message, replaces=None)
+        told.append((number % PARTITIONS, msgspec.json.encode(message)))
+    with ExitStack() as stack:
+        shadow = stack.enter_context(service("shadow", stage.folder, stage.settings))
+        await shadow.ready()
+        await produce(stage.client, stage.topics.labelled, told[:600])
+        await asyncio.sleep(1)
+        shadow.part.kill()
+        await produce(stage.client, stage.topics.labelled, told[600:])
+        again = stack.enter_context(service("shadow", stage.folder, stage.settings))
+        await again.ready()
+        expected = (
+            len(truths),
+            sum((b > a) if truth == "yes" else (b < a) for truth, a, b in truths.values()),
+            sum((a - (t == "yes")) ** 2 - (b - (t == "yes")) ** 2 for t, a, b in truths.values()),
+        )
+
+        async def judged() -> bool:
+            reports = await stage.reports(stage.topics.labelled)
+            found = [r.judged for r in reports]
+            brier = sum(j.brier.total for j in found)
+            counts = (sum(j.pairs for j in found), sum(j.wins for j in found))
+            return counts == expected[:2] and abs(brier - expected[2]) < 1e-6
+
+        await until(judged, every=1.0, what="the labels to be judged")
