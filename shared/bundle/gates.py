@@ -42,7 +42,8 @@ class GatesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     min_events
         Pairs of answers, with or without a label.
     min_labels
-        Pairs with a label.
+        Pairs with a label; with fewer nothing is decided by labels, neither for nor against a candidate.
+        It should take several days of traffic: what is true of one day need not be of the next.
     max_error_rate
         Of the events that the candidate was asked about, those it could not answer and the champion could.
     max_latency_ratio
@@ -58,6 +59,9 @@ class GatesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     probation
         Seconds of event time in which the old champion stays as candidate after a promotion by these
         gates, and takes over again when a gate turns; 0 for none.
+    probation_margin
+        How much worse the new champion may be shown to be in its probation, in units of the metric;
+        left out, ``margin`` where the rule is ``non-inferior``, else what is tolerated in segments.
     automatic
         Whether promotions, refusals and canary steps happen without a person.
     canary_steps
@@ -80,6 +84,7 @@ class GatesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     segment_margin: Annotated[float, msgspec.Meta(gt=0)] | None = None
     min_segment_labels: Annotated[int, msgspec.Meta(ge=1, le=10**12)] = 200
     probation: Annotated[int, msgspec.Meta(ge=0, le=315_360_000)] = 86_400
+    probation_margin: Annotated[float, msgspec.Meta(gt=0)] | None = None
     automatic: bool = False
     canary_steps: tuple[float, ...] = ()
     step_events: Annotated[int, msgspec.Meta(ge=1, le=10**12)] = 1_000
@@ -88,6 +93,12 @@ class GatesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def tolerated_in_segments(self) -> float:
         """How much worse a guarded segment may be, in units of the metric."""
         return self.segment_margin or self.margin or 0.02
+
+    @property
+    def tolerated_in_probation(self) -> float:
+        """How much worse a new champion may be shown to be, in units of the metric."""
+        own = self.margin if self.rule == "non-inferior" else self.tolerated_in_segments
+        return self.probation_margin or own
 
 
 def metric_of(gates: GatesSpec, task: str) -> Metric:
@@ -133,7 +144,8 @@ def _margin_problems(gates: GatesSpec, metric: Metric) -> list[str]:
     problems = []
     if gates.rule == "non-inferior" and gates.margin == 0 and metric != "none":
         problems.append("rule 'non-inferior' needs a margin above 0; with a margin of 0 it is 'superior'")
-    for key, value in (("margin", gates.margin), ("segment_margin", gates.segment_margin)):
+    for key in ("margin", "segment_margin", "probation_margin"):
+        value = getattr(gates, key)
         if value is not None and not value < bound:
             problems.append(f"{key} is {value:g}, and {metric} cannot differ by more than {bound:g}")
     return problems

@@ -117,29 +117,30 @@ def _agreement(evidence: Evidence, gates: GatesSpec) -> Iterator[Gate]:
 def _quality(measured: Measured, evidence: Evidence, gates: GatesSpec, metric: str) -> Gate:
     """Hold the whole interval against the margin: above it passes, below it fails, across it waits."""
     goal = gates.margin if gates.rule == "superior" else -gates.margin
-    interval = measured.interval
     pairs = evidence.sums.judged.pairs
     shown = "better by more than" if gates.rule == "superior" else "no worse than by"
     wanted = f"must be shown to be {shown} {gates.margin:g}"
-    if interval.below(goal) and (interval.exact or pairs >= gates.min_labels):
-        state: State = "fail"
-    elif pairs < gates.min_labels:
+    state: State = "wait"
+    if pairs < gates.min_labels:
         wanted = f"{pairs:,} labels of the {gates.min_labels:,} needed"
-        state = "wait"
-    else:
-        state = "pass" if interval.above(goal) else "wait"
+    elif measured.interval.below(goal):
+        state = "fail"
+    elif measured.interval.above(goal):
+        state = "pass"
     return Gate(name=metric, state=state, sentence=f"{measured.sentence}; {wanted}")
 
 
 def _quality_held(measured: Measured, gates: GatesSpec, metric: str) -> Gate:
-    """Fail when the old champion is shown to be better by more than the margin."""
-    interval = measured.interval
-    enough = interval.exact or interval.n >= gates.min_labels
-    state: State = "fail" if interval.above(gates.margin) and enough else "pass"
-    if state == "pass" and interval.n < gates.min_labels:
-        state = "wait"
+    """Fail when the old champion is shown to be better by more than is tolerated.
+
+    An exact interval may say so from the first label on: going back is the safe direction.
+    """
+    interval, margin = measured.interval, gates.tolerated_in_probation
+    state: State = "wait" if interval.n < gates.min_labels else "pass"
+    if interval.above(margin) and (interval.exact or state == "pass"):
+        state = "fail"
     who = "the old champion is " if interval.n else ""
-    sentence = f"{who}{measured.sentence}; must not be shown better by more than {gates.margin:g}"
+    sentence = f"{who}{measured.sentence}; must not be shown better by more than {margin:g}"
     return Gate(name=metric, state=state, sentence=sentence)
 
 

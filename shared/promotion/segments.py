@@ -74,6 +74,8 @@ def watched(
             continue
         measured = measure_pairs(segment.judged, by_pairs, alpha)
         state = _state(measured, gates.tolerated_in_segments, probation=probation)
+        if state == "fail" and not probation and evidence.sums.judged.pairs < gates.min_labels:
+            state = "wait"
         found.append(GuardedSegment(feature, value, measured, state))
     sign = -1 if probation else 1
     return sorted(found, key=lambda s: (sign * s.measured.interval.estimate, s.value))

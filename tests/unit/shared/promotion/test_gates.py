@@ -104,12 +104,27 @@ def test_nothing_at_all_waits():
     assert gate(verdict, "brier").sentence.startswith("no labels yet; 0 labels")
 
 
-def test_a_clearly_worse_candidate_is_refused_before_it_has_all_its_labels():
+def test_with_few_labels_nothing_is_decided_against_a_candidate_either():
+    """What is true of one day need not be of the next: ``min_labels`` says how many it takes."""
     carrier, truth, champion, _ = world(450, 6)
     evidence = gathered(*both_reports((carrier, truth, champion, 1 - champion)))
-    assert gate(judge_candidate(evidence, SPEC, GATES), "brier").state == "fail"
-    # An asymptotic interval may not do that.
-    assert gate(judge_candidate(evidence, SPEC, changed(metric="auc")), "auc").state == "wait"
+    verdict = judge_candidate(evidence, SPEC, changed(min_segment_labels=50))
+    assert [gate(verdict, name).state for name in ("brier", "segment carrier")] == ["wait", "wait"]
+    decided = judge_candidate(evidence, SPEC, changed(min_segment_labels=50, min_labels=450))
+    assert [gate(decided, name).state for name in ("brier", "segment carrier")] == ["fail", "fail"]
+
+
+def test_an_exact_metric_rolls_back_from_the_first_label_on_and_an_area_does_not():
+    carrier, truth, champion, _ = world(450, 6)
+    evidence = gathered(*both_reports((carrier, truth, 1 - champion, champion)))
+    assert gate(judge_probation(evidence, SPEC, GATES), "brier").state == "fail"
+    assert gate(judge_probation(evidence, SPEC, changed(metric="auc")), "auc").state == "wait"
+
+
+def test_what_a_probation_tolerates():
+    assert GATES.tolerated_in_probation == 0.01
+    assert changed(rule="superior", margin=0.0).tolerated_in_probation == 0.03
+    assert changed(probation_margin=0.5).tolerated_in_probation == 0.5
 
 
 def test_errors_fail_as_soon_as_they_cannot_be_mended():
