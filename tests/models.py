@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from shared.bundle.read import Bundle, load_bundle
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
+from shared.bundle.write import encode_spec
 
 
 def linear(width: int, weights: list[float] | None = None, bias: float = 0.0) -> onnx.ModelProto:
@@ -81,9 +81,7 @@ def write_bundle(
     """A bundle on disk, read back."""
     directory.mkdir(parents=True)
     (directory / "model.onnx").write_bytes(model.SerializeToString())
-    document = {k: v for k, v in msgspec.to_builtins(spec).items() if v is not None}
-    document["features"] = [{k: v for k, v in f.items() if v is not None} for f in document["features"]]
-    (directory / "model.toml").write_bytes(msgspec.toml.encode(document))
+    (directory / "model.toml").write_bytes(encode_spec(spec))
     names = ["model.onnx", "model.toml"]
     if baseline is not None:
         (directory / "baseline.json").write_bytes(baseline)

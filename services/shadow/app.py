@@ -27,6 +27,8 @@ from shared.metrics import describe_process, registry_up
 from shared.pipeline.companion import Companion
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
+from shared.promotion.following import ReportsTopic
+from shared.promotion.judge import Judge
 from shared.registry import RedisRegistry
 from shared.topics import TopicNames
 
@@ -55,6 +57,8 @@ async def serve(settings: ShadowSettings) -> None:
         registry = await stack.enter_async_context(_registry(settings, collectors))
         lineups = _lineups(settings, registry, candidates, metrics)
         stack.callback(lineups.close)
+        reports = ReportsTopic(client, topics.reports, kinds=("shadow", "decision"))
+        stack.push_async_callback(reports.close)
         # After the registry, so that its watcher has ended before the registry is closed under it.
         background = await stack.enter_async_context(Background(stop))
         labels = _labels(settings, topics, client, lineups, metrics)
@@ -81,6 +85,9 @@ async def serve(settings: ShadowSettings) -> None:
         await stack.enter_async_context(heartbeat)
         background.start("registry watch", lineups.loader.watch())
         background.start("model loading", lineups.loader.load())
+        if settings.judge_seconds > 0:
+            judge = Judge(registry, reports, models=settings.models, interval=settings.judge_seconds)
+            background.start("judge", judge.run())
         await when_reachable(client, stop, turn=pipeline.turn)
         states = (topics.state("shadow"), topics.state("shadow-labels"))
         await require_topics(

@@ -47,3 +47,9 @@ class ShadowSettings(ServiceSettings):
     max_future_seconds: int = Field(
         86_400, ge=0, description="How far occurred_at may lie after the record's own timestamp"
     )
+    judge_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=3600,
+        description="Seconds between two looks at the gates of a promotion; 0 leaves them to other replicas",
+    )

@@ -106,10 +106,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     def plus(self, report: ShadowReport) -> Evidence:
         """Return the evidence with one more report, of a window and partition not in it yet."""
-        compared = any(getattr(report.comparison, f) for f in ("both", "champion_only", "candidate_only"))
+        counts = ("both", "champion_only", "candidate_only", "neither", "canary")
+        compared = any(getattr(report.comparison, name) for name in counts)
         window = report.window
         # `trouble` belongs to whoever scores: reports of labels say nothing about it.
-        newer = report.written_at >= self.written_at and report.judged.pairs == 0
+        newer = report.written_at >= self.written_at and (compared or report.trouble is not None)
         return Evidence(
             pair=self.pair,
             sums=added(self.sums, Sums.of(report)),

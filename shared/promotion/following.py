@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -30,11 +30,15 @@ class ReportsTopic:
         Arguments of every aiokafka client.
     topic
         The reports topic.
+    kinds
+        Which kinds of report to hand over, by the first part of a record's key; none given means all.
+        The others are not even decoded.
     """
 
-    def __init__(self, client: Mapping[str, Any], topic: str) -> None:
+    def __init__(self, client: Mapping[str, Any], topic: str, *, kinds: Collection[str] = ()) -> None:
         self._client = client
         self._topic = topic
+        self._prefixes = tuple(f"{kind}/".encode() for kind in kinds) or (b"",)
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
         self._partitions: list[TopicPartition] = []
@@ -63,8 +67,9 @@ class ReportsTopic:
                 for records in fetched.values():
                     deadline = loop.time() + _DEADLINE
                     for record in records:
-                        with contextlib.suppress(msgspec.DecodeError):
-                            take(decode_report(record.value or b""))
+                        if (record.key or b"").startswith(self._prefixes):
+                            with contextlib.suppress(msgspec.DecodeError):
+                                take(decode_report(record.value or b""))
         except TROUBLE as error:
             await self._drop_consumer()
             raise TransientError(f"the topic {self._topic} cannot be read: {error!r}") from error

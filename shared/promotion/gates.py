@@ -11,8 +11,9 @@ from shared.promotion.measure import Measured, measure
 from shared.promotion.segments import guarded_segments
 from shared.promotion.verdict import Gate, State, Verdict
 
-TIMED_EVENTS = 1_000
-"""Below this the ratio of two times says more about the machine than about the models."""
+TIMED_EVENTS = 500
+"""Below this the ratio of two times says more about the machine than about the models. The shadow times
+one event in eight."""
 
 
 def judge_candidate(evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Verdict:
@@ -93,9 +94,10 @@ def _latency(evidence: Evidence, gates: GatesSpec, *, champion: bool = False) ->
     ours, theirs = evidence.sums.candidate_timing, evidence.sums.champion_timing
     if champion:
         ours, theirs = theirs, ours
-    timed, needed = min(ours.events, theirs.events), max(TIMED_EVENTS, gates.min_events)
-    if timed < needed or theirs.seconds <= 0:
-        return Gate(name="latency", state="wait", sentence=f"{timed:,} events timed of {needed:,} needed")
+    timed = min(ours.events, theirs.events)
+    if timed < TIMED_EVENTS or evidence.asked < gates.min_events or theirs.seconds <= 0:
+        sentence = f"{timed:,} events timed of {TIMED_EVENTS:,} needed, {evidence.asked:,} events compared"
+        return Gate(name="latency", state="wait", sentence=sentence)
     mine, other = (t.seconds / t.events * 1e6 for t in (ours, theirs))
     state: State = "fail" if mine > gates.max_latency_ratio * other else "pass"
     sentence = f"{mine:.1f} us per event against {other:.1f}, {mine / other:.2f} times"

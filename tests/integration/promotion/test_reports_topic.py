@@ -48,6 +48,19 @@ async def test_every_report_is_read_once_in_order_and_strangers_are_passed_over(
         await topic.close()
 
 
+async def test_other_kinds_are_not_even_decoded(kafka, topic_prefix):
+    client, name = client_of(kafka), f"{topic_prefix}reports"
+    await create_topics(client, {name: 1})
+    await produce(client, name, encoded([report(partition=1)]), key=b"shadow/flights/1")
+    await produce(client, name, encoded([report(partition=2)]), key=b"drift/flights/1")
+    topic, seen = ReportsTopic(client, name, kinds=("shadow", "decision")), []
+    try:
+        await topic.read_to_end(seen.append)
+        assert [r.partition for r in seen] == [1]
+    finally:
+        await topic.close()
+
+
 async def test_a_topic_that_is_not_there_yet_is_trouble_that_passes(kafka, topic_prefix):
     client, name = client_of(kafka), f"{topic_prefix}reports"
     topic, seen = ReportsTopic(client, name), []

@@ -94,7 +94,7 @@ def test_trouble_is_what_the_newest_report_of_events_says():
     found.take(report(written_at=20, trouble="it crashed"))
     found.take(report(written_at=30, source_topic="labelled", judged=Judged(pairs=3)))
     assert found.evidence(PAIR).trouble == "it crashed"
-    found.take(report(written_at=40, partition=1))
+    found.take(report(written_at=40, partition=1, comparison=Comparison(both=1)))
     assert found.evidence(PAIR).trouble is None
 
 
