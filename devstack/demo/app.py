@@ -68,6 +68,8 @@ async def live(run: Run, view: View, stop: asyncio.Event) -> None:
         TopicReader(settings, NAMES.predictions, prediction_taker(run.ledger), run.clock),
         TopicReader(settings, NAMES.dead_letters, dead_letter_taker(run.ledger), run.clock),
         TopicReader(settings, NAMES.reports, run.quality.take, run.clock),
+        TopicReader(settings, NAMES.alerts, run.alerts.take_alert, run.clock),
+        TopicReader(settings, NAMES.reports, run.alerts.take_report, run.clock),
     ]
     async with AsyncExitStack() as stack:
         for reader in readers:
@@ -110,6 +112,7 @@ async def _drain(run: Run, readers: list[TopicReader]) -> None:
         if (
             run.ledger.complete
             and run.labels_unjoined <= 0
+            and run.alerts.settled
             and all([await reader.at_end() for reader in readers])
         ):
             return

@@ -69,6 +69,7 @@ SERVICES = (
             "DRIFTLINE_REPORT_SECONDS": "2",
         },
     ),
+    Blueprint("alerting", "services.alerting", lambda options: {"DRIFTLINE_SESSION_SECONDS": "6"}),
 )
 """Every service of the demo, in the order of the data."""
 
@@ -113,11 +114,23 @@ def forget_settings() -> None:
 
 
 def launch_services(
-    options: Options, settings: dict[str, str], logs: Path, ports: Ports, services: list[Service]
+    options: Options,
+    settings: dict[str, str],
+    own: dict[str, dict[str, str]],
+    logs: Path,
+    ports: Ports,
+    services: list[Service],
 ) -> None:
     """Launch every service without waiting until it serves, each added to ``services`` at once.
 
     The caller stops what is in the list, also when a later one could not be launched.
+
+    Parameters
+    ----------
+    settings
+        What every service gets.
+    own
+        What a service gets beside that, by its name: what is known only once the demo runs.
     """
     for blueprint in SERVICES:
         port = ports.reserve()
@@ -125,7 +138,10 @@ def launch_services(
             blueprint.name,
             [sys.executable, "-m", blueprint.module],
             logs,
-            environment=settings | blueprint.settings(options) | {"DRIFTLINE_HTTP_PORT": str(port)},
+            environment=settings
+            | blueprint.settings(options)
+            | own.get(blueprint.name, {})
+            | {"DRIFTLINE_HTTP_PORT": str(port)},
         )
         services.append(Service(blueprint, part, port))
         part.launch()

@@ -13,6 +13,7 @@ import pandas as pd
 from aiokafka import AIOKafkaProducer
 
 from devstack.demo.aftermath import Aftermath
+from devstack.demo.alerts import AlertLedger, DemoReceiver
 from devstack.demo.champion import open_registry, publish
 from devstack.demo.contract import MODEL
 from devstack.demo.events import flight_events
@@ -66,8 +67,11 @@ async def start(
     registry = await stack.enter_async_context(open_registry(servers.redis_url, folder))
     await create_topics(servers.client, NAMES, partitions=PARTITIONS)
     await publish(registry, model)
-    services = _launch(options, shared_settings(servers, folder / "bundles"), folder, stack)
     ledger, clock = Ledger(), time.monotonic
+    alerts = AlertLedger(view.say, clock)
+    receiver = await stack.enter_async_context(DemoReceiver(folder, alerts))
+    own = {"alerting": receiver.environment}
+    services = _launch(options, shared_settings(servers, folder / "bundles"), own, folder, stack)
     producer = AIOKafkaProducer(**servers.client, linger_ms=0, request_timeout_ms=REQUEST_TIMEOUT_MS)
     await producer.start()
     stack.push_async_callback(stop_within, producer, STOP_SECONDS)
@@ -84,7 +88,18 @@ async def start(
     )
     lookout = Lookout(services, clock)
     run = Run(
-        options, folder, model, servers, services, lookout, registry, ledger, replay, clock, began_at=began_at
+        options,
+        folder,
+        model,
+        servers,
+        services,
+        lookout,
+        registry,
+        ledger,
+        replay,
+        clock,
+        began_at=began_at,
+        alerts=alerts,
     )
     run.aftermath = aftermath
     view.say(
@@ -137,7 +152,13 @@ def _patience(options: Options) -> str:
     return "(Tansu takes 5 s to form a consumer group) " if options.kafka == "embedded" else ""
 
 
-def _launch(options: Options, settings: dict[str, str], folder: Path, stack: AsyncExitStack) -> list[Service]:
+def _launch(
+    options: Options,
+    settings: dict[str, str],
+    own: dict[str, dict[str, str]],
+    folder: Path,
+    stack: AsyncExitStack,
+) -> list[Service]:
     ports = Ports()
     stack.callback(ports.release)
     services: list[Service] = []
@@ -147,7 +168,7 @@ def _launch(options: Options, settings: dict[str, str], folder: Path, stack: Asy
             service.stop()
 
     stack.push_async_callback(asyncio.to_thread, stop_all)
-    launch_services(options, settings, folder, ports, services)
+    launch_services(options, settings, own, folder, ports, services)
     return services
 
 

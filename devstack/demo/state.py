@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devstack.demo.aftermath import Aftermath
+from devstack.demo.alerts import AlertLedger
 from devstack.demo.ledger import Ledger
 from devstack.demo.look import Lookout, Sight
 from devstack.demo.model import FlightModel
@@ -59,6 +60,7 @@ class Run:
     began_at: float
     aftermath: Aftermath | None = None
     quality: QualityBook = field(default_factory=QualityBook)
+    alerts: AlertLedger = field(default_factory=AlertLedger)
     champion: str | None = None
     replay_began_at: float | None = None
     replay_ended_at: float | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devstack.demo.quality import quality_facts
+from devstack.demo.alerts import LONGEST_SECONDS
 from devstack.demo.state import Run
 
 
@@ -87,6 +88,23 @@ def champion_contribution(run: Run) -> Contribution:
     return Contribution({"champion": run.champion}, problems)
 
 
+def alerts_contribution(run: Run) -> Contribution:
+    """Return how many alerts fired and how many webhooks came: everybody must have been told in time."""
+    alerts = run.alerts
+    facts = {"alerts_fired": len(alerts.fired), "webhooks_delivered": len(alerts.delivered)}
+    problems = list(dict.fromkeys(alerts.problems))
+    if not alerts.settled:
+        problems.append("an alert fired and its webhook never came")
+    slow = [seconds for seconds in alerts.seconds if seconds > LONGEST_SECONDS]
+    if slow:
+        problems.append(f"from a drift alarm to its webhook it took {max(slow):.1f} s")
+    remarks = [
+        f"from the drift alarm to its webhook: {seconds:.2f} s, read back from the broker to received"
+        for seconds in alerts.seconds
+    ]
+    return Contribution(facts, problems, remarks)
+
+
 def services_contribution(run: Run) -> Contribution:
     """Return which services and servers are not as they should be."""
     problems = [
@@ -113,6 +131,7 @@ CONTRIBUTORS: list[Contributor] = [
     champion_contribution,
     services_contribution,
     quality_contribution,
+    alerts_contribution,
 ]
 """Everybody who adds to the verdict, in the order of the last line's keys."""
 

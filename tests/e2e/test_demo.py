@@ -106,10 +106,13 @@ def test_it_stops_by_itself_and_all_is_well(tmp_path: Path) -> None:
     last = json.loads(demo.lines[-1])
     assert list(last) == [
         "events", "predictions", "dead_letters", "events_per_second", "p99_ms", "champion",
+        "alerts_fired", "webhooks_delivered",
     ]  # fmt: skip
     assert last["events"] == last["predictions"] + last["dead_letters"]
     assert last["predictions"] // 50 == last["dead_letters"] > 0
     assert last["events"] > 2_000
+    assert last["webhooks_delivered"] >= last["alerts_fired"] >= 1
+    assert any(line.startswith("WEBHOOK info refused-events: ") for line in demo.lines)
     assert last["p99_ms"] > 0
     assert re.fullmatch(r"2013q1-[0-9a-f]{8}", last["champion"])
     assert "  Jan 0.92  Feb 0.92  Mar 0.94  Apr 0.89  May 0.93  Jun 0.92" in demo.lines

@@ -27,6 +27,8 @@ def test_when_all_is_well_the_last_line_says_so_in_its_order() -> None:
         ("estimated_auc", None),
         ("kpi", None),
         ("labels_joined", 0),
+        ("alerts_fired", 0),
+        ("webhooks_delivered", 0),
     ]
 
 
