@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from devstack.demo.quality import quality_facts
 from devstack.demo.alerts import LONGEST_SECONDS
+from devstack.demo.quality import quality_facts
 from devstack.demo.state import Run
 
 

@@ -106,7 +106,7 @@ def test_it_stops_by_itself_and_all_is_well(tmp_path: Path) -> None:
     last = json.loads(demo.lines[-1])
     assert list(last) == [
         "events", "predictions", "dead_letters", "events_per_second", "p99_ms", "champion",
-        "alerts_fired", "webhooks_delivered",
+        "auc", "estimated_auc", "kpi", "labels_joined", "alerts_fired", "webhooks_delivered",
     ]  # fmt: skip
     assert last["events"] == last["predictions"] + last["dead_letters"]
     assert last["predictions"] // 50 == last["dead_letters"] > 0
