@@ -15,7 +15,7 @@ STATE: Final = (
         title="Alarms on",
         description="Channels in drift. They stay on until cleared: see DriftlineDrift.",
         kind="stat",
-        queries=[Query(f"sum by (model) ({BY_VERSION} (driftline_drift_alarms{OF}))", "{{model}}")],
+        queries=[Query(f"sum by (model) ({BY_VERSION} (driftline_model_drift_alarms{OF}))", "{{model}}")],
         steps=((None, GREEN), (1, RED)),
         width=4,
         height=5,
@@ -26,8 +26,8 @@ STATE: Final = (
         kind="bargauge",
         queries=[
             Query(
-                f"max by (model) (driftline_drift_peak_evidence{OF}) "
-                f"/ max by (model) (driftline_drift_threshold{OF})",
+                f"max by (model) (driftline_model_drift_peak_evidence{OF}) "
+                f"/ max by (model) (driftline_model_drift_threshold{OF})",
                 "{{model}}",
             )
         ],
@@ -42,7 +42,9 @@ STATE: Final = (
         title="False alarms to expect",
         description="At most so many by chance among the events seen so far: the budget in model.toml.",
         kind="stat",
-        queries=[Query(f"{BY_VERSION} (driftline_drift_expected_false_alarms{OF})", "{{model}} {{version}}")],
+        queries=[
+            Query(f"{BY_VERSION} (driftline_model_drift_expected_false_alarms{OF})", "{{model}} {{version}}")
+        ],
         width=4,
         height=5,
     ),
@@ -62,7 +64,7 @@ STATE: Final = (
         queries=[
             Query(
                 "sort_desc(1000 * max by (model, channel, change) "
-                f"(driftline_drift_raised_timestamp_seconds{OF}))"
+                f"(driftline_model_drift_raised_timestamp_seconds{OF}))"
             )
         ],
         unit="dateTimeAsIso",
@@ -78,8 +80,8 @@ DRIFT: Final = (
         description="log10, highest within the window. The mean over all channels alarms at the threshold.",
         kind="timeseries",
         queries=[
-            Query(f"{BY_CHANNEL} (driftline_drift_peak_evidence{OF})", "{{model}} {{channel}}"),
-            Query(f"{BY_VERSION} (driftline_drift_threshold{OF})", "{{model}} threshold"),
+            Query(f"{BY_CHANNEL} (driftline_model_drift_peak_evidence{OF})", "{{model}} {{channel}}"),
+            Query(f"{BY_VERSION} (driftline_model_drift_threshold{OF})", "{{model}} threshold"),
         ],
         low=0,
         width=12,
@@ -88,7 +90,7 @@ DRIFT: Final = (
         title="Population stability index by channel",
         description="A familiar figure. It depends on the size of the window and raises no alarm.",
         kind="timeseries",
-        queries=[Query(f"{BY_CHANNEL} (driftline_drift_psi{OF})", "{{model}} {{channel}}")],
+        queries=[Query(f"{BY_CHANNEL} (driftline_model_drift_psi{OF})", "{{model}} {{channel}}")],
         low=0,
         width=12,
     ),
@@ -96,7 +98,7 @@ DRIFT: Final = (
         title="Missing values",
         description="Share per channel. A jump is nearly always a fault upstream.",
         kind="timeseries",
-        queries=[Query(f"{BY_CHANNEL} (driftline_drift_missing_ratio{OF})", "{{model}} {{channel}}")],
+        queries=[Query(f"{BY_CHANNEL} (driftline_model_drift_missing_ratio{OF})", "{{model}} {{channel}}")],
         unit="percentunit",
         low=0,
         width=12,
@@ -105,10 +107,69 @@ DRIFT: Final = (
         title="Categories that training did not contain",
         description="Share per channel.",
         kind="timeseries",
-        queries=[Query(f"{BY_CHANNEL} (driftline_drift_unseen_ratio{OF})", "{{model}} {{channel}}")],
+        queries=[Query(f"{BY_CHANNEL} (driftline_model_drift_unseen_ratio{OF})", "{{model}} {{channel}}")],
         unit="percentunit",
         low=0,
         width=12,
+    ),
+)
+
+QUALITY: Final = (
+    Panel(
+        title="Accuracy by labels, and the estimate",
+        description="Realised: of the newest labelled windows. Estimated: of the two newest, before labels.",
+        kind="timeseries",
+        queries=[
+            Query(
+                f'{BY_VERSION} (driftline_quality_realised{{figure="accuracy", model=~"$model"}})',
+                "{{version}}",
+            ),
+            Query(
+                f'{BY_VERSION} (driftline_quality_estimated{{figure="accuracy", model=~"$model"}})',
+                "{{model}} {{version}} estimated",
+            ),
+        ],
+        unit="percentunit",
+        width=12,
+    ),
+    Panel(
+        title="Other figures by labels",
+        description="Log loss, Brier score, AUC, precision, recall; errors of a regression.",
+        kind="timeseries",
+        queries=[
+            Query(
+                f"max by (model, version, figure) (driftline_quality_realised{OF})",
+                "{{model}} {{version}} {{figure}}",
+            )
+        ],
+        width=12,
+    ),
+    Panel(
+        title="Labels behind the figures",
+        description="What the realised figures rest on. Below a few hundred they say little.",
+        kind="timeseries",
+        queries=[Query(f"{BY_VERSION} (driftline_quality_labels{OF})", "{{model}} {{version}}")],
+        low=0,
+    ),
+    Panel(
+        title="Answers without a label yet",
+        description="Share of the two newest windows. 100 % for long: the label feed has stopped.",
+        kind="timeseries",
+        queries=[Query(f"{BY_VERSION} (driftline_quality_unlabelled_ratio{OF})", "{{model}} {{version}}")],
+        unit="percentunit",
+        low=0,
+        high=1,
+    ),
+    Panel(
+        title="Business figures",
+        description="Mean per answer of each KPI that model.toml declares.",
+        kind="timeseries",
+        queries=[
+            Query(
+                f"max by (model, version, kpi) (driftline_quality_kpi_mean{OF})",
+                "{{model}} {{version}} {{kpi}}",
+            )
+        ],
     ),
 )
 
@@ -157,7 +218,13 @@ ANSWERS: Final = (
         title="Version that answers",
         description="Processes by version. Two at once: a swap under way, or a process that is stuck.",
         kind="timeseries",
-        queries=[Query(f"count by (model, version) (driftline_model_info{OF})", "{{model}} {{version}}")],
+        queries=[
+            Query(
+                f"count by (model, version) (driftline_model_info{OF} "
+                '* on (job, instance) group_left () driftline_build_info{service="inference"})',
+                "{{model}} {{version}}",
+            )
+        ],
         low=0,
     ),
     Panel(
@@ -176,5 +243,5 @@ MODELS: Final = Dashboard(
     title="Driftline: model quality and drift",
     description="Is the model still right? Drift against its false-alarm budget, scores, refusals, quality.",
     variables={"model": "label_values(driftline_model_recent_predictions, model)"},
-    rows=[("Now", STATE), ("Drift", DRIFT), ("Answers", ANSWERS)],
+    rows=[("Now", STATE), ("Drift", DRIFT), ("Quality", QUALITY), ("Answers", ANSWERS)],
 )

@@ -26,6 +26,7 @@ from shared.metrics import describe_process, registry_up
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
 from shared.registry import RedisRegistry, RegistryReader, StaticRegistry
+from shared.serving.trouble import ModelTrouble
 from shared.topics import TopicNames
 
 log = get_logger(__name__)
@@ -76,6 +77,7 @@ async def serve(settings: DriftSettings) -> None:
             learn=settings.learn_events,
             max_future=settings.max_future_seconds * 1000,
         )
+        ModelTrouble(collectors, lambda: champions.loader.trouble)
         health = HealthServer(
             collectors,
             host=settings.http_host,

@@ -30,6 +30,7 @@ from shared.pipeline.pipeline import Pipeline
 from shared.promotion.following import ReportsTopic
 from shared.promotion.judge import Judge
 from shared.registry import RedisRegistry
+from shared.serving.trouble import ModelTrouble
 from shared.topics import TopicNames
 
 log = get_logger(__name__)
@@ -62,6 +63,7 @@ async def serve(settings: ShadowSettings) -> None:
         # After the registry, so that its watcher has ended before the registry is closed under it.
         background = await stack.enter_async_context(Background(stop))
         labels = _labels(settings, topics, client, lineups, metrics)
+        ModelTrouble(collectors, lambda: lineups.loader.trouble)
         health = HealthServer(
             collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
         )

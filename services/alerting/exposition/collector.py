@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
@@ -11,10 +12,18 @@ from prometheus_client.registry import Collector
 from services.alerting.exposition.drift import put_drift
 from services.alerting.exposition.gauges import Gauges
 from services.alerting.exposition.inference import put_inference
+from services.alerting.exposition.performance import put_performance
 from services.alerting.exposition.recent import RecentReports
 from services.alerting.exposition.services import put_services
 from services.alerting.exposition.shadow import put_shadow
 from shared.messages import Report, ServiceReport
+
+_BY_KIND: Final[dict[str, Callable[[Gauges, Any], None]]] = {
+    "inference": put_inference,
+    "drift": put_drift,
+    "shadow": put_shadow,
+    "performance": put_performance,
+}
 
 
 class ReportCollector(Collector):
@@ -44,7 +53,7 @@ class ReportCollector(Collector):
     def gauges(self, now: int) -> Gauges:
         """Return what the reports say; ``now`` in epoch milliseconds."""
         gauges = Gauges()
-        for kind, put in (("inference", put_inference), ("drift", put_drift), ("shadow", put_shadow)):
+        for kind, put in _BY_KIND.items():
             for windows in self.recent.versions(kind, now):
                 put(gauges, windows)
         put_services(gauges, self.recent.services(now), now)

@@ -13,29 +13,29 @@ def put_drift(gauges: Gauges, windows: list[list[DriftReport]]) -> None:
     if not report.active:
         return
     labels = {"model": report.model, "version": report.model_version}
-    gauges.put("driftline_drift_events", "Events counted in the newest window", report.events, **labels)
+    gauges.put("driftline_model_drift_events", "Events counted in the newest window", report.events, **labels)
     gauges.put(
-        "driftline_drift_learning",
+        "driftline_model_drift_learning",
         "1 while the baseline is being learnt and nothing can alarm",
         report.baseline == "learning",
         **labels,
     )
-    gauges.put("driftline_drift_alarms", "Channels whose alarm is on", len(report.alarming), **labels)
+    gauges.put("driftline_model_drift_alarms", "Channels whose alarm is on", len(report.alarming), **labels)
     if report.budget is not None:
         gauges.put(
-            "driftline_drift_threshold",
+            "driftline_model_drift_threshold",
             "Evidence (log10) at which an alarm is raised",
             report.budget.threshold,
             **labels,
         )
         gauges.put(
-            "driftline_drift_floor",
+            "driftline_model_drift_floor",
             "Smallest shift that can be seen, standard deviations",
             report.budget.floor,
             **labels,
         )
         gauges.put(
-            "driftline_drift_expected_false_alarms",
+            "driftline_model_drift_expected_false_alarms",
             "False alarms to be expected of the events seen so far, at most",
             report.budget.expected_false_alarms,
             **labels,
@@ -46,17 +46,20 @@ def put_drift(gauges: Gauges, windows: list[list[DriftReport]]) -> None:
 
 def _put_channel(gauges: Gauges, channel: DriftChannel, labels: dict[str, str]) -> None:
     gauges.put(
-        "driftline_drift_evidence", "Evidence (log10) for a change, by channel", channel.evidence, **labels
+        "driftline_model_drift_evidence",
+        "Evidence (log10) for a change, by channel",
+        channel.evidence,
+        **labels,
     )
     gauges.put(
-        "driftline_drift_peak_evidence",
+        "driftline_model_drift_peak_evidence",
         "Highest evidence (log10) within the newest window, which an alarm does not set back",
         channel.peak,
         **labels,
     )
-    gauges.put("driftline_drift_alarm", "1 while the channel's alarm is on", channel.alarming, **labels)
+    gauges.put("driftline_model_drift_alarm", "1 while the channel's alarm is on", channel.alarming, **labels)
     gauges.put(
-        "driftline_drift_calibrated",
+        "driftline_model_drift_calibrated",
         "1 where the channel takes part in detection",
         channel.calibrated,
         **labels,
@@ -67,7 +70,7 @@ def _put_channel(gauges: Gauges, channel: DriftChannel, labels: dict[str, str]) 
             ("change", "Event time at which the change began, as estimated", channel.alarm.change_point),
         ):
             gauges.put(
-                f"driftline_drift_{name}_timestamp_seconds",
+                f"driftline_model_drift_{name}_timestamp_seconds",
                 documentation,
                 moment.occurred_at / 1000,
                 **labels,
@@ -77,16 +80,16 @@ def _put_channel(gauges: Gauges, channel: DriftChannel, labels: dict[str, str]) 
     if figures is None:
         return
     gauges.put(
-        "driftline_drift_psi", "Population stability index of the newest window", figures.psi, **labels
+        "driftline_model_drift_psi", "Population stability index of the newest window", figures.psi, **labels
     )
     gauges.put(
-        "driftline_drift_missing_ratio",
+        "driftline_model_drift_missing_ratio",
         "Share of missing values in the newest window",
         figures.missing,
         **labels,
     )
     gauges.put(
-        "driftline_drift_unseen_ratio",
+        "driftline_model_drift_unseen_ratio",
         "Share of categories that training did not contain",
         figures.unseen,
         **labels,

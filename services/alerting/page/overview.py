@@ -106,13 +106,13 @@ def _model_row(gauges: Gauges, labels: Mapping[str, str], events: float) -> list
 
 
 def _drift(gauges: Gauges, of: Mapping[str, str]) -> Markup:
-    if gauges.first("driftline_drift_events", **of) is None:
+    if gauges.first("driftline_model_drift_events", **of) is None:
         return marked("not watched", "dim")
-    on = [labels["channel"] for labels, value in gauges.samples("driftline_drift_alarm", **of) if value]
+    on = [labels["channel"] for labels, value in gauges.samples("driftline_model_drift_alarm", **of) if value]
     if on:
         return marked(f"{', '.join(on[:5])}{' …' if len(on) > 5 else ''}", "critical")
-    threshold = gauges.first("driftline_drift_threshold", **of)
-    peaks = [value for _, value in gauges.samples("driftline_drift_peak_evidence", **of)]
+    threshold = gauges.first("driftline_model_drift_threshold", **of)
+    peaks = [value for _, value in gauges.samples("driftline_model_drift_peak_evidence", **of)]
     if threshold is None or not peaks:
         return marked("learning", "dim")
     return marked(f"none; evidence {figure(max(peaks))} of {figure(threshold)}", "good")

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from shared.messages import DriftReport, Histogram, Report, ShadowReport, Source, Window
+from shared.messages import DriftReport, Histogram, PerformanceReport, Report, ShadowReport, Source, Window
 from shared.messages.drift import DriftAlarm, DriftBudget, DriftChannel, DriftFigures, DriftMoment
+from shared.messages.performance import KpiSums, LabelCounts, Realised
 from shared.messages.shadow import Comparison, Judged, Quality, Sums, Timing
 from shared.reports import message_key
 
@@ -80,6 +81,33 @@ def shadow() -> list[ShadowReport]:
         ),
         ShadowReport(**_where(**candidate, source_topic="labelled"), champion_version="1", judged=judged),
     ]
+
+
+def performance() -> PerformanceReport:
+    """A window with labels and a KPI."""
+    quality = Realised(
+        predictions=100,
+        labels=50,
+        correct=40,
+        scores=(60, 40),
+        expected=(6, 36),
+        labelled=(30, 20),
+        positives=(5, 15),
+        confusion={"no": {"no": 25, "yes": 5}, "yes": {"no": 5, "yes": 15}},
+        log_loss=Sums(n=50, total=20),
+        brier=Sums(n=50, total=8),
+    )
+    return PerformanceReport(
+        **_where(),
+        task="binary",
+        horizon=HOUR,
+        edges=(0.5,),
+        threshold=0.5,
+        positive="yes",
+        labels=LabelCounts(joined=50),
+        quality=quality,
+        kpis={"revenue": KpiSums(value=Sums(n=100, total=250))},
+    )
 
 
 def record(report: Report) -> tuple[bytes, bytes]:

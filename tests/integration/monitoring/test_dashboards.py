@@ -88,7 +88,7 @@ async def traffic(stage: Stage) -> AsyncIterator[None]:
     """Events without end, one in fifty a bad one, and reports of services that do not run here."""
     producer = AIOKafkaProducer(**stage.client)
     await producer.start()
-    for report in (reports.drift(), *reports.shadow()):
+    for report in (reports.drift(), *reports.shadow(), reports.performance()):
         key, value = reports.record(report)
         await producer.send_and_wait(stage.topics.reports, value, key)
     await producer.stop()

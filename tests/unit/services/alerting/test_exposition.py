@@ -12,8 +12,17 @@ from prometheus_client import CollectorRegistry, generate_latest
 from services.alerting.exposition import ReportCollector
 from services.alerting.exposition.recent import MOST_SUBJECTS, SILENT_MS, WINDOWS
 from shared.bounded import MOST_SERIES
-from shared.messages import DriftReport, Histogram, InferenceReport, ServiceReport, ShadowReport, Window
+from shared.messages import (
+    DriftReport,
+    Histogram,
+    InferenceReport,
+    PerformanceReport,
+    ServiceReport,
+    ShadowReport,
+    Window,
+)
 from shared.messages.drift import DriftAlarm, DriftBudget, DriftChannel, DriftFigures, DriftMoment
+from shared.messages.performance import KpiSums, LabelCounts, Realised
 from shared.messages.scoring import Source
 from shared.messages.shadow import Comparison, Judged, Quality, Sums, Timing
 
@@ -100,7 +109,7 @@ def test_windows_models_and_channels_stay_bounded(shown: Shown) -> None:
     assert len(shown.collector.recent._windows) <= 2 * MOST_SUBJECTS
     channels = tuple(DriftChannel(name=f"f{i}", kind="numeric", source="features") for i in range(2_000))
     shown.collector.take(DriftReport(**where(), events=1, channels=channels))
-    assert shown.series("drift_evidence") == MOST_SERIES
+    assert shown.series("model_drift_evidence") == MOST_SERIES
 
 
 def drift_report(**extra: Any) -> DriftReport:
@@ -138,23 +147,23 @@ def drift_report(**extra: Any) -> DriftReport:
 def test_drift_is_told_channel_by_channel_with_its_threshold(shown: Shown) -> None:
     shown.collector.take(drift_report())
     of = {"model": "m", "version": "1"}
-    assert shown.value("drift_alarms", **of) == 1
-    assert shown.value("drift_threshold", **of) == 7.0
-    assert shown.value("drift_floor", **of) is None
-    assert shown.value("drift_alarm", **of, channel="dep_delay") == 1
-    assert shown.value("drift_peak_evidence", **of, channel="dep_delay") == 7.5
-    assert shown.value("drift_psi", **of, channel="dep_delay") == 0.3
-    assert shown.value("drift_alarm", **of, channel="note") == 0
-    assert shown.value("drift_calibrated", **of, channel="note") == 0
+    assert shown.value("model_drift_alarms", **of) == 1
+    assert shown.value("model_drift_threshold", **of) == 7.0
+    assert shown.value("model_drift_floor", **of) is None
+    assert shown.value("model_drift_alarm", **of, channel="dep_delay") == 1
+    assert shown.value("model_drift_peak_evidence", **of, channel="dep_delay") == 7.5
+    assert shown.value("model_drift_psi", **of, channel="dep_delay") == 0.3
+    assert shown.value("model_drift_alarm", **of, channel="note") == 0
+    assert shown.value("model_drift_calibrated", **of, channel="note") == 0
     since = {**of, "channel": "dep_delay", "change": "location"}
-    assert shown.value("drift_raised_timestamp_seconds", **since) == 5
-    assert shown.value("drift_change_timestamp_seconds", **since) == 4
+    assert shown.value("model_drift_raised_timestamp_seconds", **since) == 5
+    assert shown.value("model_drift_change_timestamp_seconds", **since) == 4
 
 
 def test_a_former_champion_no_longer_drifts(shown: Shown) -> None:
     shown.collector.take(drift_report())
     shown.collector.take(msgspec.structs.replace(drift_report(next_offset=11), active=False))
-    assert shown.series("drift_alarm") == 0
+    assert shown.series("model_drift_alarm") == 0
 
 
 def shadow(window: int = 0, **extra: Any) -> ShadowReport:
@@ -189,6 +198,56 @@ def test_the_shadow_is_told_by_what_both_answered_and_what_labels_say(shown: Sho
     assert shown.value("shadow_log_loss", **of, role="candidate") == 0.5
 
 
+def performance(window: int, labels: int, correct: int, **extra: Any) -> PerformanceReport:
+    quality = Realised(
+        predictions=100,
+        labels=labels,
+        correct=correct,
+        scores=(60, 40),
+        expected=(6.0, 36.0),
+        labelled=(labels, 0),
+        positives=(labels - correct, 0),
+        confusion={"no": {"no": correct}, "yes": {"no": labels - correct}},
+        log_loss=Sums(n=labels, total=0.2 * labels),
+        brier=Sums(n=labels, total=0.1 * labels),
+    )
+    return PerformanceReport(
+        **where(window, **extra),
+        task="binary",
+        horizon=HOUR,
+        edges=(0.5,),
+        threshold=0.5,
+        positive="yes",
+        labels=LabelCounts(joined=labels),
+        quality=quality,
+        kpis={"revenue": KpiSums(value=Sums(n=100, total=250.0))},
+    )
+
+
+def test_quality_is_estimated_at_once_and_realised_when_labels_come(shown: Shown) -> None:
+    for report in (
+        performance(5, 700, 350),  # further back than what is needed
+        performance(6, 600, 540),
+        performance(7, 400, 360),
+        performance(8, 0, 0),
+        performance(9, 0, 0),
+    ):
+        shown.collector.take(report)
+    of = {"model": "m", "version": "1"}
+    assert shown.value("quality_labels", **of) == 1_000
+    assert shown.value("quality_realised", **of, figure="accuracy") == 0.9
+    assert shown.value("quality_realised", **of, figure="log_loss") == pytest.approx(0.2)
+    assert shown.value("quality_estimated", **of, figure="accuracy") == pytest.approx((54 + 36) / 100)
+    assert shown.value("quality_unlabelled_ratio", **of) == 1
+    assert shown.value("quality_kpi_mean", **of, kpi="revenue") == 2.5
+
+
+def test_without_labels_nothing_is_realised(shown: Shown) -> None:
+    shown.collector.take(performance(9, 0, 0))
+    assert shown.series("quality_realised") == 0
+    assert shown.series("quality_estimated") > 0
+
+
 def beat(instance: str = "box:1", **extra: Any) -> ServiceReport:
     given = {"service": "inference", "instance": instance, "version": "1", "started_at": 0}
     return ServiceReport(**given | {"written_at": NOW, "interval": 5_000} | extra)
@@ -211,6 +270,7 @@ def test_promtool_finds_nothing_to_say(shown: Shown, monitoring: dict[str, str])
     shown.collector.take(inference(errors={"DecodeError": 1}))
     shown.collector.take(drift_report())
     shown.collector.take(shadow(comparison=Comparison(both=1, agreed=1)))
+    shown.collector.take(performance(1, 50, 40))
     shown.collector.take(beat())
     check = subprocess.run(
         [monitoring["promtool"], "check", "metrics"],
