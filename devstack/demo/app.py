@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 
 from devstack.demo.champion import champion
+from devstack.demo.drift import drift_taker
 from devstack.demo.folder import new_run_folder
 from devstack.demo.options import Options
 from devstack.demo.services import STOP_TIMEOUT
@@ -70,6 +71,7 @@ async def live(run: Run, view: View, stop: asyncio.Event) -> None:
         TopicReader(settings, NAMES.reports, run.quality.take, run.clock),
         TopicReader(settings, NAMES.alerts, run.alerts.take_alert, run.clock),
         TopicReader(settings, NAMES.reports, run.alerts.take_report, run.clock),
+        TopicReader(settings, NAMES.reports, drift_taker(run.drift), run.clock),
     ]
     async with AsyncExitStack() as stack:
         for reader in readers:

@@ -50,6 +50,17 @@ SERVICES = (
         },
     ),
     Blueprint(
+        "drift",
+        "services.drift",
+        lambda options: {
+            "DRIFTLINE_MODELS": MODEL,
+            "DRIFTLINE_DELIVERY": options.delivery,
+            "DRIFTLINE_SESSION_SECONDS": "10",
+            "DRIFTLINE_REPORT_SECONDS": "1",
+            "DRIFTLINE_IDLE_SECONDS": "2",
+        },
+    ),
+    Blueprint(
         "performance",
         "services.performance",
         lambda options: {

@@ -16,6 +16,7 @@ from devstack.demo.aftermath import Aftermath
 from devstack.demo.alerts import AlertLedger, DemoReceiver
 from devstack.demo.champion import open_registry, publish
 from devstack.demo.contract import MODEL
+from devstack.demo.drift import plant_kilometres
 from devstack.demo.events import flight_events
 from devstack.demo.faults import with_faults
 from devstack.demo.flights import departures_from, load_flights
@@ -75,7 +76,8 @@ async def start(
     producer = AIOKafkaProducer(**servers.client, linger_ms=0, request_timeout_ms=REQUEST_TIMEOUT_MS)
     await producer.start()
     stack.push_async_callback(stop_within, producer, STOP_SECONDS)
-    records = with_faults(flight_events(departures_from(frame, options.begin), MODEL), options.faults_every)
+    flights = plant_kilometres(departures_from(frame, options.begin))
+    records = with_faults(flight_events(flights, MODEL), options.faults_every)
     aftermath = Aftermath(NAMES.labels, NAMES.outcomes)
     replay = Replay(
         producer,

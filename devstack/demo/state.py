@@ -9,6 +9,7 @@ from pathlib import Path
 
 from devstack.demo.aftermath import Aftermath
 from devstack.demo.alerts import AlertLedger
+from devstack.demo.drift import DriftBook
 from devstack.demo.ledger import Ledger
 from devstack.demo.look import Lookout, Sight
 from devstack.demo.model import FlightModel
@@ -37,6 +38,8 @@ class Run:
         What has been told of the flights later.
     quality
         What the performance service says of the versions.
+    drift
+        What the drift service has reported.
     champion
         What the registry says, None before the first look or while Redis is away.
     replay_began_at, replay_ended_at
@@ -61,6 +64,7 @@ class Run:
     aftermath: Aftermath | None = None
     quality: QualityBook = field(default_factory=QualityBook)
     alerts: AlertLedger = field(default_factory=AlertLedger)
+    drift: DriftBook = field(default_factory=DriftBook)
     champion: str | None = None
     replay_began_at: float | None = None
     replay_ended_at: float | None = None

@@ -9,6 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devstack.demo.alerts import LONGEST_SECONDS
+from devstack.demo.drift import (
+    JUDGED_FROM,
+    PLANTED_CHANNEL,
+    PLANTED_ORIGIN,
+    alarm_fact,
+    budget_fact,
+    story,
+)
 from devstack.demo.quality import quality_facts
 from devstack.demo.state import Run
 
@@ -124,11 +132,25 @@ def quality_contribution(run: Run) -> Contribution:
     return Contribution(facts, problems)
 
 
+def drift_contribution(run: Run) -> Contribution:
+    """Return the drift that was found: the planted fault must be among it, once enough was sent."""
+    book = run.drift
+    problems = []
+    if run.events >= JUDGED_FROM and book.planted_fault() is None:
+        problems.append(f"the kilometres planted at {PLANTED_ORIGIN} were not found in {PLANTED_CHANNEL}")
+    facts = {
+        "drift_alarms": [alarm_fact(channel, alarm) for channel, alarm in book.in_order],
+        "false_alarm_budget": budget_fact(book.newest),
+    }
+    return Contribution(facts, problems, [story(channel, alarm) for channel, alarm in book.in_order])
+
+
 CONTRIBUTORS: list[Contributor] = [
     replay_contribution,
     predictions_contribution,
     dead_letters_contribution,
     champion_contribution,
+    drift_contribution,
     services_contribution,
     quality_contribution,
     alerts_contribution,

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from services.drift.metrics import DriftMetrics
 from services.drift.watching import Watchlist
-from shared.drift.stream.coding import Coded
-from shared.drift.stream.counting import Countable, SourcePartition
+from shared.drift.stream.counting import Countable, SourcePartition, countable
 from shared.drift.stream.partials import Group, Partial, encode_partial
 from shared.drift.stream.reading import PredictionRows, Rows, read_predictions
 from shared.drift.stream.watched import Watched
@@ -111,7 +110,7 @@ class CountStep:
         """Find the bin of every value."""
         for reading in work.readings:
             for watched, rows in reading.events:
-                reading.parts.append(_countable(watched, "features", rows.kept, rows))
+                reading.parts.append(countable(watched, "features", rows.kept, rows))
                 if rows.skipped:
                     reading.skipped[watched.model] = dict(rows.reasons)
             if reading.predictions is not None:
@@ -161,22 +160,6 @@ class CountStep:
         ]
 
 
-def _countable(watched: Watched, group: Group, kept: NDArray[np.intp], rows: Rows) -> Countable:
-    coder = watched.coders[group]
-    if coder is None:
-        empty = Coded(np.empty((0, len(rows)), np.uint8), np.empty((0, len(rows))))
-        raw: list[Sequence[Any]] = [_as_list(column) for column in rows.columns]
-        return Countable(watched, kept, rows.occurred, empty, raw)
-    return Countable(watched, kept, rows.occurred, coder.code(rows.columns, rows.occurred, plain=rows.plain))
-
-
-def _as_list(column: Any) -> list[Any]:
-    """Return values as events carried them; a missing number is null."""
-    if isinstance(column, np.ndarray):
-        return np.where(np.isnan(column), None, column.astype(object)).tolist()  # type: ignore[call-overload,no-any-return]
-    return list(column)
-
-
 def _answers(reading: Reading, found: PredictionRows, versions: Mapping[tuple[str, str], Watched]) -> None:
     """Split predictions by version; those of versions nobody watches are counted as such."""
     reading.sources = np.full(len(reading.records), -1, np.int64)
@@ -193,4 +176,4 @@ def _answers(reading: Reading, found: PredictionRows, versions: Mapping[tuple[st
         if watched.begin.classes:
             columns.append([found.labels[i] for i in where.tolist()])
         rows = Rows(where, found.occurred[where], columns)
-        reading.parts.append(_countable(watched, "predictions", found.kept[where], rows))
+        reading.parts.append(countable(watched, "predictions", found.kept[where], rows))

@@ -14,6 +14,7 @@ from shared.drift.stream.coding import Coded
 from shared.drift.stream.cutting import CutSlots, Shape, SlotCutter
 from shared.drift.stream.learning import encode_rows
 from shared.drift.stream.partials import Group, Partial, pack
+from shared.drift.stream.reading import Rows
 from shared.drift.stream.watched import Watched
 
 PARTIAL_BYTES: Final = 1 << 18
@@ -54,6 +55,23 @@ class Countable:
         if self.raw is not None:
             raw = [[column[i] for i in some.tolist()] for column in self.raw]
         return Countable(self.watched, self.rows[some], self.occurred[some], self.coded.select(some), raw)
+
+
+def countable(watched: Watched, group: Group, kept: NDArray[np.intp], rows: Rows) -> Countable:
+    """Return rows with the bin of every value; ``kept`` are their positions among the records."""
+    coder = watched.coders[group]
+    if coder is None:
+        empty = Coded(np.empty((0, len(rows)), np.uint8), np.empty((0, len(rows))))
+        raw: list[Sequence[Any]] = [_as_list(column) for column in rows.columns]
+        return Countable(watched, kept, rows.occurred, empty, raw)
+    return Countable(watched, kept, rows.occurred, coder.code(rows.columns, rows.occurred, plain=rows.plain))
+
+
+def _as_list(column: Any) -> list[Any]:
+    """Return values as events carried them; a missing number is null."""
+    if isinstance(column, np.ndarray):
+        return np.where(np.isnan(column), None, column.astype(object)).tolist()  # type: ignore[call-overload,no-any-return]
+    return list(column)
 
 
 class _CutterState(msgspec.Struct, frozen=True, array_like=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,13 @@ from shared.drift.channel import ChannelBaseline
 from shared.drift.figures import reference_counts
 
 
-def explain(channel: ChannelBaseline, counts: NDArray[np.int64], sums: NDArray[np.float64] | None) -> str:
+def explain(
+    channel: ChannelBaseline,
+    counts: NDArray[np.int64],
+    sums: NDArray[np.float64] | None,
+    *,
+    new: Mapping[str, int] | None = None,
+) -> str:
     """Return what is different in a window, as one sentence.
 
     Parameters
@@ -20,6 +27,8 @@ def explain(channel: ChannelBaseline, counts: NDArray[np.int64], sums: NDArray[n
         Events per bin, and per cell of a season, shape ``(columns,)``.
     sums
         Sum and sum of squares of a numeric channel, else None.
+    new
+        Categories that training did not contain, where they are what the alarm is about.
 
     Examples
     --------
@@ -32,6 +41,10 @@ def explain(channel: ChannelBaseline, counts: NDArray[np.int64], sums: NDArray[n
     reference = reference_counts(channel, counts)
     if not window.sum():
         return ""
+    if new:
+        most = sorted(new, key=lambda name: (-new[name], name))[:4]
+        share = f"{window[-2] / window.sum():.1%}".replace("%", " %")
+        return f"{share} are categories that training did not contain: {', '.join(most)}"
     missing, usual = window[-1] / window.sum(), reference[-1] / reference.sum()
     if missing > 2 * usual + 0.05:
         return f"missing {missing:.1%} instead of {usual:.1%}".replace("%", " %")

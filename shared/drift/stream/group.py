@@ -203,7 +203,9 @@ class GroupWatch:
         row, window = self._row[name], self._newest
         if window is None:
             return ""
-        return explain(self.coder.channels[row], window.counts[row], self.sums(row, window))
+        latched = self.latch.active.get(name)
+        new = self.windows.new.get(row) if latched is not None and latched.change == "unseen" else None
+        return explain(self.coder.channels[row], window.counts[row], self.sums(row, window), new=new)
 
     def sums(self, row: int, window: WindowCounts) -> NDArray[np.float64] | None:
         """Return sum and sum of squares of a channel in a window; None where it is not numeric."""

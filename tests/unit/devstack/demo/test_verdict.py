@@ -23,6 +23,8 @@ def test_when_all_is_well_the_last_line_says_so_in_its_order() -> None:
         ("events_per_second", 2.2),
         ("p99_ms", 10.0),
         ("champion", "v1"),
+        ("drift_alarms", []),
+        ("false_alarm_budget", None),
         ("auc", None),
         ("estimated_auc", None),
         ("kpi", None),

@@ -11,6 +11,7 @@ import numpy as np
 
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
 from shared.drift import Baseline, fit_baseline
+from shared.drift.stream import counting
 from shared.drift.stream.counting import Countable, SourcePartition
 from shared.drift.stream.merging import Merger
 from shared.drift.stream.partials import Partial, decode_partial, encode_partial
@@ -69,12 +70,7 @@ def watched(fitted: Baseline | None = None, spec: ModelSpec = SPEC, **options: A
 
 def countable(one: Watched, records: list[Record]) -> Countable:
     rows = one.reader.read([r.value for r in records], [r.timestamp for r in records])
-    coder = one.coders["features"]
-    if coder is None:
-        from services.drift.process import _countable
-
-        return _countable(one, "features", rows.kept, rows)
-    return Countable(one, rows.kept, rows.occurred, coder.code(rows.columns, rows.occurred, plain=rows.plain))
+    return counting.countable(one, "features", rows.kept, rows)
 
 
 def count(
