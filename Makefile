@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 SECONDS ?=
 RATE ?=
 KAFKA ?= embedded
-SERVICES := inference shadow drift alerting performance cli
+SERVICES := inference shadow drift alerting performance cli feed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check monitoring lock schemas bench images k8s k8s-check clean
+.PHONY: help demo test faults check monitoring lock schemas bench images k8s k8s-check compose-check clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,6 +74,11 @@ k8s: $(VENV)/dev ## regenerate the parts of k8s/ that are made from topics and r
 
 k8s-check: $(VENV)/dev ## render every overlay, hold it against schemas and rules
 	$(BIN)/python -m devstack.k8s
+
+compose-check: $(VENV)/dev ## check docker-compose.yml and run what it says as processes, up to a webhook
+	$(BIN)/python -m pytest tests/deploy/test_compose.py tests/deploy/test_compose_topology.py
+	@echo "VALIDATED against the Compose Specification; RUN as processes with its commands, settings and files;"
+	@echo "NOT RUN: docker compose itself, nor the images of Kafka, Redis, Prometheus, Alertmanager, Grafana, MLflow"
 
 clean: ## remove the environment and everything devstack keeps here
 	rm -rf $(VENV) .devstack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
