@@ -15,7 +15,7 @@ import uvloop
 from devstack.apache_kafka import ApacheKafka
 from loadtest.errors import FAILURES, LoadTestError
 from loadtest.peers.environments import PEERS, environment, install
-from loadtest.scenarios import backlog, client_floor, inference, latency
+from loadtest.scenarios import backlog, client_floor, inference, latency, shadow
 from loadtest.scenarios.everything import Scenario, scenarios
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -106,6 +106,22 @@ def latency_command(bootstrap_servers: str | None, json_file: Path | None, **opt
     """Due to visible at a fixed rate, without coordinated omission."""
     chosen = latency.LatencyOptions(**options)
     well = carry_out("latency", lambda b: latency.run(b, chosen), bootstrap_servers, json_file)
+    sys.exit(0 if well else 1)
+
+
+@main.command("shadow")
+@common
+@click.option("--events", default=300_000, show_default=True, help="Length of the backlog.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--rate", default=2_000.0, show_default=True, help="Events per second, for the latency.")
+@click.option("--seconds", default=30.0, show_default=True, help="How long latencies are counted.")
+@click.option("--ramp-seconds", default=5.0, show_default=True, help="The same rate before that.")
+@partitions
+@seed
+def shadow_command(bootstrap_servers: str | None, json_file: Path | None, **options: Any) -> None:
+    """CPU per event of the shadow beside inference; the champion's latency without and with it."""
+    chosen = shadow.ShadowOptions(**options)
+    well = carry_out("shadow", lambda b: shadow.run(b, chosen), bootstrap_servers, json_file)
     sys.exit(0 if well else 1)
 
 

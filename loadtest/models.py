@@ -45,7 +45,9 @@ class Model:
         return self.bundle / "model.onnx"
 
 
-def make_model(name: ModelName, folder: Path, *, features: int = 10, seed: int = 0) -> Model:
+def make_model(
+    name: ModelName, folder: Path, *, features: int = 10, seed: int = 0, version: str = "1"
+) -> Model:
     """Train and package one model; every feature has a declared range, so that validation has work."""
     import pyarrow as pa
 
@@ -55,9 +57,10 @@ def make_model(name: ModelName, folder: Path, *, features: int = 10, seed: int =
     label = (rows @ weights + 0.5 * rows[:, 0] * rows[:, -1] + random.standard_normal(ROWS) > 0).astype(int)
     names = feature_names(features)
     table = pa.table(dict(zip(names, rows.T.copy(), strict=True)) | {"label": label})
-    wishes = Wishes(name=f"loadtest-{name}", version="1", target="label", ranges=2.0)
-    packaged = package(_estimator(name).fit(rows, label), table, folder / name, wishes=wishes)
-    return Model(name, folder / name, packaged.bundle.spec.output.score, tuple(names))
+    target = folder / f"{name}-{version}"
+    wishes = Wishes(name=f"loadtest-{name}", version=version, target="label", ranges=2.0)
+    packaged = package(_estimator(name).fit(rows, label), table, target, wishes=wishes)
+    return Model(name, target, packaged.bundle.spec.output.score, tuple(names))
 
 
 def _estimator(name: ModelName) -> Any:
