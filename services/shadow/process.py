@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -219,14 +218,20 @@ class ShadowStep:
         return outputs
 
     def _count(self, ask: Ask, status: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
-        for code, count in Counter(status.tolist()).items():
-            self._metrics.asked.labels(ask.model, ask.version, REASONS[code] or "answered").inc(count)
+        for code, count in enumerate(np.bincount(status).tolist()):
+            if count:
+                self._metrics.asked.labels(ask.model, ask.version, REASONS[code] or "answered").inc(count)
 
     def _predictions(self, work: Work, index: int) -> Output:
         part, topic = work.batch[index], self._topics.shadow_predictions
         if work.micro is None:
             return Output(topic, part.partition, [], [])
         low, high = work.micro.bounds[index], work.micro.bounds[index + 1]
+        if len(work.asks) == 1 and len(work.asks[0].answered) == len(work.micro.values):
+            payloads = work.asks[0].payloads[low:high]
+            return Output(
+                topic, part.partition, part.keys, payloads, part.headers if any(part.headers) else None
+            )
         found: list[tuple[int, bytes]] = []
         for ask in work.asks:
             first, last = np.searchsorted(ask.answered, (low, high)).tolist()

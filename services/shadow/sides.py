@@ -159,8 +159,11 @@ class Names:
 
     def codes(self, names: Sequence[str | None]) -> Ints:
         """Return the numbers of names; shape ``(n,)``."""
-        for name in set(names):
+        different = set(names)
+        for name in different:
             self.code(name)
+        if len(different) == 1:
+            return np.full(len(names), self._codes[names[0]])
         return np.fromiter(map(self._codes.__getitem__, names), np.int64, len(names))
 
 
