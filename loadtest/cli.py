@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import uvloop
 from devstack.apache_kafka import ApacheKafka
 from loadtest.errors import FAILURES, LoadTestError
 from loadtest.peers.environments import PEERS, environment, install
-from loadtest.scenarios import backlog, client_floor, inference, latency, shadow
+from loadtest.scenarios import backlog, client_floor, drift_quality, inference, latency, shadow
 from loadtest.scenarios.everything import Scenario, scenarios
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -149,6 +150,23 @@ def backlog_command(bootstrap_servers: str | None, json_file: Path | None, **opt
     chosen = backlog.BacklogOptions(**options)
     well = carry_out("backlog", lambda b: backlog.run(b, chosen), bootstrap_servers, json_file)
     sys.exit(0 if well else 1)
+
+
+@main.command("drift-quality")
+@click.option("--quick", is_flag=True, help="So short that it shows no more than that everything works.")
+@click.option("--long", "long_run", is_flag=True, help="Twenty million events: hours.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where to write the figures.")
+@seed
+def drift_quality_command(quick: bool, long_run: bool, json_file: Path | None, seed: int) -> None:
+    """False alarms and delays of drift detection beside other tools; no broker is needed."""
+    if quick and long_run:
+        raise click.UsageError("--quick and --long exclude each other")
+    options = drift_quality.QUICK if quick else drift_quality.DriftQualityOptions()
+    options = replace(drift_quality.LONG if long_run else options, seed=seed)
+    report = drift_quality.run(options)
+    report.print()
+    print(f"written to {report.write(json_file)}", flush=True)
+    sys.exit(1 if report.failures else 0)
 
 
 @main.group()

@@ -1,0 +1,44 @@
+"""False alarms and delays of drift detection, side by side, and what it costs; no broker is needed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from loadtest.drift_quality import cost
+from loadtest.drift_quality.delays import measure_delays, tabulate_delays
+from loadtest.drift_quality.false_alarms import count_false_alarms, tabulate_alarms
+from loadtest.drift_quality.label_delays import compare_on_labels
+from loadtest.drift_quality.options import LONG, QUICK, DriftQualityOptions
+from loadtest.report import Report
+from loadtest.summary import markdown
+
+__all__ = ["LONG", "QUICK", "DriftQualityOptions", "run"]
+
+
+def run(options: DriftQualityOptions) -> Report:
+    """Return the tables of false alarms, of delays, of delayed labels and of cost."""
+    report = Report("drift-quality", asdict(options))
+    false_alarms = count_false_alarms(options, report)
+    delays = measure_delays(options, report)
+    tabulate_alarms(report, false_alarms, options)
+    tabulate_delays(report, delays)
+    compare_on_labels(options, report)
+    _cost(options, report)
+    return report
+
+
+def _cost(options: DriftQualityOptions, report: Report) -> None:
+    costs = [cost.measure(features, options.cost_events) for features in (10, 50, 100, 200)]
+    rows = [
+        (
+            str(c.features),
+            f"{c.counting:.2f}",
+            f"{c.detecting:.2f}",
+            f"{(c.counting + c.detecting):.2f}",
+            f"{c.kib_per_channel:.1f}",
+        )
+        for c in costs
+    ]
+    header = ["features", "counting, CPU us/event", "detecting", "both", "KiB per channel"]
+    report.text += ["What Driftline's detector costs, joint channels included:", markdown(header, rows)]
+    report.figures["cost"] = [asdict(c) for c in costs]
