@@ -44,6 +44,10 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "test-receiver": "services.cli.alerts_delivery:test_receiver",
         "rules": "services.cli.alerts_rules:rules",
     },
+    "performance": {
+        "status": "services.cli.performance:status",
+        "report": "services.cli.performance:report",
+    },
     "dead-letters": {
         "list": "services.cli.dead_letters:list_letters",
         "show": "services.cli.dead_letters:show",
@@ -57,6 +61,7 @@ _GROUP_HELP = {
     "predictions": "Watch predictions in a terminal.",
     "shadow": "See what candidates say beside the champion, and what the gates make of it.",
     "drift": "See what drift is measured against, and what it will cost to find.",
+    "performance": "See how good the versions are, and were estimated to be.",
     "alerts": "Look at alerts, silence them, check and test rules, try receivers.",
     "dead-letters": "Look at refused events, and send them again.",
 }

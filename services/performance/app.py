@@ -17,6 +17,7 @@ from services.performance.metrics import PerformanceMetrics
 from services.performance.process import JoinStep
 from services.performance.recovery import Recovery
 from services.performance.routing import RouteStep
+from services.performance.shelf import FolderShelf, Shelf
 from services.performance.trimming import trim_log
 from shared.health import HealthServer
 from shared.heartbeat import Heartbeat
@@ -28,7 +29,7 @@ from shared.logs import get_logger
 from shared.metrics import describe_process, registry_up
 from shared.pipeline.options import PipelineOptions, Recover
 from shared.pipeline.pipeline import Pipeline
-from shared.registry import RedisRegistry, RegistryReader, StaticRegistry
+from shared.registry import RedisRegistry
 from shared.topics import TopicNames
 
 log = get_logger(__name__)
@@ -50,8 +51,7 @@ async def serve(settings: PerformanceSettings) -> None:
     alive = _Alive()
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
-        registry = await stack.enter_async_context(_registry(settings, collectors))
-        book = FactsBook(registry)
+        book = FactsBook(await stack.enter_async_context(_shelf(settings, collectors)))
         health = HealthServer(
             collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: alive.last_turn
         )
@@ -194,9 +194,9 @@ def _join_dir(settings: PerformanceSettings) -> Path:
     return folder / (settings.topic_prefix or "default")
 
 
-def _registry(settings: PerformanceSettings, collectors: CollectorRegistry) -> RegistryReader:
+def _shelf(settings: PerformanceSettings, collectors: CollectorRegistry) -> Shelf:
     if settings.model_bundles:
-        return StaticRegistry([Path(path) for path in settings.model_bundles])
+        return FolderShelf([Path(path) for path in settings.model_bundles])
     up = registry_up(collectors)
     return RedisRegistry(
         settings.redis_url.get_secret_value(),

@@ -10,15 +10,16 @@ from typing import Final
 import msgspec
 
 from services.performance.packets import as_text
+from services.performance.shelf import Shelf
 from shared.bundle.baseline import load_baseline
 from shared.bundle.read import Bundle, load_bundle
 from shared.bundle.spec import Task
 from shared.bundle.truth import KpiSpec
+from shared.drift.label_baseline import LabelBaseline
 from shared.errors import ServiceError
 from shared.logs import get_logger
 from shared.messages import FeatureValue
 from shared.quality.bins import edges_with
-from shared.registry import RegistryReader
 
 log = get_logger(__name__)
 
@@ -38,9 +39,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     ----------
     horizon, window
         Milliseconds: how long labels are waited for, and the length of a window.
-    calibration, calibration_rows
-        P(positive | score) by bin of the bundle's label baseline, and the independent labels that each
-        rests on; None where the bundle has no label baseline.
+    false_alarms_per_30_days
+        The drift budget.
+    label_baseline
+        How often the label was positive in each bin of the score; None where the bundle does not know, or
+        it cannot be watched.
     assumed
         Whether no bundle could be had, so that all of this is assumed.
     """
@@ -54,8 +57,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     window: int = DEFAULT_HORIZON // _SHARE_OF_HORIZON
     segments: tuple[str, ...] = ()
     kpis: tuple[KpiSpec, ...] = ()
-    calibration: tuple[float, ...] | None = None
-    calibration_rows: tuple[float, ...] | None = None
+    false_alarms_per_30_days: float = 1.0
+    label_baseline: LabelBaseline | None = None
     assumed: bool = False
 
     @cached_property
@@ -121,8 +124,8 @@ def facts_of(bundle: Bundle) -> Facts:
         window=spec.quality_window * 1000 or _window(spec.window * 1000, horizon),
         segments=spec.segments,
         kpis=spec.kpis,
-        calibration=tuple(labels.calibration.tolist()) if labels is not None else None,
-        calibration_rows=tuple((n + 1) / labels.deff for n in labels.labels) if labels is not None else None,
+        false_alarms_per_30_days=spec.false_alarms_per_30_days,
+        label_baseline=labels,
     )
 
 
@@ -139,14 +142,14 @@ class FactsBook:
 
     Parameters
     ----------
-    registry
+    shelf
         Where bundles come from.
     patience
         Seconds to wait for a registry or store that is away before facts are assumed.
     """
 
-    def __init__(self, registry: RegistryReader, *, patience: float = 60.0) -> None:
-        self._registry = registry
+    def __init__(self, shelf: Shelf, *, patience: float = 60.0) -> None:
+        self._shelf = shelf
         self._patience = patience
         self._loop: asyncio.AbstractEventLoop | None = None
         self._known: dict[Version, Facts] = {}
@@ -170,7 +173,7 @@ class FactsBook:
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
-                path = await self._registry.fetch(model, version)
+                path = await self._shelf.fetch(model, version)
                 bundle = await asyncio.to_thread(load_bundle, path)
                 facts = await asyncio.to_thread(facts_of, bundle)
                 self.trouble.pop(model, None)

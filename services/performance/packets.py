@@ -95,6 +95,11 @@ class Packet(msgspec.Struct, array_like=True, gc=False):
     entity_outcomes: list[Followed] = []
     matured: list[Matured] = []
 
+    def versions(self) -> set[tuple[str, str]]:
+        """Return model and version of everything that must be judged."""
+        met = {(answer.model, answer.version) for answer in self.answers}
+        return met | {(matured.model, matured.version) for matured in self.matured}
+
 
 encode_packet = msgspec.msgpack.Encoder().encode
 decode_packet = msgspec.msgpack.Decoder(Packet).decode

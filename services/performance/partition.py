@@ -11,6 +11,7 @@ import msgspec
 
 from services.performance.cells import WindowCells
 from services.performance.clock import EventClock, SourceTime
+from services.performance.concept import ConceptBoard
 from services.performance.events import OpenEvent
 from services.performance.facts import DEFAULT_HORIZON, Facts, Version, due_at
 from services.performance.packets import Answered, Followed, Known, Matured, Packet
@@ -19,7 +20,7 @@ from services.performance.tally import Tally
 from services.performance.telling import FactsOf, effective, labelled
 from services.performance.worth import Worth
 from shared.drift.label_baseline import SCORE_EDGES
-from shared.messages import Labelled
+from shared.messages import Labelled, Source
 
 _NEVER: Final = 1 << 62
 
@@ -88,6 +89,8 @@ class PartitionJoin:
         Names of all sources whose time counts.
     windows
         The open windows of the checkpoint.
+    log
+        Topic and partition that the packets come from.
     """
 
     def __init__(
@@ -97,15 +100,18 @@ class PartitionJoin:
         base: Base,
         windows: Iterable[WindowCells],
         store: EventStore,
+        *,
+        log: tuple[str, int] = ("performance-log", 0),
     ) -> None:
         self._facts_of = facts_of
+        self._log, self._number = log
         self._base = base
         self._clock = EventClock(expected, base.times, base.watermark)
         self._oldest = dict(base.oldest)
         self.windows: dict[tuple[str, str, int], WindowCells] = {w.key: w for w in windows}
         self.store = store
         self.orphans = base.orphans
-        self.concept = dict(base.concept)
+        self.concept = ConceptBoard(dict(base.concept))
         self._facts: dict[Version, Facts] = {(f.model, f.version): f for f in base.facts}
         self._tally, self._worth = Tally(), Worth()
         self._buffer: dict[str, OpenEvent | None] = {}
@@ -160,6 +166,10 @@ class PartitionJoin:
             self._label(known)
         for followed in packet.outcomes:
             self._outcome(followed)
+        for matured in packet.matured:
+            facts = self._facts_of(matured.model, matured.version)
+            self._facts[matured.model, matured.version] = facts
+            self.concept.take(matured, facts, Source(self._log, self._number, offset))
         before = self._clock.watermark
         if self._clock.heard(packet.source, packet.high, idle=packet.idle) > before:
             self._end_what_is_due()
@@ -450,7 +460,7 @@ class PartitionJoin:
             list(self._facts.values()),
             dict(self._oldest),
             self.orphans,
-            dict(self.concept),
+            self.concept.states(),
         )
         keys: list[bytes] = [f"{prefix}/base".encode()]
         values: list[bytes | None] = [encode_base(self._base)]

@@ -121,13 +121,8 @@ class JoinStep:
 
     def compute(self, work: JoinWork) -> None:
         """Make sure that every version of the micro-batch has been met."""
-        versions = {
-            (answer.model, answer.version)
-            for packets in work.packets
-            for _, packet in packets
-            for answer in packet.answers
-        }
-        for model, version in sorted(versions):
+        met = {version for packets in work.packets for _, packet in packets for version in packet.versions()}
+        for model, version in sorted(met):
             self._meet(model, version)
 
     def encode(self, work: JoinWork, index: int) -> list[Output]:
@@ -158,6 +153,7 @@ class JoinStep:
             if seldom:
                 schedule.seldom = now + _SELDOM * self._report_interval
             outputs += self._reports(partition, join, now, everything=seldom)
+            outputs += self._concept(partition, join, now)
         if schedule.packets and (now >= schedule.checkpoint or leaving):
             outputs.append(self._checkpoint(partition, join, schedule))
         return outputs
@@ -195,6 +191,16 @@ class JoinStep:
                 window.changed = False
                 chosen.append(self._report(partition, window, now, final=False))
         return [self._report_output(partition, chosen)] if chosen else []
+
+    def _concept(self, partition: int, join: PartitionJoin, now: int) -> list[Output]:
+        """Return drift reports of label given score, for the models whose labels come here."""
+        topic, position = self._topics.performance_log, self._positions[partition]
+        reports = [
+            watch.report(topic=topic, partition=partition, next_offset=position, now=now)
+            for watch in join.concept.changed()
+        ]
+        keys, values = [message_key(r) for r in reports], [_encode_report(r) for r in reports]
+        return [Output(self._topics.reports, partition, keys, values)] if reports else []
 
     def _report(self, partition: int, window: object, now: int, *, final: bool) -> PerformanceReport:
         return report_of(

@@ -101,7 +101,9 @@ class Recovery:
                 begin = max(store.offset, min(base.oldest.values(), default=base.offset), first)
                 if begin < base.offset:
                     await self._rebuild(reader, store, base, begin)  # 3
-                join = PartitionJoin(self._facts_of, self._expected, base, windows, store)
+                join = PartitionJoin(
+                    self._facts_of, self._expected, base, windows, store, log=(tp.topic, tp.partition)
+                )
                 async for offset, packet in reader.read(max(base.offset, first), next_offset):  # 4
                     await self._meet(packet)
                     join.apply(packet, offset)
@@ -130,9 +132,9 @@ class Recovery:
         return facts
 
     async def _meet(self, packet: Packet) -> None:
-        for answer in packet.answers:
-            if self._book.get(answer.model, answer.version) is None:
-                await self._book.meet(answer.model, answer.version)
+        for model, version in packet.versions():
+            if self._book.get(model, version) is None:
+                await self._book.meet(model, version)
 
     async def _checkpoint(self, tp: TopicPartition) -> tuple[Base, list[WindowCells]]:
         """Return the newest checkpoint of a partition, an empty one where there is none."""

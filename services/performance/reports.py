@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -45,12 +45,14 @@ def report_of(
         edges=facts.edges,
         threshold=facts.threshold if facts.task == "binary" else None,
         positive=facts.classes[1] if facts.task == "binary" else None,
-        calibration_edges=SCORE_EDGES if facts.calibration_rows is not None else (),
-        calibration_rows=facts.calibration_rows or (),
+        calibration_edges=SCORE_EDGES if facts.label_baseline is not None else (),
+        calibration_rows=_rows(facts),
         labels=LabelCounts(**window.counts),
         quality=overall,
         segments=segments,
-        kpis={name: _kpi(cell) for name, cell in window.kpis.items()},
+        kpis={
+            kpi.name: _kpi(window.kpis[kpi.name], kpi.goal) for kpi in facts.kpis if kpi.name in window.kpis
+        },
         outcomes=window.outcomes,
         late_outcomes=window.late_outcomes,
         late=window.late,
@@ -75,6 +77,12 @@ def _realised(facts: Facts, cell: Cell) -> Realised:
     )
 
 
+def _rows(facts: Facts) -> tuple[float, ...]:
+    """Return the independent labels that the calibration of each bin rests on."""
+    baseline = facts.label_baseline
+    return () if baseline is None else tuple((n + 1) / baseline.deff for n in baseline.labels)
+
+
 def _whole(counts: Counts) -> tuple[int, ...]:
     return tuple(counts.tolist()) if counts.any() else ()
 
@@ -83,10 +91,10 @@ def _expected(facts: Facts, cell: Cell) -> tuple[float, ...]:
     """Return the positives that are expected per bin: every bin lies within one of the baseline's."""
     if not cell.scores.any():
         return ()
-    if facts.calibration is None:
+    if facts.label_baseline is None:
         return tuple((cell.score_sums / _SCORE_UNIT).tolist())
     lower = np.array([-np.inf, *facts.edges])
-    rates = np.array(facts.calibration)[np.searchsorted(SCORE_EDGES, lower, side="right")]
+    rates = facts.label_baseline.calibration[np.searchsorted(SCORE_EDGES, lower, side="right")]
     return tuple((cell.scores * rates).tolist())
 
 
@@ -103,9 +111,10 @@ def _sums(count: int, total: int, squares: int) -> Sums:
     return Sums(n=count, total=as_float(total), squares=as_float(squares))
 
 
-def _kpi(cell: KpiCell) -> KpiSums:
+def _kpi(cell: KpiCell, goal: Literal["max", "min"]) -> KpiSums:
     return KpiSums(
         value=_sums(cell.count, cell.total, cell.squares),
+        goal=goal,
         if_positive=_scaled(cell.if_positive),
         if_negative=_scaled(cell.if_negative),
     )

@@ -93,12 +93,15 @@ class KpiSums(Message, frozen=True, kw_only=True):
     ----------
     value
         What the declared expression came to.
+    goal
+        Whether more of it is better, or less.
     if_positive, if_negative
         Sum per bin of the score of what it would have come to had every answer in the bin been the
         positive (the negative) class: what the threshold advisor compares. Binary models only.
     """
 
     value: Sums
+    goal: Literal["max", "min"] = "max"
     if_positive: tuple[float, ...] = ()
     if_negative: tuple[float, ...] = ()
 

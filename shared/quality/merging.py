@@ -119,6 +119,7 @@ def merge_kpis(parts: Sequence[Mapping[str, KpiSums]]) -> dict[str, KpiSums]:
         its = [part[name] for part in parts if name in part]
         merged[name] = KpiSums(
             value=_sums([kpi.value for kpi in its]) or Sums(),
+            goal=its[-1].goal,
             if_positive=_columns([kpi.if_positive for kpi in its]),
             if_negative=_columns([kpi.if_negative for kpi in its]),
         )

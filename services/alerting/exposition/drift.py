@@ -9,7 +9,33 @@ from shared.messages.drift import DriftChannel
 
 def put_drift(gauges: Gauges, windows: list[list[DriftReport]]) -> None:
     """Put what is known at the end of the newest window of one version; older champions are left out."""
-    report = max(windows[0], key=lambda report: report.written_at)
+    newest: dict[str, DriftReport] = {}
+    for window in reversed(windows):
+        newest |= {report.source_topic: report for report in sorted(window, key=lambda r: r.written_at)}
+    labelled = [report for report in newest.values() if not _of_events(report)]
+    if labelled:
+        _put_labels(gauges, labelled[-1])
+    events = [report for report in newest.values() if _of_events(report)]
+    if events:
+        _put_events(gauges, events[-1])
+
+
+def _of_events(report: DriftReport) -> bool:
+    """Return whether a report is of events and predictions; the others are of labels."""
+    return not report.channels or any(channel.source != "labels" for channel in report.channels)
+
+
+def _put_labels(gauges: Gauges, report: DriftReport) -> None:
+    """Put what the labels say; their windows lag behind those of the events."""
+    for channel in report.channels:
+        _put_channel(
+            gauges,
+            channel,
+            {"model": report.model, "version": report.model_version, "channel": channel.name},
+        )
+
+
+def _put_events(gauges: Gauges, report: DriftReport) -> None:
     if not report.active:
         return
     labels = {"model": report.model, "version": report.model_version}

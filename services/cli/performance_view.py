@@ -1,0 +1,263 @@
+"""Realised quality as rows of text: for the terminal and for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from rich.text import Text
+
+from services.cli.performance_reading import VersionQuality
+from services.cli.printing import moment, table
+from shared.messages import PerformanceReport, Realised
+from shared.quality.estimate import estimated
+from shared.quality.figures import Figure, Figures, figures_of
+from shared.quality.kpis import advise, difference, worth
+
+NAMES: Final = {
+    "auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy",
+    "precision": "precision", "recall": "recall", "f1": "F1", "calibration_error": "calibration error",
+    "positive_rate": "positive rate", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "bias": "bias",
+    "residual_p05": "residual, 5 %", "residual_p25": "residual, 25 %", "residual_p50": "residual, median",
+    "residual_p75": "residual, 75 %", "residual_p95": "residual, 95 %",
+}  # fmt: skip
+"""What figures are called on a page, in their order."""
+
+HEADLINE: Final = {"binary": "auc", "multiclass": "accuracy", "regression": "mae"}
+"""The one figure that stands for a version in a list."""
+
+
+def number(value: float | None) -> str:
+    """Return a figure with four digits that count.
+
+    Examples
+    --------
+    >>> number(0.90468), number(12345.6), number(None), number(float("inf"))
+    ('0.9047', '1.235e+04', '-', 'never')
+    """
+    if value is None or math.isnan(value):
+        return "-"
+    return "never" if math.isinf(value) else f"{value:.4g}"
+
+
+def interval(figure: Figure | None) -> str:
+    """Return a figure's 95 % interval."""
+    if figure is None or figure.low is None or figure.high is None:
+        return "-"
+    return f"{number(figure.low)} to {number(figure.high)}"
+
+
+def note(figure: Figure | None) -> str:
+    """Return what else to know of a figure."""
+    if figure is None or not figure.resolution:
+        return ""
+    return f"binned, within {number(figure.resolution)}"
+
+
+def figure_rows(realised: Figures, promised: Figures) -> list[list[str]]:
+    """Return a row per figure: name, value, interval, labels, estimate, its band."""
+    names = [name for name in NAMES if name in realised or name in promised]
+    return [
+        [
+            NAMES[name],
+            number(realised[name].value) if name in realised else "-",
+            interval(realised.get(name)),
+            str(realised[name].n) if name in realised else "0",
+            number(promised[name].value) if name in promised else "-",
+            interval(promised.get(name)),
+            note(realised.get(name)),
+        ]
+        for name in names
+    ]
+
+
+FIGURE_COLUMNS: Final = ("figure", "realised", "95 %", "labels", "estimated", "95 %", "")
+
+
+def label_sentence(report: PerformanceReport) -> str:
+    """Return what became of the labels of a version, in one line."""
+    counts = report.labels
+    waiting = report.quality.predictions - counts.joined - counts.missing
+    told = [
+        f"{report.quality.predictions:,} answers ({report.answered:,} to the world)",
+        f"{counts.joined:,} have their label",
+        f"{waiting:,} wait for it",
+        f"{counts.missing:,} never got one",
+    ]
+    odd = {
+        "early": counts.early, "corrected": counts.corrected, "told twice": counts.duplicate,
+        "late": counts.late, "unusable": counts.unusable,
+    }  # fmt: skip
+    told += [f"{count:,} {name}" for name, count in odd.items() if count]
+    return ", ".join(told)
+
+
+def trust(version: VersionQuality) -> str:
+    """Return whether the estimate may be believed, as a sentence."""
+    if version.concept is not None:
+        return f"not to be trusted: {version.concept.detail}, found by label given score"
+    if version.every.task == "regression":
+        return ""
+    if not version.every.calibration_rows:
+        return "the bundle keeps no labels: scores are taken as they are"
+    if version.concept_evidence is None:
+        return "label given score has not been looked at yet"
+    limit = number(version.concept_threshold)
+    return f"label given score is quiet (evidence {number(version.concept_evidence)} of {limit})"
+
+
+def kpi_rows(version: VersionQuality) -> list[list[str]]:
+    """Return a row per KPI: name, per decision, interval, decisions, advice."""
+    rows = []
+    for name, kpi in version.every.kpis.items():
+        figure = worth(kpi)
+        rows.append(
+            [
+                name,
+                number(figure.value if figure is not None else None),
+                interval(figure),
+                str(kpi.value.n),
+                _advice(version, name),
+            ]
+        )
+    return rows
+
+
+KPI_COLUMNS: Final = ("KPI", "per decision", "95 %", "decisions", "best cut-off")
+
+
+def _advice(version: VersionQuality, name: str) -> str:
+    report = version.every
+    if report.threshold is None:
+        return "-"
+    advice = advise(report.kpis[name], report.edges, report.threshold, report.kpis[name].goal)
+    if advice is None:
+        return "-"
+    if advice.threshold == advice.now:
+        return f"{number(advice.now)}, as it is"
+    gain = f"{number(advice.value)} instead of {number(advice.value_now)}"
+    return f"{number(advice.threshold)} ({gain} at {number(advice.now)})"
+
+
+def comparison_rows(versions: Sequence[VersionQuality]) -> list[list[str]]:
+    """Return a row per KPI and version that answered beside the first: by how much they differ."""
+    rows = []
+    reference = versions[0]
+    for other in versions[1:]:
+        for name, kpi in other.every.kpis.items():
+            if name in reference.every.kpis:
+                figure = difference(kpi, reference.every.kpis[name])
+                if figure is not None:
+                    verdict = _verdict(figure, kpi.goal)
+                    rows.append(
+                        [
+                            name,
+                            other.version,
+                            reference.version,
+                            number(figure.value),
+                            interval(figure),
+                            verdict,
+                        ]
+                    )
+    return rows
+
+
+COMPARISON_COLUMNS: Final = ("KPI", "version", "against", "difference", "95 %, at all times", "verdict")
+
+
+def _verdict(figure: Figure, goal: str) -> str:
+    low, high = figure.low or 0.0, figure.high or 0.0
+    if low <= 0 <= high:
+        return "not decided"
+    return "better" if (low > 0) == (goal == "max") else "worse"
+
+
+def segment_rows(report: PerformanceReport) -> list[list[str]]:
+    """Return a row per segment: feature, value, answers, labels, headline figures with intervals."""
+    rows = []
+    for feature, values in report.segments.items():
+        for value, quality in values.items():
+            rows.append(
+                [feature, value, str(quality.predictions), str(quality.labels), *_headlines(report, quality)]
+            )
+    return rows
+
+
+def segment_columns(report: PerformanceReport) -> list[str]:
+    """Return the columns of :func:`segment_rows`."""
+    return [
+        "segment",
+        "value",
+        "answers",
+        "labels",
+        NAMES[_second(report)],
+        "95 %",
+        NAMES[HEADLINE[report.task]],
+        "95 %",
+    ]
+
+
+def _second(report: PerformanceReport) -> str:
+    return "rmse" if report.task == "regression" else "accuracy" if report.task == "binary" else "f1"
+
+
+def _headlines(report: PerformanceReport, quality: Realised) -> list[str]:
+    figures = figures_of(report, quality)
+    cells = []
+    for name in (_second(report), HEADLINE[report.task]):
+        cells += [number(figures[name].value) if name in figures else "-", interval(figures.get(name))]
+    return cells
+
+
+def print_status(versions: Sequence[VersionQuality]) -> None:
+    """Print a line per version."""
+    rows: list[list[str | Text]] = []
+    for one in versions:
+        name = HEADLINE[one.every.task]
+        realised, promised = figures_of(one.realised), estimated(one.every)
+        labelled = one.every.labels.joined / max(1, one.every.quality.predictions)
+        kpis = ", ".join(
+            f"{k} {number(f.value)}" for k, s in one.every.kpis.items() if (f := worth(s)) is not None
+        )
+        doubt = Text("no", "red") if one.concept is not None else Text("yes")
+        rows.append(
+            [
+                one.model, one.version, f"{one.every.quality.predictions:,}", f"{labelled:.0%}",
+                f"{NAMES[name]} {number(realised[name].value) if name in realised else '-'}",
+                interval(realised.get(name)), "provisional" if one.provisional else "final",
+                number(promised[name].value) if name in promised else "-", doubt, kpis or "-",
+                moment(one.every.window.end),
+            ]
+        )  # fmt: skip
+    columns = (
+        "model", "version", "answers", "labelled", "realised", "95 %", "labels", "estimated", "trusted",
+        "KPIs", "until",
+    )  # fmt: skip
+    table(columns, rows, whole=2)
+
+
+def print_version(version: VersionQuality) -> None:
+    """Print everything of one version."""
+    report = version.realised
+    print(f"{version.model} version {version.version}: {label_sentence(version.every)}")
+    print(f"{span(version)}\nestimate: {trust(version)}\n" if trust(version) else f"{span(version)}\n")
+    table(FIGURE_COLUMNS, figure_rows(figures_of(report), estimated(report)))
+    if version.every.kpis:
+        print()
+        table(KPI_COLUMNS, kpi_rows(version))
+    if report.segments:
+        print()
+        table(segment_columns(report), segment_rows(report), whole=2)
+
+
+def span(version: VersionQuality) -> str:
+    """Return which windows the figures are of."""
+    final = sum(window.final for window in version.windows)
+    window = version.realised.window
+    what = (
+        "no window is final yet, so figures are provisional"
+        if version.provisional
+        else f"{final} final windows"
+    )
+    return f"{moment(window.start)} to {moment(window.end)}: {what} of {len(version.windows)}"

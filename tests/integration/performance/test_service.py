@@ -1,0 +1,141 @@
+"""The performance service as processes on a real Kafka: the same figures as offline, whatever happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from shared.dead_letters import read_dead_letter
+from shared.messages import Labelled, PerformanceReport
+from shared.quality.figures import figures_of
+from shared.quality.merging import by_version, by_window
+from tests.integration.performance.conftest import HORIZON, START, Stage
+from tests.processes import service
+from tests.streams import produce, read_all, until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]
+
+
+def truth_of(stage: Stage) -> dict[str, str]:
+    """The label of each event that counts: the last one sent within the horizon."""
+    at = {p.event_id: p.occurred_at for p in stage.predictions}
+    in_order = [label for label in stage.labels if label.observed_at <= at[label.event_id] + HORIZON]  # type: ignore[operator]
+    return {label.event_id: str(label.label) for label in in_order}
+
+
+def check(stage: Stage, reports: list[PerformanceReport]) -> None:
+    """Every window of every version, and each version as a whole, against scikit-learn on the same rows."""
+    truth = truth_of(stage)
+    for report in [*by_window(reports), *by_version(reports)]:
+        rows = [
+            p
+            for p in stage.predictions
+            if p.model_version == report.model_version
+            and report.window.start <= p.occurred_at < report.window.end
+        ]
+        known = [p for p in rows if p.event_id in truth]
+        y = np.array([truth[p.event_id] == "yes" for p in known])
+        scores = np.array([p.score for p in known])
+        chosen = scores >= 0.5
+        quality = report.quality
+        assert (quality.predictions, quality.labels) == (len(rows), len(known))
+        (tn, fp), (fn, tp) = sk.confusion_matrix(y, chosen, labels=[False, True]).tolist()
+        table = {t: Counter(row) for t, row in quality.confusion.items()}
+        assert [table["no"]["no"], table["no"]["yes"], table["yes"]["no"], table["yes"]["yes"]] == [
+            tn,
+            fp,
+            fn,
+            tp,
+        ]
+        figures = figures_of(report)
+        assert figures["log_loss"].value == pytest.approx(sk.log_loss(y, scores), abs=1e-9)
+        assert figures["brier"].value == pytest.approx(sk.brier_score_loss(y, scores), abs=1e-9)
+        assert figures["f1"].value == pytest.approx(sk.f1_score(y, chosen), abs=1e-12)
+        area = figures["auc"]
+        assert abs(area.value - sk.roc_auc_score(y, scores)) <= area.resolution + 1e-12
+        for feature, values in report.segments.items():
+            for value, part in values.items():
+                assert part.predictions == sum((p.segments or {})[feature] == value for p in rows)
+        if report.model_version == "1":
+            assert report.kpis["cost"].value.total == -5 * fp - 20 * fn
+
+
+async def joined(stage: Stage) -> bool:
+    """Whether every label that counts has been joined, and every prediction is in a report."""
+    truth = truth_of(stage)
+    wanted = Counter(p.model_version for p in stage.predictions)
+    labels = Counter(p.model_version for p in stage.predictions if p.event_id in truth)
+    found = {r.model_version: r.quality for r in by_version(await stage.reports())}
+    return all(
+        v in found and (found[v].predictions, found[v].labels) == (wanted[v], labels[v]) for v in ("1", "2")
+    )
+
+
+async def test_figures_equal_an_offline_computation_after_kills_rebalances_and_a_new_disk(
+    stage: Stage,
+) -> None:
+    with service("performance", stage.folder, stage.replica("a")) as first:
+        await first.ready()
+        for hour in range(3):
+            await stage.send_hour(hour, 150)
+        await until(lambda: joined(stage), seconds=90, every=0.5, what="the first hours to be joined")
+        check(stage, await stage.reports())
+        with service("performance", stage.folder, stage.replica("b")) as second:  # a rebalance
+            await second.ready()
+            await stage.send_hour(3, 150)
+            first.part.kill()  # -9, in the middle of it
+            await stage.send_hour(4, 150)
+            await until(lambda: joined(stage), seconds=90, every=0.5, what="the other to take over")
+            second.part.kill()
+    stage.lose_disk("b")
+    await stage.send_hour(5, 150)
+    with service("performance", stage.folder, stage.replica("c")) as third:  # from Kafka alone
+        await third.ready()
+        await stage.send_hour(6, 150)
+        await until(lambda: joined(stage), seconds=90, every=0.5, what="a new replica to join the rest")
+        check(stage, await stage.reports())
+        assert await third.metric("driftline_performance_recovery_seconds") > 0
+        assert any(report.final for report in await stage.reports()), "a horizon has passed meanwhile"
+        third.part.stop()
+    told = [
+        msgspec.json.decode(record.value, type=Labelled)
+        for records in (await read_all(stage.client, stage.topics.labelled)).values()
+        for record in records
+    ]
+    last = {t.event_id: t for t in told}
+    truth = truth_of(stage)
+    assert {event_id: t.truth for event_id, t in last.items()} == truth
+    for event_id, t in last.items():
+        versions = {p.model_version for p in stage.predictions if p.event_id == event_id}
+        assert {a.model_version for a in t.answers} == versions
+    repeated = [t for t in told if t.replaces is None]
+    assert len(repeated) == len({t.event_id for t in repeated}), "told once as new, whoever was killed"
+
+
+async def test_bad_labels_are_dead_letters_and_the_good_ones_are_joined(stage: Stage) -> None:
+    bad = {
+        b"{": "DecodeError",
+        b'{"event_id": "e0-1"}': "DecodeError",
+        b'{"event_id": "e0-1", "label": "yes", "observed_at": 4000000000000}': "ValidationError",
+    }
+    await produce(stage.client, stage.topics.labels, [(0, value) for value in bad])
+    nameless = msgspec.json.encode({"kpi": "sale", "value": 1, "observed_at": START})
+    await produce(stage.client, stage.topics.outcomes, [(0, nameless)])
+    with service("performance", stage.folder, stage.replica("a")) as process:
+        await process.ready()
+        await stage.send_hour(0, 60)
+        await until(lambda: joined(stage), seconds=60, every=0.5, what="the good labels")
+        letters = [
+            record
+            for records in (await read_all(stage.client, stage.topics.dead_letters)).values()
+            for record in records
+        ]
+        process.part.stop()
+    found = {letter.value: read_dead_letter(letter.headers) for letter in letters}
+    assert {value: letter.error for value, letter in found.items() if letter} == bad | {
+        nameless: "ValidationError"
+    }
