@@ -6,6 +6,9 @@ SECONDS ?=
 RATE ?=
 KAFKA ?= embedded
 SERVICES := inference shadow drift alerting performance cli feed
+SEEDS ?= 1
+TOPOLOGY ?= both
+HOURS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults check monitoring lock schemas bench images k8s k8s-check compose-check clean
@@ -34,8 +37,10 @@ demo: $(VENV)/demo ## score a year of real flights on an embedded broker (KAFKA=
 test: $(VENV)/dev ## the whole test suite, against a real Apache Kafka
 	$(BIN)/python -m pytest
 
-faults: $(VENV)/dev ## break brokers under a running pipeline and look for lost or repeated records
+faults: $(VENV)/dev ## break services and brokers, look for lost or repeated records (SEEDS=1..20, TOPOLOGY=one)
 	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m tests.faults --controls
+	$(BIN)/python -m tests.faults --seeds $(SEEDS) --faults all --topology $(TOPOLOGY)
 
 check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated files, tests
 	$(BIN)/ruff format --check .

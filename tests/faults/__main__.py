@@ -1,0 +1,144 @@
+"""``python -m tests.faults --seeds 1..20 --faults all --topology one``: break everything, then look.
+
+Every run draws all its choices from its seed, its fault and the topology; a run that fails is repeated with
+just these. Its event log and the logs of its processes stay in the folder that is printed. Exit code: 0 if
+no rule was broken, 1 if one was, 2 if a negative control passed (then nothing here proves anything).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from devstack.apache_kafka import ApacheKafka
+from devstack.redis_server import RedisServer
+from tests.faults.catalogue import CATALOGUE, SAMPLE
+from tests.faults.controls import CONTROLS
+from tests.faults.run import Result, Servers, run
+from tests.faults.stage import SERVICES
+
+NODES = {"one": 1, "three": 3}
+SAMPLE_JOBS = ((1, "kill-before-commit", ""), (1, "kill-before-commit", "state-outside"))
+"""What ``--sample`` runs: the same crash with and without a mistake that it must show."""
+
+
+def seeds(text: str) -> list[int]:
+    """Return the seeds of ``7`` or ``1..20``.
+
+    Examples
+    --------
+    >>> seeds("3"), seeds("1..4")
+    ([3], [1, 2, 3, 4])
+    """
+    first, _, last = text.partition("..")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def faults(text: str) -> list[str]:
+    """Return the named faults; ``all`` is every one but the long outage, ``sample`` a few."""
+    if text == "all":
+        return [name for name in CATALOGUE if name != "broker-outage"]
+    names = list(SAMPLE) if text == "sample" else text.split(",")
+    if unknown := [name for name in names if name not in CATALOGUE]:
+        raise argparse.ArgumentTypeError(
+            f"no such fault: {', '.join(unknown)}; there are {', '.join(CATALOGUE)}"
+        )
+    return names
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m tests.faults", description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=seeds, default=[1], help="7, or 1..20 (default: 1)")
+    parser.add_argument(
+        "--faults",
+        type=faults,
+        default="sample",
+        help=f"all, sample, or names with commas: {', '.join(CATALOGUE)}",
+    )
+    parser.add_argument("--topology", choices=(*NODES, "both"), default="one", help="brokers (default: one)")
+    parser.add_argument(
+        "--services", default="inference", help=f"services at work, with commas: {', '.join(SERVICES)}"
+    )
+    parser.add_argument(
+        "--controls", action="store_true", help="the deliberate mistakes instead: every one must be noticed"
+    )
+    parser.add_argument("--sample", action="store_true", help="what CI runs: one fault and one control")
+    parser.add_argument("--json", action="store_true", help="one JSON object per run, and a last one for all")
+    parser.add_argument("--folder", type=Path, default=Path(".devstack/faults"), help="where event logs go")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of runs that passed as well")
+    return parser
+
+
+def _jobs(options: argparse.Namespace) -> Iterator[tuple[int, str, str]]:
+    """Seed, fault and control of every run of one topology."""
+    if options.sample:
+        yield from SAMPLE_JOBS
+        return
+    for seed in options.seeds:
+        if options.controls:
+            yield from ((seed, fault, name) for name, control in CONTROLS.items() for fault in control.faults)
+        else:
+            yield from ((seed, fault, "") for fault in options.faults)
+
+
+def _carry_out(options: argparse.Namespace, topology: str) -> Iterator[Result]:
+    services = tuple(options.services.split(","))
+    with ApacheKafka(nodes=NODES[topology]) as kafka, RedisServer() as redis:
+        servers = Servers(kafka, redis, topology)
+        for seed, fault, control in _jobs(options):
+            stamp = f"{topology}-{fault}-{seed}{'-' + control if control else ''}"
+            folder = options.folder.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp}"
+            result = asyncio.run(
+                run(servers, folder, seed=seed, fault=fault, services=services, control=control)
+            )
+            servers.heal()
+            if result.passed is not bool(control) and not options.keep:
+                shutil.rmtree(folder)
+                result.folder = ""
+            yield result
+
+
+def _line(result: Result) -> str:
+    who = f"{result.topology:5} {result.fault:20} seed {result.seed}"
+    took = f"{result.events:6} events, {result.seconds:5.1f} s"
+    if result.control:
+        seen = "noticed" if result.violations else "NOT NOTICED: the suite is blind to it"
+        return f"{who}  control {result.control}: {seen}" + "".join(
+            f"\n      {v}" for v in result.violations[:2]
+        )
+    if result.passed:
+        return f"{who}  ok, moving again after {result.resumed_after:.1f} s  ({took})"
+    return f"{who}  BROKEN  ({took}; {result.folder})" + "".join(f"\n      {v}" for v in result.violations)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suite and return its exit code."""
+    options = _parser().parse_args(arguments)
+    if isinstance(options.faults, str):
+        options.faults = faults(options.faults)
+    results: list[Result] = []
+    for topology in NODES if options.topology == "both" else (options.topology,):
+        for result in _carry_out(options, topology):
+            results.append(result)
+            print(json.dumps(result.as_json()) if options.json else _line(result), flush=True)
+    wrong = [r for r in results if not r.control and not r.passed]
+    blind = [r for r in results if r.control and r.passed]
+    verdict = {"runs": len(results), "broken": len(wrong), "controls_not_noticed": len(blind)}
+    print(json.dumps(verdict) if options.json else _summary(verdict, options.controls), flush=True)
+    return 2 if blind else 1 if wrong else 0
+
+
+def _summary(verdict: dict[str, int], controls: bool) -> str:
+    if controls:
+        return f"{verdict['runs']} controls, {verdict['controls_not_noticed']} not noticed"
+    return f"{verdict['runs']} runs, {verdict['broken']} broken"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""The faults: what each does, in order, and what it heals before it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import redis.asyncio as aioredis
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from devstack.kafka_node import KafkaNode
+from devstack.part import Part
+from tests.faults.stage import HOLD, SESSION, Stage
+from tests.faults.traffic import Traffic
+from tests.streams import leader_of, until
+
+Fault = Callable[[Stage, Traffic], Awaitable[None]]
+
+_OUTAGE_SECONDS: Final = 70.0
+_EXIT_SECONDS: Final = 60.0
+
+
+async def _exit_of(part: Part) -> None:
+    await until(lambda: not part.running, seconds=_EXIT_SECONDS, what=f"{part.name} to end")
+
+
+async def _pick(stage: Stage) -> Part:
+    """One running process, of a service that the schedule draws."""
+    candidates = [part for service in stage.services for part in stage.fleet.alive(service)]
+    return stage.rng.choice(candidates)
+
+
+def _service_of(part: Part) -> str:
+    return part.name.rpartition("-")[0]
+
+
+async def _some_time(stage: Stage, least: float, most: float) -> None:
+    seconds = stage.rng.uniform(least, most)
+    stage.journal.note("wait", seconds=round(seconds, 3))
+    await asyncio.sleep(seconds)
+
+
+def _killed_at(point: str) -> Fault:
+    async def kill(stage: Stage, _: Traffic) -> None:
+        victim = await _pick(stage)
+        service = _service_of(victim)
+        for other in stage.fleet.alive(service):  # the one that crashes must own partitions
+            await stage.fleet.stop(other)
+        doomed = stage.fleet.start(service, crash=f"{point}:{stage.rng.randint(2, 9)}{HOLD}")
+        await _exit_of(doomed)
+        stage.journal.note("crashed", process=doomed.name, point=point)
+        stage.fleet.start(service)
+
+    return kill
+
+
+async def _zombie(stage: Stage, point: str) -> None:
+    service = stage.rng.choice(stage.services)
+    for other in stage.fleet.alive(service):
+        await stage.fleet.stop(other)
+    frozen = stage.fleet.start(service, crash=f"{point}:1000000:hold=1.0")
+    before = await stage.positions()
+
+    async def it_works() -> bool:
+        now = await stage.positions()
+        return bool(now) and any(now[p] > before.get(p, 0) for p in now)
+
+    if service == "inference":
+        await until(it_works, seconds=60, what="the process that will be frozen to own partitions")
+    else:
+        await asyncio.sleep(15)
+    await _some_time(stage, 0.0, 1.0)
+    stage.fleet.signal(frozen, signal.SIGSTOP)
+    stage.fleet.start(service)
+    await asyncio.sleep(SESSION + 8)  # past the session, and long enough for the other to take over
+    stage.fleet.signal(frozen, signal.SIGCONT)
+    await _some_time(stage, 3.0, 5.0)
+    await stage.fleet.kill(frozen)
+
+
+async def zombie(stage: Stage, _: Traffic) -> None:
+    """SIGSTOP past the session inside an open transaction, then SIGCONT."""
+    await _zombie(stage, "before-commit")
+
+
+async def zombie_before_begin(stage: Stage, _: Traffic) -> None:
+    """SIGSTOP past the session with a decoded batch in hand, then SIGCONT."""
+    await _zombie(stage, "after-begin")
+
+
+async def scale(stage: Stage, _: Traffic) -> None:
+    """One process, then three, then one: two leave, one in order and one killed."""
+    service = stage.rng.choice(stage.services)
+    while len(stage.fleet.alive(service)) < 3:
+        stage.fleet.start(service, crash=f"before-commit:1000000{HOLD}")
+    await _some_time(stage, 6, 10)
+    leaving, killed, *_ = stage.rng.sample(stage.fleet.alive(service), 3)
+    await stage.fleet.kill(killed)
+    await _some_time(stage, 0.5, 3)
+    await stage.fleet.stop(leaving)
+    stage.journal.note("scaled down", killed=killed.name, left=leaving.name)
+
+
+def _node(stage: Stage) -> KafkaNode:
+    return stage.rng.choice(stage.kafka.nodes)
+
+
+async def _away(stage: Stage, node: KafkaNode, how: str, least: float, most: float) -> None:
+    stage.journal.note("broker", node=node.node_id, how=how)
+    await asyncio.to_thread(node.stop if how == "stop" else node.kill)
+    await _some_time(stage, least, most)
+    await asyncio.to_thread(node.start)
+    stage.journal.note("broker back", node=node.node_id)
+
+
+async def broker_stop(stage: Stage, _: Traffic) -> None:
+    """A broker is stopped in order and started again."""
+    await _away(stage, _node(stage), "stop", 1, 6)
+
+
+async def broker_kill(stage: Stage, _: Traffic) -> None:
+    """A broker is killed and started again."""
+    await _away(stage, _node(stage), "kill", 1, 6)
+
+
+async def broker_outage(stage: Stage, _: Traffic) -> None:
+    """A broker is killed and stays away for 70 s."""
+    await _away(stage, _node(stage), "kill", _OUTAGE_SECONDS, _OUTAGE_SECONDS)
+
+
+async def broker_freeze(stage: Stage, _: Traffic) -> None:
+    """A broker is frozen for longer than its own session and every deadline, then goes on."""
+    node = _node(stage)
+    stage.journal.note("broker", node=node.node_id, how="freeze")
+    node.suspend()
+    await _some_time(stage, SESSION, SESSION + 12)
+    node.resume()
+    await asyncio.to_thread(node.wait_ready)
+
+
+async def leader_change(stage: Stage, _: Traffic) -> None:
+    """The leader of a partition of the output is stopped, so that leadership moves; then it comes back."""
+    leader = await leader_of(stage.client, stage.topics.predictions, stage.rng.randrange(3))
+    node = next((node for node in stage.kafka.nodes if node.node_id == leader), stage.kafka.nodes[0])
+    await _away(stage, node, "stop", 3, 8)
+
+
+async def partition(stage: Stage, _: Traffic) -> None:
+    """The services are cut off from the brokers past their session; what they sent arrives late."""
+    cut = stage.proxies if stage.rng.random() < 0.5 else [stage.rng.choice(stage.proxies)]
+    stage.journal.note("cut off", brokers=len(cut))
+    for proxy in cut:
+        proxy.cut()
+    await _some_time(stage, SESSION + 1, SESSION + 14)
+    for proxy in cut:
+        proxy.mend()
+
+
+async def delay(stage: Stage, _: Traffic) -> None:
+    """Every read and write between services and brokers takes a while longer."""
+    for proxy in stage.proxies:
+        proxy.delay = stage.rng.uniform(0.1, 0.5)
+    await _some_time(stage, 8, 15)
+    for proxy in stage.proxies:
+        proxy.delay = 0.0
+
+
+async def disk_full(stage: Stage, _: Traffic) -> None:
+    """A broker's disk takes nothing more: its files cannot grow, so it gives up; then there is room again."""
+    node = _node(stage)
+    assert node.part.pid is not None
+    stage.journal.note("disk full", node=node.node_id)
+    resource.prlimit(node.part.pid, resource.RLIMIT_FSIZE, (4_096, resource.RLIM_INFINITY))
+    try:
+        await until(lambda: not node.running, seconds=20, what="the broker to give up")
+    except AssertionError:
+        await asyncio.to_thread(node.kill)  # it holds on to the full disk: somebody restarts it
+    await asyncio.to_thread(node.start)
+    stage.journal.note("broker back", node=node.node_id)
+
+
+async def redis_restart(stage: Stage, _: Traffic) -> None:
+    """Redis is killed, stays away for a while and comes back with its data."""
+    await asyncio.to_thread(stage.redis.kill)
+    await _some_time(stage, 2, 8)
+    await asyncio.to_thread(stage.redis.start)
+
+
+async def redis_loss(stage: Stage, _: Traffic) -> None:
+    """Redis loses everything: what serves goes on serving."""
+    async with aioredis.Redis.from_url(stage.redis.url) as client:
+        await client.flushall()
+    stage.journal.note("redis empty")
+    await redis_restart(stage, _)
+
+
+async def message_bytes(stage: Stage, traffic: Traffic) -> None:
+    """``max.message.bytes`` of the output is lowered below a batch, and later raised again."""
+    await _limit(stage, 1_500)
+    before = traffic.sent
+    await until(lambda: traffic.sent > before + 600, seconds=60, what="more events")
+    await asyncio.sleep(3)
+    await _limit(stage, 1_048_588)
+
+
+async def _limit(stage: Stage, limit: int) -> None:
+    stage.journal.note("max.message.bytes", bytes=limit)
+    admin = AIOKafkaAdminClient(**stage.client)
+    await admin.start()
+    try:
+        config = {"max.message.bytes": str(limit)}
+        await admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, stage.topics.predictions, config)]
+        )
+    finally:
+        await admin.close()
+
+
+async def blocked_loop(stage: Stage, _: Traffic) -> None:
+    """A process's event loop stands still past its session."""
+    victim = await _pick(stage)
+    stage.fleet.signal(victim, signal.SIGUSR2)
+    await asyncio.sleep(SESSION + 6)
+
+
+async def clock_jump(stage: Stage, _: Traffic) -> None:
+    """A process's clock jumps ahead or back, and later back to the truth; then the process is killed."""
+    victim = await _pick(stage)
+    stage.fleet.shift_clock(victim, stage.rng.choice((-7_200.0, -90.0, 90.0, 1_800.0)))
+    await _some_time(stage, 3, 6)
+    stage.fleet.shift_clock(victim, 0.0)
+    await _some_time(stage, 1, 3)
+    await stage.fleet.kill(victim)
+    stage.fleet.start(_service_of(victim))
+
+
+async def corrupt_bundle(stage: Stage, _: Traffic) -> None:
+    """A champion whose bytes have rotted is promoted, then a good one."""
+    await stage.publish(corrupt=True)
+    await _some_time(stage, 3, 6)
+    await stage.publish()
+    await _some_time(stage, 2, 4)
+
+
+async def poison(stage: Stage, traffic: Traffic) -> None:
+    """A storm of bad events of every kind, and a process killed in the middle of it."""
+    traffic.poison(600)
+    await _some_time(stage, 1, 3)
+    victim = await _pick(stage)
+    await stage.fleet.kill(victim)
+    stage.fleet.start(_service_of(victim))
+
+
+CATALOGUE: dict[str, Fault] = {
+    **{
+        f"kill-{point}": _killed_at(point)
+        for point in ("after-begin", "after-send", "before-commit", "after-commit")
+    },
+    "zombie": zombie,
+    "zombie-before-begin": zombie_before_begin,
+    "scale": scale,
+    "broker-stop": broker_stop,
+    "broker-kill": broker_kill,
+    "broker-outage": broker_outage,
+    "broker-freeze": broker_freeze,
+    "leader-change": leader_change,
+    "partition": partition,
+    "delay": delay,
+    "disk-full": disk_full,
+    "redis-restart": redis_restart,
+    "redis-loss": redis_loss,
+    "message-bytes": message_bytes,
+    "blocked-loop": blocked_loop,
+    "clock-jump": clock_jump,
+    "corrupt-bundle": corrupt_bundle,
+    "poison": poison,
+}
+"""By name."""
+
+SAMPLE: Final = ("kill-before-commit", "zombie-before-begin", "partition")
+"""Those that a short run takes."""

@@ -1,0 +1,229 @@
+"""What one run plays on: topics and a model under a prefix of its own, over servers that runs share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from devstack.apache_kafka import ApacheKafka
+from devstack.part import Part
+from devstack.ports import Ports
+from devstack.redis_server import RedisServer
+from shared.kafka.topics import create_topics
+from shared.registry import RedisRegistry
+from shared.topics import TopicNames
+from tests.faults.journal import Journal
+from tests.faults.proxy import Proxy
+from tests.models import linear, numeric_spec, write_bundle
+from tests.streams import Client, committed_offsets
+
+PARTITIONS: Final = 3
+SESSION: Final = 6.0
+TRANSACTION: Final = 30.0
+RESUMES_WITHIN: Final = SESSION + TRANSACTION + 15.0
+"""The rules' limit: after a fault every partition moves again within so many seconds."""
+
+HOLD: Final = ":hold=0.3"
+"""Widens the window in which a transaction is open, so that a stop falls into it."""
+
+SERVICES: Final = ("inference", "drift", "shadow")
+"""Services that the suite knows how to judge; those that are asked for run together."""
+
+
+class Fleet:
+    """Processes of the services, each of which can be hurt by itself."""
+
+    def __init__(self, settings: dict[str, str], journal: Journal) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._ports = Ports()
+        self._count = 0
+        self.parts: dict[str, list[Part]] = {}
+
+    def start(self, service: str, *, crash: str = "", **extra: str) -> Part:
+        """Start one more process of a service.
+
+        Parameters
+        ----------
+        crash
+            A crash point, see :mod:`shared.pipeline.crash_points`.
+        """
+        self._count += 1
+        name = f"{service}-{self._count}"
+        folder = self._journal.folder / name
+        environment = self._settings | extra | {"DRIFTLINE_HTTP_PORT": str(self._ports.reserve())}
+        environment["FAULTS_CLOCK"] = str(folder / "clock")
+        environment["FAULTS_BLOCK_SECONDS"] = str(SESSION + 4)
+        if crash:
+            environment["DRIFTLINE_CRASH_POINT"] = crash
+        part = Part(
+            name, [sys.executable, "-m", "tests.faults.inside", service], folder, environment=environment
+        )
+        part.launch()
+        self.parts.setdefault(service, []).append(part)
+        self._journal.note("start", process=name, pid=part.pid, crash=crash)
+        return part
+
+    def alive(self, service: str) -> list[Part]:
+        """Return the processes of a service that exist."""
+        return [part for part in self.parts.get(service, []) if part.running]
+
+    async def stop(self, part: Part) -> bool:
+        """SIGTERM; return whether it ended within half a minute by itself. Never blocks the proxies' loop."""
+        self._journal.note("stop", process=part.name)
+        began = asyncio.get_running_loop().time()
+        await asyncio.to_thread(part.stop, 30.0)
+        return asyncio.get_running_loop().time() - began < 29
+
+    async def kill(self, part: Part) -> None:
+        """SIGKILL."""
+        self._journal.note("kill", process=part.name)
+        await asyncio.to_thread(part.kill)
+
+    def signal(self, part: Part, number: signal.Signals) -> None:
+        """Send a signal to the process itself."""
+        assert part.pid is not None
+        self._journal.note("signal", process=part.name, signal=number.name)
+        os.kill(part.pid, number)
+
+    def shift_clock(self, part: Part, seconds: float) -> None:
+        """Set the clock of one process forward or back."""
+        self._journal.note("clock", process=part.name, seconds=seconds)
+        (part.data_dir / "clock").write_text(str(seconds))
+
+    def trace(self) -> None:
+        """Have every process print where its tasks are."""
+        for parts in self.parts.values():
+            for part in parts:
+                if part.running:
+                    part.resume()
+                    self.signal(part, signal.SIGUSR1)
+
+    def close(self) -> None:
+        """End every process."""
+        for parts in self.parts.values():
+            for part in parts:
+                part.kill()
+        self._ports.release()
+
+
+@dataclass
+class Stage:
+    """One run's world.
+
+    Attributes
+    ----------
+    kafka, redis
+        The servers; shared with the runs before and after.
+    client
+        Arguments of the suite's own Kafka clients, which go to the brokers directly.
+    proxies
+        One per broker, between it and the services.
+    rng
+        Draws every choice of the run.
+    """
+
+    kafka: ApacheKafka
+    redis: RedisServer
+    client: Client
+    topics: TopicNames
+    registry: RedisRegistry
+    journal: Journal
+    fleet: Fleet
+    proxies: list[Proxy]
+    rng: random.Random
+    services: tuple[str, ...]
+    versions: int = 0
+
+    async def publish(self, *, corrupt: bool = False) -> str:
+        """Register the next version of the model and make it champion; return its name."""
+        self.versions += 1
+        version = str(self.versions)
+        spec = numeric_spec(3, version=version, window=3600, events_per_day=40_000.0)
+        folder = self.journal.folder / "bundles" / version
+        bundle = write_bundle(folder, linear(3, [0.1, 0.2, -0.3], 0.1 * self.versions), spec)
+        await self.registry.register(bundle.path, who="faults", why="test")
+        if corrupt:
+            _spoil(self.journal.folder / "store", version)
+        await self.registry.promote("demo", version, who="faults", why="test")
+        self.journal.note("promoted", version=version, corrupt=corrupt)
+        return version
+
+    async def positions(self) -> dict[int, int]:
+        """Return what the inference service has told the group, by partition; empty while nobody answers."""
+        try:
+            async with asyncio.timeout(10):
+                return await committed_offsets(
+                    self.client, f"{self.topics.prefix}driftline.inference", self.topics.events
+                )
+        except Exception as error:  # whatever the broken broker makes of it, the answer is "not yet"
+            self.journal.note("positions unknown", error=repr(error))
+            return {}
+
+
+def _spoil(store: Path, version: str) -> None:
+    """Flip bytes in the middle of the version's graph, as a bad disk does."""
+    spoiled = 0
+    for file in store.rglob("*.onnx"):
+        if version in file.parts:
+            raw = bytearray(file.read_bytes())
+            middle = len(raw) // 2
+            raw[middle : middle + 8] = b"\0" * 8
+            file.write_bytes(raw)
+            spoiled += 1
+    assert spoiled, f"version {version} has no graph in {store}"
+
+
+@asynccontextmanager
+async def staged(
+    kafka: ApacheKafka,
+    redis: RedisServer,
+    journal: Journal,
+    *,
+    seed: str,
+    services: tuple[str, ...],
+    control: str = "",
+) -> AsyncIterator[Stage]:
+    """Topics, a first model and a fleet that has not been started yet."""
+    prefix = f"f{secrets.token_hex(3)}-"
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    names = TopicNames(prefix)
+    await create_topics(client, names, partitions=PARTITIONS)
+    store = journal.folder / "store"
+    async with AsyncExitStack() as stack:
+        proxies = [await stack.enter_async_context(Proxy(node.port)) for node in kafka.nodes]
+        settings = {
+            "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "DRIFTLINE_TOPIC_PREFIX": prefix,
+            "DRIFTLINE_GROUP_PREFIX": f"{prefix}driftline",
+            "DRIFTLINE_REDIS_URL": redis.url,
+            "DRIFTLINE_REDIS_PREFIX": prefix,
+            "DRIFTLINE_BUNDLE_STORE": str(store),
+            "DRIFTLINE_CACHE_DIR": str(journal.folder / "cache"),
+            "DRIFTLINE_REPORT_SECONDS": "1",
+            "DRIFTLINE_MODELS": "demo",
+            "DRIFTLINE_SESSION_SECONDS": str(SESSION),
+            "FAULTS_ROUTES": json.dumps({str(proxy.target): proxy.port for proxy in proxies}),
+        }
+        if control:
+            settings["FAULTS_CONTROL"] = control
+        registry = await stack.enter_async_context(
+            RedisRegistry(redis.url, str(store), journal.folder / "cache", prefix)
+        )
+        fleet = Fleet(settings, journal)
+        stack.callback(fleet.close)
+        stage = Stage(
+            kafka, redis, client, names, registry, journal, fleet, proxies, random.Random(seed), services
+        )
+        await stage.publish()
+        yield stage
