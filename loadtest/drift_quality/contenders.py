@@ -14,6 +14,7 @@ from shared.drift import Alarm, Baseline, Detector, SlotCounter, channel_bets, f
 
 BATCH = 4_096
 WARM_UP = 10_000
+KSWIN_WARM_UP = 500
 
 
 class Contender(Protocol):
@@ -65,26 +66,33 @@ def driftline(training: Piece, events_between_alarms: float) -> Driftline:
 
 
 class River:
-    """One of River's detectors per feature; each is shown the last 10,000 training values first."""
+    """One of River's detectors per feature; each is shown the last training values first.
+
+    Those are 10,000, or for KSWIN, which remembers 100, the last 500.
+    """
 
     def __init__(self, make: Callable[[], Any], training: Piece) -> None:
         self._make = make
-        self._last = training.values[:, -WARM_UP:]
-        self._detectors = [make() for _ in NAMES]
-        for detector, values in zip(self._detectors, self._last, strict=True):
-            _feed(detector, values)
+        self._last = training.values[:, -(KSWIN_WARM_UP if make is _kswin else WARM_UP) :]
+        self._detectors: list[Any] = []
 
     def false_alarms(self, piece: Piece) -> int:
         """Return how many alarms the next events raise, all features together."""
+        if not self._detectors:
+            self._detectors = [self._warm(feature) for feature in range(len(NAMES))]
         return sum(len(_feed(d, v)) for d, v in zip(self._detectors, piece.values, strict=True))
 
     def delay(self, before: Piece, after: Piece) -> int | None:
         """Return the delay in events."""
-        detector = self._make()
-        _feed(detector, self._last[DRIFTED])
+        detector = self._warm(DRIFTED)
         _feed(detector, before.values[DRIFTED])
         alarms = _feed(detector, after.values[DRIFTED], first=True)
         return alarms[0] + 1 if alarms else None
+
+    def _warm(self, feature: int) -> Any:
+        detector = self._make()
+        _feed(detector, self._last[feature])
+        return detector
 
 
 def _feed(detector: Any, values: Floats, *, first: bool = False) -> list[int]:
@@ -101,8 +109,12 @@ def _feed(detector: Any, values: Floats, *, first: bool = False) -> list[int]:
     return alarms
 
 
+def _kswin() -> Any:
+    return drift.KSWIN(seed=1)
+
+
 RIVER: dict[str, Callable[[], Any]] = {
     "River ADWIN": drift.ADWIN,
     "River PageHinkley": drift.PageHinkley,
-    "River KSWIN": lambda: drift.KSWIN(seed=1),
+    "River KSWIN": _kswin,
 }
