@@ -119,6 +119,7 @@ async def test_counts_are_those_of_the_topics_through_kills_rebalances_and_resta
         assert offsets == [msgspec.json.decode(r.value)["source"]["offset"] for r in predicted[partition]]
 
 
+@pytest.mark.faults
 async def test_a_replay_by_another_group_gives_the_same_reports(stage: Stage) -> None:
     await stage.publish("1")
     await stage.publish("2", candidate=True)
