@@ -13,8 +13,10 @@ from devstack.demo.drift import drift_taker
 from devstack.demo.folder import new_run_folder
 from devstack.demo.options import Options
 from devstack.demo.services import STOP_TIMEOUT
+from devstack.demo.shadow_verdict import settled
 from devstack.demo.start import start
 from devstack.demo.state import Run
+from devstack.demo.story import introduce
 from devstack.demo.topics import NAMES
 from devstack.demo.verdict import Verdict, judge
 from devstack.demo.view import View
@@ -23,7 +25,7 @@ from shared.lifecycle import stop_on_signals
 
 LOOK_SECONDS = 1.0
 FRAME_SECONDS = 0.25
-DRAIN_SECONDS = 30.0
+DRAIN_SECONDS = 60.0
 POLL_SECONDS = 0.1
 
 
@@ -72,6 +74,7 @@ async def live(run: Run, view: View, stop: asyncio.Event) -> None:
         TopicReader(settings, NAMES.alerts, run.alerts.take_alert, run.clock),
         TopicReader(settings, NAMES.reports, run.alerts.take_report, run.clock),
         TopicReader(settings, NAMES.reports, drift_taker(run.drift), run.clock),
+        TopicReader(settings, NAMES.reports, run.shadow.take, run.clock),
     ]
     async with AsyncExitStack() as stack:
         for reader in readers:
@@ -82,6 +85,7 @@ async def live(run: Run, view: View, stop: asyncio.Event) -> None:
             for reader in readers:
                 tasks.create_task(reader.run(over))
             tasks.create_task(_watch(run, view, stop, over))
+            tasks.create_task(introduce(run, over))
             try:
                 await _replay(run, stop)
                 await _drain(run, readers)
@@ -115,6 +119,7 @@ async def _drain(run: Run, readers: list[TopicReader]) -> None:
             run.ledger.complete
             and run.labels_unjoined <= 0
             and run.alerts.settled
+            and settled(run)
             and all([await reader.at_end() for reader in readers])
         ):
             return
@@ -129,10 +134,16 @@ async def _watch(run: Run, view: View, stop: asyncio.Event, over: asyncio.Event)
             if run.clock() >= next_look:
                 next_look = run.clock() + LOOK_SECONDS
                 await _look(run, http, stop)
+            _tell_news(run, view)
             view.show(run)
             await asyncio.sleep(FRAME_SECONDS)
         await _look(run, http, stop)
         view.show(run)
+
+
+def _tell_news(run: Run, view: View) -> None:
+    while run.shadow.news:
+        view.say(run.shadow.news.popleft())
 
 
 async def _look(run: Run, http: aiohttp.ClientSession, stop: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from devstack.demo.flights import WEATHER
+from shared.bundle.gates import GatesSpec
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
 from shared.bundle.truth import KpiSpec
 
@@ -16,6 +17,21 @@ WINDOW_SECONDS = 6 * 3600
 
 LABEL_HORIZON_SECONDS = 3 * 3600
 """Labels come an hour of flight time after the departure; three leave room for those held up."""
+
+GATES = GatesSpec(
+    metric="brier",
+    rule="superior",
+    min_events=4_000,
+    min_labels=4_000,
+    max_latency_ratio=3.0,
+    guard_segments=("carrier", "origin"),
+    segment_margin=0.05,
+    min_segment_labels=200,
+    probation=3 * 86_400,
+    automatic=True,
+)
+"""A newer version must be shown to be better. 4,000 flights are four or five days: a single day's weather
+can make either look better."""
 
 # Plausible, not observed: wide enough for any real reading, narrow enough for the broken sensor of
 # 12 February (wind of 1048 mph at Newark), which is in the data and must never reach a model.
@@ -52,6 +68,7 @@ def flight_spec(training: pd.DataFrame, version: str) -> ModelSpec:
         window=WINDOW_SECONDS,
         segments=("carrier", "origin"),
         label_horizon=LABEL_HORIZON_SECONDS,
+        gates=GATES,
         kpis=(
             KpiSpec(
                 name="minutes_lost",

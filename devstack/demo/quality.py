@@ -33,9 +33,13 @@ class QualityBook:
         reports = [report for report in self._reports if report.model_version == version]
         return merge(reports) if reports else None
 
-    def labels_joined(self, version: str) -> int:
-        """Return how many labels have been joined to a version's answers."""
-        return sum(r.labels.joined for r in self._reports if r.model_version == version)
+    @property
+    def labels_joined(self) -> int:
+        """How many labels have been joined to an answer that somebody got, whichever version gave it.
+
+        Counted by the KPI, since a version's own counts hold its answers in the shadow too.
+        """
+        return sum(sums.value.n for report in self._reports for sums in report.kpis.values())
 
 
 def quality_facts(report: PerformanceReport | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from devstack.demo.replay import Replay
 from devstack.demo.services import START_TIMEOUT, Service, forget_settings, launch_services, shared_settings
 from devstack.demo.stack import Servers, start_servers
 from devstack.demo.state import Run
+from devstack.demo.story import prepare_challengers
 from devstack.demo.topics import NAMES, PARTITIONS
 from devstack.demo.view import View
 from devstack.errors import DevstackError
@@ -63,7 +64,7 @@ async def start(
         ``stop`` was set meanwhile.
     """
     forget_settings()
-    servers, frame, model = await _servers_and_model(options, view, folder, stack)
+    servers, frame, model, challengers = await _servers_and_model(options, view, folder, stack)
     _go_on(stop)
     registry = await stack.enter_async_context(open_registry(servers.redis_url, folder))
     await create_topics(servers.client, NAMES, partitions=PARTITIONS)
@@ -104,6 +105,7 @@ async def start(
         alerts=alerts,
     )
     run.aftermath = aftermath
+    run.challengers = challengers
     view.say(
         f"waiting for {', '.join(service.name for service in services)} to be ready {_patience(options)}..."
     )
@@ -113,13 +115,13 @@ async def start(
 
 async def _servers_and_model(
     options: Options, view: View, folder: Path, stack: AsyncExitStack
-) -> tuple[Servers, pd.DataFrame, FlightModel]:
-    """Start the servers while the model is trained: each takes seconds."""
+) -> tuple[Servers, pd.DataFrame, FlightModel, list[FlightModel]]:
+    """Start the servers while the models are trained: each takes seconds."""
     view.say("starting the broker and Redis, reading the flights of 2013 ...")
     running = ExitStack()
     stack.push_async_callback(asyncio.to_thread, running.close)
     starting = asyncio.to_thread(start_servers, options, folder, running)
-    making = asyncio.to_thread(_flights_and_model)
+    making = asyncio.to_thread(_flights_and_models, options)
     # Both are awaited whatever happens to the other, so that nothing starts after the stack is closed.
     servers, made = await asyncio.gather(starting, making, return_exceptions=True)
     for outcome in (servers, made):
@@ -127,15 +129,15 @@ async def _servers_and_model(
             raise outcome
     assert isinstance(servers, Servers)
     assert isinstance(made, tuple)
-    frame, model = made
+    frame, model, challengers = made
     view.say(f"{servers.kafka_name} at {servers.bootstrap_servers}, {servers.redis_url}")
     view.say(describe_model(model, len(frame)))
-    return servers, frame, model
+    return servers, frame, model, challengers
 
 
-def _flights_and_model() -> tuple[pd.DataFrame, FlightModel]:
+def _flights_and_models(options: Options) -> tuple[pd.DataFrame, FlightModel, list[FlightModel]]:
     frame = load_flights()
-    return frame, prepare_model(frame)
+    return frame, prepare_model(frame), prepare_challengers(frame, options)
 
 
 def describe_model(model: FlightModel, flights: int) -> str:

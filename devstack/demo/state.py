@@ -13,10 +13,11 @@ from devstack.demo.drift import DriftBook
 from devstack.demo.ledger import Ledger
 from devstack.demo.look import Lookout, Sight
 from devstack.demo.model import FlightModel
-from devstack.demo.options import Options
+from devstack.demo.options import FIRST_DAY, Options
 from devstack.demo.quality import QualityBook
 from devstack.demo.replay import Replay
 from devstack.demo.services import Service
+from devstack.demo.shadow_book import ShadowBook
 from devstack.demo.stack import Servers
 from devstack.part import Part
 from shared.registry import RedisRegistry
@@ -40,6 +41,10 @@ class Run:
         What the performance service says of the versions.
     drift
         What the drift service has reported.
+    shadow
+        What the shadow and the gates say of the versions.
+    challengers
+        The newer versions that appear in the shadow.
     champion
         What the registry says, None before the first look or while Redis is away.
     replay_began_at, replay_ended_at
@@ -65,6 +70,8 @@ class Run:
     quality: QualityBook = field(default_factory=QualityBook)
     alerts: AlertLedger = field(default_factory=AlertLedger)
     drift: DriftBook = field(default_factory=DriftBook)
+    shadow: ShadowBook = field(default_factory=ShadowBook)
+    challengers: list[FlightModel] = field(default_factory=list)
     champion: str | None = None
     replay_began_at: float | None = None
     replay_ended_at: float | None = None
@@ -92,7 +99,16 @@ class Run:
     def labels_unjoined(self) -> int:
         """Labels sent that no report counts yet."""
         sent = self.aftermath.labels_sent if self.aftermath is not None else 0
-        return sent - self.quality.labels_joined(self.model.version)
+        return sent - self.quality.labels_joined
+
+    @property
+    def begins_as_told(self) -> bool:
+        """Whether the replay begins where the demo's story is known to be true."""
+        return self.options.begin == FIRST_DAY
+
+    def challenger(self, name: str) -> str | None:
+        """Return the whole version of a newer model, by the name of its recipe."""
+        return next((m.version for m in self.challengers if m.version.startswith(f"{name}-")), None)
 
     @property
     def first_prediction_seconds(self) -> float | None:

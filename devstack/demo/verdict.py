@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from devstack.demo.alerts import LONGEST_SECONDS
+from devstack.demo.contribution import Contribution
 from devstack.demo.drift import (
     JUDGED_FROM,
     PLANTED_CHANNEL,
@@ -18,27 +19,8 @@ from devstack.demo.drift import (
     story,
 )
 from devstack.demo.quality import quality_facts
+from devstack.demo.shadow_verdict import shadow_contribution
 from devstack.demo.state import Run
-
-
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """What one contributor found.
-
-    Attributes
-    ----------
-    facts
-        Keys it adds to the last line.
-    problems
-        A sentence for everything that is not well; none when all is.
-    remarks
-        A sentence for everything else worth telling a person.
-    """
-
-    facts: dict[str, Any] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
 
 Contributor = Callable[[Run], Contribution]
 
@@ -85,12 +67,13 @@ def dead_letters_contribution(run: Run) -> Contribution:
 
 
 def champion_contribution(run: Run) -> Contribution:
-    """Return which version is champion and whether it alone answered."""
-    promoted = run.model.version
+    """Return which version is champion, and whether only versions that were promoted answered."""
+    promoted = [run.model.version, *(told.model_version for told in run.shadow.decided("promoted"))]
+    expected = run.shadow.champion(run.model.version)
     problems = []
-    if run.champion != promoted:
-        problems.append(f"the registry's champion is {run.champion}, promoted was {promoted}")
-    strangers = sorted(set(run.ledger.versions) - {promoted})
+    if run.champion != expected:
+        problems.append(f"the registry's champion is {run.champion}, promoted was {expected}")
+    strangers = sorted(set(run.ledger.versions) - set(promoted))
     if strangers:
         problems.append(f"versions that were never promoted answered: {', '.join(strangers)}")
     return Contribution({"champion": run.champion}, problems)
@@ -154,6 +137,7 @@ CONTRIBUTORS: list[Contributor] = [
     services_contribution,
     quality_contribution,
     alerts_contribution,
+    shadow_contribution,
 ]
 """Everybody who adds to the verdict, in the order of the last line's keys."""
 

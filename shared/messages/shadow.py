@@ -140,14 +140,14 @@ class Ranking(Message, frozen=True, kw_only=True):
 
 
 class Timing(Message, frozen=True, kw_only=True):
-    """Time that a model itself took, measured in the shadow; merged by addition.
+    """Processor time that a model itself took, measured in the shadow; merged by addition.
 
     Attributes
     ----------
     events
         Events scored in the micro-batches that were timed.
     seconds
-        Time they took together.
+        Processor time they took together.
     """
 
     events: int = 0

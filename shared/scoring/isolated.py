@@ -90,6 +90,8 @@ class IsolatedSession:
         self._lock = threading.Lock()
         self.restarts = 0
         """How often the process had to be started again."""
+        self.cpu_seconds = 0.0
+        """Processor time of all answers so far; unlike time on the wall it does not grow when others work."""
         self.trouble: str | None = None
         """What went wrong last, as a sentence; None while it answers."""
         try:
@@ -129,7 +131,7 @@ class IsolatedSession:
             self._start_again()
         try:
             self._send((outputs, inputs))
-            answer = self._receive()
+            answer, spent = self._receive()
         except TimeoutError:
             raise self._lost("Timeout", f"did not answer within {self._time_limit:g} s") from None
         except (OSError, EOFError):
@@ -137,6 +139,7 @@ class IsolatedSession:
         if self.trouble is not None and time.monotonic() - self._started_at > _FORGIVEN_AFTER:
             self._pause = _FIRST_PAUSE
         self.trouble = None
+        self.cpu_seconds += spent
         if isinstance(answer, str):
             raise RuntimeError(answer)  # noqa: TRY004
         result: list[Any] = answer

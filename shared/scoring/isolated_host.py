@@ -18,7 +18,8 @@ def serve(connection: socket.socket) -> None:
     """Answer requests until the other side closes.
 
     First ``(path, threads)``, answered with the graph's inputs and outputs; then ``(outputs, inputs)``,
-    answered with the values. An answer that is text says what ONNX Runtime raised.
+    answered with the values and the processor time they took. An answer that is text says what ONNX
+    Runtime raised.
     """
     path, threads = _receive(connection)
     try:
@@ -33,11 +34,12 @@ def serve(connection: socket.socket) -> None:
     _send(connection, nodes)
     while True:
         outputs, inputs = _receive(connection)
+        began = time.process_time()
         try:
             answer = session.run(outputs, inputs)
         except Exception as error:
             answer = str(error)
-        _send(connection, answer)
+        _send(connection, (answer, time.process_time() - began))
 
 
 def _end_with(parent: int) -> None:

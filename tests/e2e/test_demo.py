@@ -106,7 +106,7 @@ def test_it_stops_by_itself_and_all_is_well(tmp_path: Path) -> None:
     last = json.loads(demo.lines[-1])
     first = ["events", "predictions", "dead_letters", "events_per_second", "p99_ms", "champion"]
     assert list(last)[: len(first)] == first
-    assert {"drift_alarms", "false_alarm_budget"} <= set(last)
+    assert {"drift_alarms", "false_alarm_budget", "agreement", "win_rate", "promoted", "refused"} <= set(last)
     assert last["events"] == last["predictions"] + last["dead_letters"]
     assert last["predictions"] // 50 == last["dead_letters"] > 0
     assert last["events"] > 2_000

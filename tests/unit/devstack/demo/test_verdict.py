@@ -13,9 +13,10 @@ def test_when_all_is_well_the_last_line_says_so_in_its_order() -> None:
     verdict = judge(finished_run())
     assert verdict.problems == []
     assert verdict.exit_code == 0
-    assert verdict.remarks == [
-        "first prediction 1.0 s after the command\nfrom produce to visible prediction: p50 10 ms, p99 10 ms",
-    ]
+    assert verdict.remarks[0] == (
+        "first prediction 1.0 s after the command\nfrom produce to visible prediction: p50 10 ms, p99 10 ms"
+    )
+    assert "two appear in the shadow after 15,000 events" in verdict.remarks[-1]
     assert list(json.loads(verdict.last_line()).items()) == [
         ("events", 9),
         ("predictions", 8),
@@ -31,6 +32,10 @@ def test_when_all_is_well_the_last_line_says_so_in_its_order() -> None:
         ("labels_joined", 0),
         ("alerts_fired", 0),
         ("webhooks_delivered", 0),
+        ("agreement", None),
+        ("win_rate", None),
+        ("promoted", None),
+        ("refused", None),
     ]
 
 

@@ -32,6 +32,7 @@ class Session:
     """Stands in for the process of a model: fails the next calls where a test says so."""
 
     trouble: str | None = None
+    cpu_seconds: float = 0.0
     losses: list[ModelLost] = field(default_factory=list)
 
     def begin(self) -> None:

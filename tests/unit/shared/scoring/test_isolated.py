@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def test_it_answers_as_the_model_in_this_process_does(linear_session) -> None:
     assert here.classes is not None
     assert there.classes is not None
     assert here.classes.tolist() == there.classes.tolist()
+
+
+def test_its_time_is_processor_time_which_a_stopped_process_does_not_spend(linear_session) -> None:
+    bundle, session = linear_session
+    scorer = Scorer.over(bundle, session)
+    scorer.predict([np.zeros(100_000)] * 3)
+    spent = session.cpu_seconds
+    assert spent > 0
+    os.kill(session._process.pid, signal.SIGSTOP)
+    timer = threading.Timer(0.5, os.kill, (session._process.pid, signal.SIGCONT))
+    timer.start()
+    began = time.monotonic()
+    session.begin()
+    scorer.predict([np.zeros(10)] * 3)
+    timer.join()
+    assert time.monotonic() - began > 0.4
+    assert session.cpu_seconds - spent < 0.3
 
 
 def test_a_row_that_it_raises_on_is_refused_alone(tmp_path: Path) -> None:

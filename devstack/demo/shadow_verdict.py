@@ -1,0 +1,62 @@
+"""What the shadow and the gates add to the verdict: the better version is promoted, the mistake refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from devstack.demo.contribution import Contribution
+from devstack.demo.recipes import CANDIDATE, MISTAKE
+from devstack.demo.state import Run
+from devstack.demo.story import APPEAR_AFTER, DECIDED_AFTER
+
+
+def shadow_contribution(run: Run) -> Contribution:
+    """Return how the newer versions fared; in a run that was long enough both must be decided about."""
+    promoted = [told.model_version for told in run.shadow.decided("promoted")]
+    refused = [told.model_version for told in run.shadow.decided("refused")]
+    better = run.challenger(CANDIDATE.name)
+    evidence = run.shadow.of(better, run.model.version) if better else None
+    facts = {
+        "agreement": _rounded(evidence.agreement if evidence else None),
+        "win_rate": _rounded(evidence.win_rate if evidence else None),
+        "promoted": promoted[-1] if promoted else None,
+        "refused": refused[-1] if refused else None,
+    }
+    return Contribution(facts, list(_problems(run, promoted, refused)), list(_remarks(run)))
+
+
+def settled(run: Run) -> bool:
+    """Return whether nothing is to be waited for: all is decided that can be, and the registry agrees."""
+    if run.champion != run.shadow.champion(run.model.version):
+        return False
+    decided = bool(run.shadow.decided("promoted")) and bool(run.shadow.decided("refused"))
+    return decided or not run.challengers or run.events < DECIDED_AFTER
+
+
+def _problems(run: Run, promoted: list[str], refused: list[str]) -> Iterator[str]:
+    better, mistake = run.challenger(CANDIDATE.name), run.challenger(MISTAKE.name)
+    if mistake in promoted:
+        yield f"the deliberately wrong version {mistake} was promoted"
+    if better in refused:
+        yield f"the better version {better} was refused"
+    yield from (
+        f"{told.model_version} was rolled back: {told.reason}" for told in run.shadow.decided("rolled-back")
+    )
+    if run.events < DECIDED_AFTER or not run.challengers or not run.begins_as_told:
+        return
+    if better not in promoted:
+        yield f"the better version {better} was not promoted"
+    if mistake not in refused:
+        yield f"the deliberately wrong version {mistake} was not refused"
+
+
+def _remarks(run: Run) -> Iterator[str]:
+    for told in (*run.shadow.decided("promoted"), *run.shadow.decided("refused")):
+        yield f"{told.model_version} was {told.decision} by the gates: {told.reason}"
+    if run.events < DECIDED_AFTER and not run.shadow.decisions:
+        when = f"{APPEAR_AFTER:,} events (SECONDS=60 at the usual rate shows all of it)"
+        yield f"no newer version was decided about: two appear in the shadow after {when}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

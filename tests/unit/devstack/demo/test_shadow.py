@@ -1,0 +1,132 @@
+"""The demo's newer versions: what is told of them, and what of it is not well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from devstack.demo.model import FlightModel
+from devstack.demo.options import Options
+from devstack.demo.recipes import CANDIDATE, CHAMPION, MISTAKE
+from devstack.demo.shadow_verdict import settled, shadow_contribution
+from devstack.demo.story import APPEAR_AFTER, DECIDED_AFTER, prepare_challengers
+from devstack.demo.verdict import champion_contribution
+from shared.messages import Comparison, DecisionReport, Judged, Message, ShadowReport, Window
+from shared.reports import message_key
+from tests.unit.devstack.demo.runs import finished_run
+
+BETTER, WRONG = f"{CANDIDATE.name}-abc", f"{MISTAKE.name}-abc"
+
+
+class Record(NamedTuple):
+    key: bytes
+    value: bytes
+
+
+def record(report: Any) -> Record:
+    return Record(message_key(report), msgspec.json.encode(report))
+
+
+def decision(revision: int, kind: Any, version: str, other: str | None = None) -> Message:
+    return DecisionReport(
+        model="flights", model_version=version, window=Window(start=revision, end=revision),
+        source_topic="registry", partition=0, first_offset=revision, next_offset=revision + 1,
+        written_at=revision, final=True, decision=kind, other_version=other, revision=revision,
+        who="gates", reason="because",
+    )  # fmt: skip
+
+
+def compared() -> Message:
+    return ShadowReport(
+        model="flights", model_version=BETTER, champion_version="v1", window=Window(start=0, end=1),
+        source_topic="events", partition=0, first_offset=0, next_offset=9, written_at=1, final=True,
+        comparison=Comparison(both=8, agreed=6), judged=Judged(pairs=8, wins=5, losses=3),
+    )  # fmt: skip
+
+
+def run_with(*reports: Message, good: int = 8, options: Options | None = None) -> Any:
+    run = finished_run(options)
+    run.challengers = [FlightModel(Path("x"), version, {}, fresh=False) for version in (BETTER, WRONG)]
+    for one in reports:
+        run.shadow.take(record(one), 0.0)
+    run.ledger.good = good
+    return run
+
+
+PROMOTED = decision(6, "promoted", BETTER, "v1")
+REFUSED = decision(5, "refused", WRONG)
+
+
+def test_when_both_are_decided_about_the_last_line_says_so():
+    run = run_with(compared(), REFUSED, PROMOTED, PROMOTED, good=DECIDED_AFTER)
+    run.champion = BETTER
+    found = shadow_contribution(run)
+    assert found.facts == {"agreement": 0.75, "win_rate": 0.625, "promoted": BETTER, "refused": WRONG}
+    assert found.problems == []
+    assert found.remarks == [
+        f"{BETTER} was promoted by the gates: because",
+        f"{WRONG} was refused by the gates: because",
+    ]
+    assert list(run.shadow.news) == [f"{WRONG} refused: because", f"{BETTER} promoted: because"]
+    assert settled(run)
+    assert champion_contribution(run).problems == []
+
+
+def test_a_run_that_was_long_enough_and_decided_nothing_is_not_well():
+    run = run_with(good=DECIDED_AFTER)
+    assert shadow_contribution(run).problems == [
+        f"the better version {BETTER} was not promoted",
+        f"the deliberately wrong version {WRONG} was not refused",
+    ]
+    assert not settled(run)
+
+
+def test_a_run_that_was_too_short_waits_for_nothing_and_says_what_is_missing():
+    run = run_with(good=APPEAR_AFTER)
+    assert shadow_contribution(run).problems == []
+    assert "two appear in the shadow" in shadow_contribution(run).remarks[0]
+    assert settled(run)
+
+
+def test_wrong_decisions_are_not_well_however_short_the_run():
+    told = [
+        decision(5, "promoted", WRONG, "v1"),
+        decision(6, "rolled-back", WRONG, "v1"),
+        decision(7, "refused", BETTER),
+    ]
+    run = run_with(*told)
+    assert shadow_contribution(run).problems == [
+        f"the deliberately wrong version {WRONG} was promoted",
+        f"the better version {BETTER} was refused",
+        f"{WRONG} was rolled back: because",
+    ]
+    assert run.shadow.champion("v1") == "v1"
+
+
+def test_a_champion_that_nobody_was_told_of_is_not_well():
+    run = run_with(good=8)
+    run.champion = BETTER
+    run.ledger.versions[BETTER] += 1
+    assert champion_contribution(run).problems == [
+        f"the registry's champion is {BETTER}, promoted was v1",
+        f"versions that were never promoted answered: {BETTER}",
+    ]
+
+
+@pytest.mark.parametrize("value", [b"{", b'{"kind":"shadow"}'])
+def test_what_is_no_report_is_passed_over(value):
+    run = run_with()
+    run.shadow.take(Record(b"shadow/x", value), 0.0)
+    run.shadow.take(Record(b"", value), 0.0)
+    assert run.shadow.of(BETTER, "v1") is None
+
+
+def test_newer_versions_are_made_only_for_runs_in_which_they_appear(year):
+    assert prepare_challengers(year, Options(seconds=10)) == []
+    assert CHAMPION.rows(year)["month"].max() == 3
+    hours = MISTAKE.rows(year)
+    assert hours["dep_delay"].max() < 24
+    assert set(hours["month"]) == {5, 6}
