@@ -43,14 +43,20 @@ class Document:
         self._lines: dict[Path, int] = {}
         self._problems: list[str] = []
         self._nodes = 0
-        loader = yaml.SafeLoader(text)
+        loader = None
         try:
+            loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
             self.content: Any = {} if node is None else self._build(loader, node, ())
-        except yaml.YAMLError as error:
+        except (
+            yaml.YAMLError,
+            ValueError,
+            RecursionError,
+        ) as error:  # a date such as 2024-13-01 is a ValueError
             raise ConfigError([f"{name}:{_line(error)}: {_reason(error)}"]) from error
         finally:
-            loader.dispose()
+            if loader is not None:
+                loader.dispose()
         if self._problems:
             raise ConfigError(self._problems)
 
@@ -69,14 +75,21 @@ class Document:
             return dict(self._items(loader, node, path))
         if isinstance(node, yaml.SequenceNode):
             return [self._build(loader, child, (*path, n)) for n, child in enumerate(node.value)]
-        return loader.construct_object(node)
+        return self._said(loader.construct_object(node), path)
+
+    def _said(self, value: Any, path: Path) -> Any:
+        """Return a value; half a character, which YAML can spell and nobody can write down, is a problem."""
+        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            self._problems.append(f"{self.where(path)}: holds half a character (a lone surrogate)")
+            return value.encode("utf-8", "replace").decode()
+        return value
 
     def _items(
         self, loader: yaml.SafeLoader, node: yaml.MappingNode, path: Path
     ) -> Iterator[tuple[str, Any]]:
         seen = set()
         for key_node, value_node in node.value:
-            key = str(key_node.value)
+            key = self._said(str(key_node.value), path)
             self._lines[*path, key] = key_node.start_mark.line + 1
             if key in seen:
                 self._problems.append(f"{self.where((*path, key))}: is there twice")
@@ -98,10 +111,12 @@ def spelled(path: Path) -> str:
     return text.removeprefix(".")
 
 
-def _line(error: yaml.YAMLError) -> int:
+def _line(error: Exception) -> int:
     mark = getattr(error, "problem_mark", None)
     return mark.line + 1 if mark is not None else 1
 
 
-def _reason(error: yaml.YAMLError) -> str:
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
     return str(getattr(error, "problem", None) or error)

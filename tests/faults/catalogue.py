@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from devstack.kafka_node import KafkaNode
 from devstack.part import Part
+from shared.errors import RegistryError
 from tests.faults.stage import HOLD, SESSION, Stage
 from tests.faults.traffic import Traffic
 from tests.streams import leader_of, until
@@ -239,9 +240,14 @@ async def clock_jump(stage: Stage, _: Traffic) -> None:
 
 
 async def corrupt_bundle(stage: Stage, _: Traffic) -> None:
-    """A champion whose bytes have rotted is promoted, then a good one."""
-    await stage.publish(corrupt=True)
-    await _some_time(stage, 3, 6)
+    """A version rots in the store and is refused as champion; then a good one takes over under traffic."""
+    try:
+        await stage.publish(corrupt=True)
+    except RegistryError as error:
+        stage.journal.note("refused", error=str(error))
+    else:
+        raise AssertionError("a bundle whose bytes have rotted was made champion")
+    await _some_time(stage, 1, 3)
     await stage.publish()
     await _some_time(stage, 2, 4)
 
