@@ -45,14 +45,14 @@ class ServiceProcess:
         except OSError:
             return 0, ""
 
-    async def ready(self) -> None:
+    async def ready(self, seconds: float = 60) -> None:
         """Wait until the service says it is ready."""
 
         async def is_ready() -> bool:
             assert self.part.running, self.part.explain()
             return (await self.get("/readyz"))[0] == 200
 
-        await until(is_ready, seconds=60, what=f"readiness of {self.url}")
+        await until(is_ready, seconds=seconds, what=f"readiness of {self.url}")
 
     async def checks(self) -> dict[str, Any]:
         """The named checks of ``/readyz``."""
