@@ -16,8 +16,9 @@ SERVICES = [path for path in DOCKERFILES if path.parent.name != "cli"]
 
 
 def neutral(path: Path) -> str:
-    """A Dockerfile without what may differ: the name and the description."""
+    """A Dockerfile without what may differ: name, description, and the runbooks that alerting serves."""
     text = re.sub(r'(image\.description=)"[^"]*"', r"\1", path.read_text())
+    text = text.replace("COPY docs/runbooks /app/services/${SERVICE}/runbooks\n", "")
     return re.sub(rf"\b{path.parent.name}\b", "SERVICE", text)
 
 
