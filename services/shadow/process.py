@@ -145,9 +145,9 @@ class ShadowStep:
         if comparison.answers_waiting >= self._options.join_window // 2:
             comparison.settle()
 
-    def awaiting_champion(self) -> list[int]:
-        """Return the partitions whose candidates are ahead of the champion."""
-        return [partition for partition, held in self._partitions.items() if held.asks_waiting]
+    def awaiting_champion(self) -> dict[int, int]:
+        """Return the first event that waits for the champion, by partition that has any."""
+        return {p: held.first_waiting for p, held in self._partitions.items() if held.asks_waiting}
 
     def champion_passed(self, partition: int, offset: int, predictions_end: int) -> None:
         """Take note of how far the champion is; see :meth:`PartitionComparison.champion_passed`."""

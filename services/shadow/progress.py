@@ -21,7 +21,7 @@ _TROUBLE: Final = (KafkaError, OSError, TimeoutError, AssertionError)
 
 
 class ChampionProgress:
-    """Looks at the offsets that the champion's group has committed, while candidates wait for it.
+    """Looks at the offsets that the champion's group has committed, where candidates wait for it in vain.
 
     They follow its outputs, so that every prediction of an event below them is in its topic already;
     the end of the topic is asked for afterwards, and the step waits until it has read that far.
@@ -42,10 +42,17 @@ class ChampionProgress:
         self._step = step
 
     async def run(self) -> None:
-        """Look every two seconds until cancelled; a broker that is away is asked again."""
+        """Look every two seconds until cancelled, where the same event has waited as long.
+
+        A broker that is away is asked again.
+        """
+        before: dict[int, int] = {}
         while True:
             await asyncio.sleep(_EVERY)
-            if partitions := self._step.awaiting_champion():
+            now = self._step.awaiting_champion()
+            partitions = [partition for partition, offset in now.items() if before.get(partition) == offset]
+            before = now
+            if partitions:
                 try:
                     await self._look(partitions)
                 except _TROUBLE as error:

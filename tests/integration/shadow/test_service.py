@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+from collections import Counter
 from contextlib import ExitStack
 from typing import Any
 
@@ -195,17 +196,14 @@ async def test_a_candidate_that_hangs_crashes_or_cannot_be_loaded_is_told_and_th
         await settled(stage, "2")
 
         async def told() -> bool:
-            by_version: dict[str, dict[str, int]] = {"3": {}, "4": {}}
+            errors: dict[str, Counter[str]] = {"3": Counter(), "4": Counter()}
             trouble = {}
             for report in await stage.reports():
-                for reason, count in report.errors.items():
-                    of = by_version.setdefault(report.model_version, {})
-                    of[reason] = of.get(reason, 0) + count
+                errors.setdefault(report.model_version, Counter()).update(report.errors)
                 trouble[report.model_version] = report.trouble or ""
             return (
-                by_version["3"].get("Timeout", 0) > 0
-                and sum(by_version["3"].values()) >= 590
-                and by_version["4"] == {"Unavailable": 600}
+                errors["3"]["Timeout"] > 0  # it may be well again by now: it was started anew
+                and errors["4"] == {"Unavailable": 600}
                 and "NoSuchOperator" in trouble["4"]
             )
 
