@@ -59,7 +59,7 @@ def dead_letter_headers(
     """
     kept = [(name, value) for name, value in original if name not in HEADERS]
     reason = {
-        ERROR: type(error).__name__,
+        ERROR: error.reason,
         MESSAGE: error.message[:_LONGEST_MESSAGE],
         FIELD: error.field or "",
         SERVICE: service,

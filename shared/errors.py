@@ -51,6 +51,11 @@ class ServiceError(Exception):
         self.offset = offset
         self.field = field
 
+    @property
+    def reason(self) -> str:
+        """Class of the error as dead letters and reports name it."""
+        return type(self).__name__
+
     def __str__(self) -> str:
         if self.topic is None:
             return self.message
@@ -91,6 +96,11 @@ class ProcessError(ServiceError):
 
 class WrongShape(ProcessError):
     """The model answered with an array of another shape than its contract declares."""
+
+    @property
+    def reason(self) -> str:
+        """A model's failure like any other, to those who count them."""
+        return ProcessError.__name__
 
 
 class BundleError(ServiceError):

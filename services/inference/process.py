@@ -273,7 +273,7 @@ class InferenceStep:
         watermarks = reports.advance(occurred_at)
         for row in bad:
             error, model = work.rejected[row]
-            reason = type(error).__name__
+            reason = error.reason
             reports.count_error(
                 CountedAs.of(model.spec) if model is not None else UNROUTED,
                 reason,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zlib import crc32
 
 import msgspec
+import numpy as np
 import pytest
 
 from shared.bundle.spec import FeatureSpec
+from shared.dead_letters import read_dead_letter
 from shared.kafka.records import Output
 from shared.serving.models import Canary, ServedModel
 from tests.models import linear, numeric_spec, table, table_spec, write_bundle
@@ -116,3 +119,16 @@ def test_the_hash_is_the_documented_one(purpose: str) -> None:
 
     expected = [splitmix(key, "m", {"canary": 1, "sample": 2}[purpose]) < 0.3 for key in KEYS]
     assert in_share(0.3, purpose, "m", KEYS, [b""] * 400).tolist() == expected  # type: ignore[arg-type]
+
+
+def test_a_champion_of_another_shape_fails_like_any_other_model(harness: Harness) -> None:
+    class Session:
+        def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
+            (matrix,) = inputs.values()
+            return [np.zeros((len(matrix), 3), dtype=np.float32)]
+
+    harness.served.current["demo"].scorer._session = Session()
+    outputs = run(harness, [event("a"), event("b")], [b"k"] * 2)
+    letters = outputs["dead-letters"].headers or ()
+    assert [read.error for headers in letters if (read := read_dead_letter(headers))] == ["ProcessError"] * 2
+    assert "an array of shape (1, 3)" in dict(letters[0])["driftline-message"].decode()  # type: ignore[union-attr]
