@@ -16,8 +16,7 @@ from aiohttp import web
 
 from shared.alerting.formats import Notification
 from shared.alerting.signing import verify
-from shared.messages import Alert, DriftReport
-from shared.reports import decode_report
+from shared.messages import Alert
 
 RECEIVER: Final = "demo"
 LONGEST_SECONDS: Final = 2.0
@@ -53,13 +52,11 @@ class AlertLedger:
     """
 
     say: Callable[[str], None] = print
-    clock: Callable[[], float] = time.monotonic
     fired: dict[str, Alert] = field(default_factory=dict)
     delivered: dict[str, Notification] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     _told: dict[str, set[str]] = field(default_factory=dict)
-    _alarms: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -72,14 +69,6 @@ class AlertLedger:
         alert = msgspec.json.decode(record.value, type=Alert)
         self.fired[alert.alert_id] = alert
 
-    def take_report(self, record: Any, now: float) -> None:
-        """Note when a drift alarm was first there to be read."""
-        if b'"kind":"drift"' not in (record.value or b""):
-            return
-        report = decode_report(record.value)
-        if isinstance(report, DriftReport) and report.alarming and report.active:
-            self._alarms.setdefault((report.model, report.model_version), now)
-
     def webhook(self, notification: Notification) -> None:
         """Note a webhook, and show it."""
         alert = notification.alert
@@ -88,9 +77,8 @@ class AlertLedger:
             return  # at least once: the same key says that it is the same
         self.delivered[notification.idempotency_key] = notification
         took = ""
-        raised = self._alarms.get((alert.model or "", alert.model_version or ""))
-        if alert.rule == "drift" and alert.status == "firing" and raised is not None:
-            self.seconds.append(self.clock() - raised)
+        if alert.rule == "drift" and alert.status == "firing" and alert.changed_at == alert.started_at:
+            self.seconds.append(time.time() - alert.started_at / 1000)  # since the drift service wrote it
             took = f" ({self.seconds[-1]:.2f} s after the alarm)"
         word = alert.severity if alert.status == "firing" else "resolved"
         self.say(f"WEBHOOK {word} {alert.rule}: {alert.summary}{took}")

@@ -72,7 +72,6 @@ async def live(run: Run, view: View, stop: asyncio.Event) -> None:
         TopicReader(settings, NAMES.dead_letters, dead_letter_taker(run.ledger), run.clock),
         TopicReader(settings, NAMES.reports, run.quality.take, run.clock),
         TopicReader(settings, NAMES.alerts, run.alerts.take_alert, run.clock),
-        TopicReader(settings, NAMES.reports, run.alerts.take_report, run.clock),
         TopicReader(settings, NAMES.reports, drift_taker(run.drift), run.clock),
         TopicReader(settings, NAMES.reports, run.shadow.take, run.clock),
     ]

@@ -70,7 +70,7 @@ async def start(
     await create_topics(servers.client, NAMES, partitions=PARTITIONS)
     await publish(registry, model)
     ledger, clock = Ledger(), time.monotonic
-    alerts = AlertLedger(view.say, clock)
+    alerts = AlertLedger(view.say)
     receiver = await stack.enter_async_context(DemoReceiver(folder, alerts))
     own = {"alerting": receiver.environment}
     services = _launch(options, shared_settings(servers, folder / "bundles"), own, folder, stack)

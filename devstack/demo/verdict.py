@@ -90,7 +90,7 @@ def alerts_contribution(run: Run) -> Contribution:
     if slow:
         problems.append(f"from a drift alarm to its webhook it took {max(slow):.1f} s")
     remarks = [
-        f"from the drift alarm to its webhook: {seconds:.2f} s, read back from the broker to received"
+        f"from the drift alarm to its webhook: {seconds:.2f} s, from the report's writing to the receipt"
         for seconds in alerts.seconds
     ]
     return Contribution(facts, problems, remarks)

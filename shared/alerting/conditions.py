@@ -65,8 +65,8 @@ class Condition:
 
     Attributes
     ----------
-    hold, keep_firing, absent, rate_over
-        In milliseconds; the last two None where the rule has none.
+    hold, keep_firing, absent, rate_over, tell_again
+        In milliseconds; the last three None where the rule has none.
     group_by
         Labels that one alert is for.
     """
@@ -78,6 +78,7 @@ class Condition:
     keep_firing: int
     absent: int | None
     rate_over: int | None
+    tell_again: int | None
     group_by: tuple[str, ...]
     summary: str
 
@@ -126,6 +127,7 @@ def compile_rule(rule: Rule) -> tuple[Condition | None, list[Problem]]:
             keep_firing=milliseconds(rule.keep_firing),
             absent=milliseconds(rule.absent) if rule.absent else None,
             rate_over=milliseconds(rule.rate_over) if rule.rate_over else None,
+            tell_again=milliseconds(rule.tell_again) if rule.tell_again else None,
             group_by=default_group if rule.group_by is None else rule.group_by,
             summary=rule.summary or _default_summary(rule),
         ),

@@ -55,9 +55,13 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class _Group:
-    """The things of one group in which a rule holds; for an absence, when each cell was last heard of."""
+    """The things of one group in which a rule holds, and since when it was seen to.
+
+    For an absence: when each cell was last heard of.
+    """
 
     breaches: dict[tuple[Cell, Labels], tuple[Labels, Finding]] = field(default_factory=dict)
+    since: dict[tuple[Cell, Labels], int] = field(default_factory=dict)
     heard: dict[Cell, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -106,7 +110,7 @@ class Engine:
                 if condition.absent is not None:
                     self._hear(condition, cell, labels, heard[cell])
                 elif finding is not None:
-                    self._put(condition, cell, labels, finding)
+                    self._put(condition, cell, labels, finding, at)
         for watched, watch in list(self.watches.items()):
             if watched.rule not in self._conditions:
                 self._end(watched, watch, watch.fired_at, "the rule is gone")
@@ -181,7 +185,7 @@ class Engine:
                     self._end(key, watch, now, "")
             elif finding is not None:  # else nothing says enough, and what was found before stands
                 self._hold_first(condition, labels, now)
-                key = self._put(condition, cell, labels, finding)
+                key = self._put(condition, cell, labels, finding, now)
                 self._advance(condition, key, self._groups[key], now)
 
     def _findings(self, cell: Cell, now: int) -> Iterator[tuple[Condition, Labels, Finding | None]]:
@@ -214,13 +218,16 @@ class Engine:
         self._groups.setdefault(key, _Group()).heard[cell] = (reading.written_at, reading.interval)
         return key
 
-    def _put(self, condition: Condition, cell: Cell, labels: Labels, finding: Finding) -> Key:
+    def _put(self, condition: Condition, cell: Cell, labels: Labels, finding: Finding, now: int) -> Key:
         """Note in its group whether a rule holds for a thing."""
         key = Key(condition.name, condition.group_of(labels))
+        group = self._groups.setdefault(key, _Group())
         if finding.breached:
-            self._groups.setdefault(key, _Group()).breaches[cell, labels] = (labels, finding)
+            group.breaches[cell, labels] = (labels, finding)
+            group.since.setdefault((cell, labels), now)
         else:
-            self._groups.setdefault(key, _Group()).breaches.pop((cell, labels), None)
+            group.breaches.pop((cell, labels), None)
+            group.since.pop((cell, labels), None)
         return key
 
     def _hold_first(self, condition: Condition, labels: Labels, now: int) -> None:
@@ -246,6 +253,7 @@ class Engine:
                 watch.clear_since = 0
                 self._keep(key, watch)
             self._fire_if_due(condition, watch, group, now)
+            self._tell_again(condition, watch, group, now)
         elif watch is not None and not watch.fired_at:
             self._end(key, watch, now, "")
         elif watch is not None and condition.keep_firing and not watch.clear_since:
@@ -261,6 +269,23 @@ class Engine:
     def _fire(self, condition: Condition, watch: Watch, group: _Group, silent: int | None = None) -> None:
         watch.fired_at = watch.since + condition.hold
         watch.alert = firing(condition, watch, group.breaches, at=watch.fired_at, silent=silent)
+        if condition.tell_again is not None:
+            watch.told = [labels for labels, _ in group.breaches.values()]
+        self._keep(Key(watch.rule, watch.group), watch)
+        self._said.append(Change(watch.alert, watch))
+
+    def _tell_again(self, condition: Condition, watch: Watch, group: _Group, now: int) -> None:
+        """Say it once more where the rule wants that and holds for things that were not named yet."""
+        if condition.tell_again is None or watch.alert is None:
+            return
+        named = set(watch.told)
+        new = {key: found for key, found in group.breaches.items() if found[0] not in named}
+        due = watch.alert.changed_at + condition.tell_again
+        if not new or now < due:
+            return
+        at = max(due, min(group.since[key] for key in new))
+        watch.alert = firing(condition, watch, new, at=at, matching=len(group.breaches))
+        watch.told += [labels for labels, _ in new.values()]
         self._keep(Key(watch.rule, watch.group), watch)
         self._said.append(Change(watch.alert, watch))
 
@@ -295,6 +320,7 @@ class Engine:
             if group is None:
                 continue
             group.breaches.pop((cell, labels), None)
+            group.since.pop((cell, labels), None)
             if condition.absent is not None:
                 group.heard.pop(cell, None)
                 if not group.heard and (watch := self.watches.get(key)) is not None:

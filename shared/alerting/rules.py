@@ -63,6 +63,9 @@ class Rule(Section, frozen=True, kw_only=True):
         How long the condition must hold, in the time of the reports.
     keep_firing
         How long it must be over before the alert is resolved.
+    tell_again
+        Say it again when the condition holds for something else of the group too, so long after the last
+        time at the earliest; absent: once is enough.
     group_by
         One alert for all things that have these labels in common; none named: one alert for the rule.
     severity
@@ -90,6 +93,7 @@ class Rule(Section, frozen=True, kw_only=True):
     where: Match = msgspec.field(default_factory=dict)
     for_: Duration = msgspec.field(default="0s", name="for")
     keep_firing: Duration = "0s"
+    tell_again: Duration | None = None
     group_by: tuple[str, ...] | None = None
     severity: Severity = "warning"
     labels: dict[Name, str] = msgspec.field(default_factory=dict)

@@ -54,6 +54,8 @@ class Watch(msgspec.Struct, omit_defaults=True):
         Since when the condition no longer holds, where the rule keeps firing a while; else 0.
     alert
         What was said of it last; absent while it is pending.
+    told
+        The things of the group that it has named, where its rule says it again for new ones.
     notified
         Whether receivers were told: a muted alert is told when nothing mutes it any more.
     """
@@ -65,6 +67,7 @@ class Watch(msgspec.Struct, omit_defaults=True):
     fired_at: int = 0
     clear_since: int = 0
     alert: Alert | None = None
+    told: list[Labels] = []
     notified: bool = False
 
     @property

@@ -23,6 +23,7 @@ def firing(
     *,
     at: int,
     silent: int | None = None,
+    matching: int | None = None,
 ) -> Alert:
     """Return the alert of a group in which a rule holds, or of which nothing has been heard.
 
@@ -34,13 +35,15 @@ def firing(
         When it began to fire.
     silent
         Milliseconds since anything was heard, of an absence.
+    matching
+        In how many things the rule holds; as many as there are breaches, unless given.
     """
     worst = _worst(condition, breaches)
     evidence: dict[str, Any] = {"silent": silent} if silent is not None else {}
     known = dict(watch.group)
     if worst is not None:
         known |= dict(worst[0])
-        evidence = _evidence(condition, *worst, matching=len(breaches))
+        evidence = _evidence(condition, *worst, matching=matching or len(breaches))
     words = dict.fromkeys(_NOTES, "") | known | condition.rule.labels | evidence
     words |= {"rule": watch.rule, "severity": condition.rule.severity}
     group = dict(watch.group)

@@ -97,6 +97,28 @@ def test_a_group_is_one_alert_with_its_worst_as_the_reason() -> None:
     assert change.alert.status == "resolved"
 
 
+def test_something_new_in_a_group_is_said_again_where_the_rule_wants_it() -> None:
+    rule = FAILING | {"group_by": [], "tell_again": "2m", "summary": "{model} {matching}"}
+    live, replay = engine(rule), engine(rule)
+    reports = [inference(model, minute, failures=200) for minute in range(6) for model in "abc"[: minute + 1]]
+    found = []
+    for report in reports:
+        found += live.take(report)
+        if report.window.start == START + MINUTE:
+            assert live.tick(report.written_at + 1_000) == []
+    assert [(c.alert.summary, (c.alert.changed_at - START) // 1000) for c in found] == [
+        ("a 1", 5),
+        ("b 2", 125),
+        ("c 3", 245),
+    ]
+    assert len({change.alert.alert_id for change in found}) == 1
+    assert [c.alert for report in reports for c in replay.take(report)] == [c.alert for c in found]
+    assert said(live.take(inference("d", 7, failures=300))) == [("failing", "firing")]
+    for model in "abcd":
+        found += live.take(inference(model, 9))
+    assert said(found)[-1] == ("failing", "resolved")
+
+
 def test_a_service_that_falls_silent_is_missed_and_one_that_says_goodbye_is_not() -> None:
     rule = {
         "name": "gone",
