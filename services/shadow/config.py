@@ -32,7 +32,7 @@ class ShadowSettings(ServiceSettings):
     join_window_events: int = Field(
         10_000,
         ge=100,
-        le=1_000_000,
+        le=20_000,
         description="How far, in events of a partition, candidate and champion may be apart: the other waits",
     )
     threads: int = Field(1, ge=1, le=64, description="Threads of one ONNX Runtime call")

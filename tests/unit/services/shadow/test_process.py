@@ -275,3 +275,11 @@ def test_champion_and_candidate_are_timed_on_the_same_events(harness: Harness) -
     assert report.candidate_timing.events == report.champion_timing.events == 50, "one in eight, at first all"
     assert report.candidate_timing.seconds > 0
     assert report.champion_timing.seconds > 0
+
+
+def test_what_waits_is_small_enough_for_the_state_topic(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, join_window=20_000)
+    harness.line_up(harness.candidate())
+    harness.ask([of(0, 1, f"event-{i}") for i in range(20_000)])
+    assert not harness.step.wants("events", 0)
+    assert len(harness.step.snapshot("events", 0)) < 80 * 20_000 < 8 << 20
