@@ -189,9 +189,8 @@ class Dashboard:
         y = 0
         for title, members in self.rows:
             place = {"x": 0, "y": y, "w": WIDTH, "h": 1}
-            panels.append(
-                {"id": len(panels) + 1, "type": "row", "title": title, "gridPos": place, "panels": []}
-            )
+            row = {"type": "row", "title": title, "gridPos": place, "collapsed": False, "panels": []}
+            panels.append({"id": len(panels) + 1} | row)
             x, y, height = 0, y + 1, 0
             for panel in members:
                 if x + panel.width > WIDTH:

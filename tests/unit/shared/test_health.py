@@ -104,3 +104,20 @@ async def test_other_paths_and_methods_are_refused() -> None:
         for method, path, status in (("GET", "/", 404), ("POST", "/healthz", 405), ("HEAD", "/healthz", 200)):
             async with session.request(method, f"http://127.0.0.1:{server.port}{path}") as response:
                 assert response.status == status
+
+
+async def test_a_page_is_served_as_html_that_loads_nothing_and_runs_nothing() -> None:
+    server = HealthServer(CollectorRegistry())
+    server.add_page("/", lambda name: f"<p>{name}</p>")
+    server.add_page("/about/{name}", lambda name: f"<p>{name}</p>" if name == "lag" else None)
+    async with server:
+        assert await get(server, "/") == (200, "text/html", "<p></p>")
+        assert await get(server, "/about/lag") == (200, "text/html", "<p>lag</p>")
+        assert (await get(server, "/about/nobody"))[0] == 404
+        assert (await get(server, "/about/..%2Fetc"))[0] == 404
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{server.port}/") as response,
+        ):
+            assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
