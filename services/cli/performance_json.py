@@ -28,7 +28,7 @@ def _version_json(version: VersionQuality) -> dict[str, Any]:
         "window": {"start": report.window.start, "end": report.window.end},
         "predictions": version.every.quality.predictions,
         "answered": version.every.answered,
-        "labels": msgspec.to_builtins(version.every.labels) | {"joined": version.every.labels.joined},
+        "labels": msgspec.structs.asdict(version.every.labels),
         "realised": _plain(figures_of(report)),
         "estimated": _plain(estimated(report)),
         "estimate_trusted": version.concept is None,

@@ -79,7 +79,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def due(self, occurred_at: int) -> int:
         """Return when an answer is done with: its horizon, rounded up so that many end together."""
-        return due_at(occurred_at, self.horizon)
+        return due_at(occurred_at, self.horizon + self.horizon // 64 if self.by_entity else self.horizon)
+
+    @cached_property
+    def by_entity(self) -> bool:
+        """Whether outcomes name entities: they come a little later, by way of the entity's partition."""
+        return any(kpi.by == "entity" for kpi in self.kpis)
 
     def judge(self, truth: FeatureValue) -> str | float | None:
         """Return a label as this model's: the name of a class or a number; None where it is neither.
@@ -207,7 +212,7 @@ class FactsBook:
     def by_entity_in_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, str], bool]:
         """Return whether outcomes of a version name entities, for a worker thread."""
         meet = self.meet_in_thread(loop)
-        return lambda model, version: any(kpi.by == "entity" for kpi in meet(model, version).kpis)
+        return lambda model, version: meet(model, version).by_entity
 
     def _assumed(self, model: str, version: str) -> Facts:
         """Return the facts of another version of the model, or those of a binary model."""

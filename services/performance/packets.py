@@ -98,6 +98,7 @@ class Packet(msgspec.Struct, array_like=True, gc=False):
     def versions(self) -> set[tuple[str, str]]:
         """Return model and version of everything that must be judged."""
         met = {(answer.model, answer.version) for answer in self.answers}
+        met |= {(touched.model, touched.version) for touched in self.touches}
         return met | {(matured.model, matured.version) for matured in self.matured}
 
 

@@ -12,9 +12,18 @@ import msgspec
 from services.performance.cells import WindowCells
 from services.performance.clock import EventClock, SourceTime
 from services.performance.concept import ConceptBoard
+from services.performance.entities import (
+    entity_key,
+    is_entity,
+    is_outcome,
+    latest_answers,
+    outcome_key,
+    touch,
+    waits_until,
+)
 from services.performance.events import OpenEvent
 from services.performance.facts import DEFAULT_HORIZON, Facts, Version, due_at
-from services.performance.packets import Answered, Followed, Known, Matured, Packet
+from services.performance.packets import Answered, Followed, Known, Matured, Packet, Touched
 from services.performance.store import EventStore
 from services.performance.tally import Tally
 from services.performance.telling import FactsOf, effective, labelled
@@ -68,11 +77,14 @@ class Said:
         Windows that are final.
     matured
         By version, event id, time and cell of each label whose horizon has passed.
+    outcomes
+        Outcomes of entities whose event has been found: for the partition of that event.
     """
 
     labelled: list[Labelled]
     final: list[WindowCells]
     matured: dict[Version, list[tuple[str, int, int]]]
+    outcomes: list[Followed]
 
 
 class PartitionJoin:
@@ -121,7 +133,7 @@ class PartitionJoin:
         self._ended: set[tuple[str, str, int]] = set()
         self._calendar: dict[int, set[str]] = {}
         self._next_due = min(store.dues, default=_NEVER)
-        self._said = Said([], [], {})
+        self._said = Said([], [], {}, [])
         self._unconfirmed: int | None = None
         self._offset = 0
         self.open_events = len(store)
@@ -151,7 +163,7 @@ class PartitionJoin:
     def take_said(self) -> Said:
         """Return what there is to say, and forget it."""
         self.settle()
-        said, self._said = self._said, Said([], [], {})
+        said, self._said = self._said, Said([], [], {}, [])
         return said
 
     # -- applying -----------------------------------------------------------------------------------
@@ -166,6 +178,10 @@ class PartitionJoin:
             self._label(known)
         for followed in packet.outcomes:
             self._outcome(followed)
+        for touched in packet.touches:
+            self._touch(touched)
+        for followed in packet.entity_outcomes:
+            self._wait_for_entity(followed)
         for matured in packet.matured:
             facts = self._facts_of(matured.model, matured.version)
             self._facts[matured.model, matured.version] = facts
@@ -185,6 +201,10 @@ class PartitionJoin:
         ids = {answer.event_id for answer in packet.answers if answer.event_id not in buffer}
         ids.update(known.event_id for known in packet.labels if known.event_id not in buffer)
         ids.update(followed.event_id for followed in packet.outcomes if followed.event_id not in buffer)
+        ids.update(entity_key(t.entity_id) for t in packet.touches)
+        ids.update(entity_key(f.event_id) for f in packet.entity_outcomes)
+        ids.update(outcome_key(f) for f in packet.entity_outcomes)
+        ids -= buffer.keys()
         if ids:
             buffer.update(self.store.get(list(ids)))
 
@@ -413,12 +433,43 @@ class PartitionJoin:
                     found[event.event_id] = event
         return [found[event_id] for event_id in sorted(found)]
 
+    def _touch(self, touched: Touched) -> None:
+        """Note an answer in its entity's partition."""
+        facts = self._facts_of(touched.model, touched.version)
+        key = entity_key(touched.entity_id)
+        entity = self._buffer.get(key) or self._begin(key, 0)
+        self._move(entity, max(entity.due, touch(entity, touched, facts)))
+        self._mark(entity)
+
+    def _wait_for_entity(self, followed: Followed) -> None:
+        """Keep an outcome of an entity until every answer before it is known."""
+        key = outcome_key(followed)
+        event = self._buffer.get(key) or self._begin(key, waits_until(followed))
+        event.early_outcomes = [followed]
+        self._mark(event)
+        if event.due <= self.watermark:
+            self._end(event)
+
+    def _send_on(self, event: OpenEvent) -> None:
+        """Find the event that an entity's outcome belongs to."""
+        for followed in event.early_outcomes or ():
+            key = entity_key(followed.event_id)
+            entity = self._buffer[key] if key in self._buffer else self.store.get([key]).get(key)
+            found = list(latest_answers(entity, followed))
+            self._said.outcomes += found
+            self.orphans += not found
+
     def _end(self, event: OpenEvent) -> None:
         """Be done with an event: its horizon has passed."""
         self._buffer[event.event_id] = None
         self._dirty.discard(event.event_id)
         self._gone.append(event.event_id)
         self.open_events -= 1
+        if is_outcome(event.event_id):
+            self._send_on(event)
+            return
+        if is_entity(event.event_id):
+            return
         if not event.answers:
             self.orphans += len(event.early_labels or ())
             return

@@ -180,7 +180,18 @@ class JoinStep:
             at = partition_of(model, self._partitions)
             key, value = packet.source.encode(), encode_packet(packet)
             outputs.append(Output(self._topics.performance_log, at, [key], [value]))
-        return outputs
+        return outputs + self._sent_on(source, said)
+
+    def _sent_on(self, source: str, said: Said) -> list[Output]:
+        """Return packets with outcomes whose event has been found, for the partitions of those events."""
+        packets: dict[int, Packet] = {}
+        for followed in said.outcomes:
+            at = partition_of(followed.event_id, self._partitions)
+            packets.setdefault(at, Packet(source, -1, outcomes=[])).outcomes.append(followed)
+        return [
+            Output(self._topics.performance_log, at, [source.encode()], [encode_packet(packet)])
+            for at, packet in sorted(packets.items())
+        ]
 
     def _reports(self, partition: int, join: PartitionJoin, now: int, *, everything: bool) -> list[Output]:
         seen: dict[tuple[str, str], int] = {}

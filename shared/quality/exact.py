@@ -41,7 +41,8 @@ def exact_sums(values: npt.NDArray[np.float64], groups: npt.NDArray[Any], count:
     whole = (fractions * (1 << 53)).astype(np.int64)
     shifts = exponents.astype(np.int64) - 53 + UNIT
     below = shifts < 0
-    whole[below] >>= np.minimum(-shifts[below], 62)
+    # Towards zero, so that what is cut off a value is cut off its negative too.
+    whole[below] = np.sign(whole[below]) * (np.abs(whole[below]) >> np.minimum(-shifts[below], 62))
     shifts[below] = 0
     width = int(shifts.max()) + 1
     keys, where = np.unique(groups * width + shifts, return_inverse=True)

@@ -138,8 +138,10 @@ def auc(positives: npt.NDArray[np.float64], negatives: npt.NDArray[np.float64]) 
     if up > 1 and down > 1:
         spread = float(positives @ (above - value) ** 2 / (up - 1) / up)
         spread += float(negatives @ (below - value) ** 2 / (down - 1) / down)
-    half = Z * math.sqrt(spread)
     tied = float(positives @ negatives / (up * down)) / 2
+    if not spread:  # one class all above the other, or too few of one: nothing tells how wide it is
+        return Figure(value, None, None, int(up + down), tied)
+    half = Z * math.sqrt(spread)
     return Figure(value, max(0.0, value - half), min(1.0, value + half), int(up + down), tied)
 
 

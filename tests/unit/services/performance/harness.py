@@ -123,6 +123,9 @@ class Harness:
             self.offset = upper
             said = self.join.take_said()
             self.labelled += said.labelled
+            if said.outcomes:
+                self.log.packets.append(Packet("log/0", -1, outcomes=said.outcomes))
+                end += until is None
             self.final += [self.report(window, final=True) for window in said.final]
             for version, rows in said.matured.items():
                 self.matured.setdefault(version, []).extend(rows)

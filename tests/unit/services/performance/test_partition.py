@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from services.performance.packets import Answered, Followed, Known
+from services.performance.packets import Answered, Followed, Known, Packet, Touched
 from shared.bundle.truth import KpiSpec
 from shared.messages import PerformanceReport
 from tests.unit.services.performance.harness import HOUR, START, Harness, Log, answered, binary
@@ -170,6 +170,26 @@ def test_a_missing_outcome_counts_as_declared_once_the_horizon_has_passed(tmp_pa
     (report,) = harness.final
     assert (report.kpis["gain"].value.n, report.kpis["gain"].value.total) == (3, 38 - 2 - 0)
     assert (report.outcomes, report.late_outcomes) == (2, 1)
+
+
+def test_an_outcome_of_an_entity_goes_to_its_latest_answer_before_it(tmp_path: Path) -> None:
+    facts = binary(kpis=(KpiSpec(name="revenue", value="revenue", by="entity"),))
+    log = Log()
+    paid = Followed("tail", "revenue", 7.0, START + 2 * HOUR)
+    log.packets.append(Packet("outcomes/0", -1, entity_outcomes=[paid]))  # before any answer
+    for event_id, at in (("c", START + 3 * HOUR), ("a", START), ("b", START + HOUR)):
+        log.answers([answered(event_id, 0.8, at)])
+        log.packets.append(Packet("log/0", -1, touches=[Touched("tail", event_id, "m", "1", at)]))
+    harness = Harness(tmp_path, log, facts)
+    harness.run(checkpoint=1)
+    harness.kill()
+    log.time(START + 3 * HOUR)
+    harness.run()
+    worth = {(r.window.start - START) // HOUR: r.kpis.get("revenue") for r in harness.windows()}
+    assert worth[1] is not None
+    assert (worth[1].value.n, worth[1].value.total) == (1, 7)
+    assert (worth[0], worth[3]) == (None, None)
+    assert harness.join.orphans == 0
 
 
 def stream(seed: int, hours: int = 12) -> tuple[Log, list[Answered]]:

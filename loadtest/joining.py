@@ -1,0 +1,104 @@
+"""Predictions and labels for the join: the same bytes for every contender, made as they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from loadtest.backlog import RawBatch, _encode
+from shared.messages import Label, Prediction, Source
+
+CHUNK = 20_000
+OLDEST = 0.9
+"""Labels are for the newest 90 % of the open predictions: none is late."""
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class JoinStream:
+    """Predictions at even distances, so that ``open_events`` of them fill a label horizon.
+
+    Attributes
+    ----------
+    horizon
+        Milliseconds.
+    """
+
+    model: str
+    open_events: int
+    horizon: int
+    partitions: int
+    start: int
+
+    @classmethod
+    def of(cls, model: str, open_events: int, horizon: int, partitions: int) -> JoinStream:
+        """Return a stream that ends before now, since times from the future are refused."""
+        return cls(model, open_events, horizon, partitions, int(time.time() * 1000) - 3 * horizon)
+
+    def occurred_at(self, number: int) -> int:
+        """Return the event time of a prediction."""
+        return self.start + number * self.horizon // self.open_events
+
+    def prediction(self, number: int) -> bytes:
+        """Return a prediction as the inference service writes it."""
+        at = self.occurred_at(number)
+        score = (number * 2_654_435_761 % 1_000_003) / 1_000_003
+        source = Source("events", number % self.partitions, number)
+        label = "1" if score >= 0.5 else "0"
+        return _encode_json(
+            Prediction(event_id(number), self.model, "1", score, at, at, source, f"c{number % 9_973}", label)
+        )
+
+    def label(self, position: int) -> tuple[int, bytes]:
+        """Return which prediction a label is for, and the label; random among those that are open."""
+        back = random.Random(position).randrange(int(OLDEST * self.open_events))
+        number = position - 1 - back
+        at = self.occurred_at(position)
+        return number, _encode_json(Label(event_id=event_id(number), label=str(number % 2), observed_at=at))
+
+
+def event_id(number: int) -> str:
+    """Return the id of an event: 20 characters, in no order that a hash would keep."""
+    return f"{number * 11_400_714_819_323_198_485 % (1 << 64):016x}-{number % 1000:03}"
+
+
+async def send(
+    producer: AIOKafkaProducer, topic: str, partitions: int, items: Iterator[tuple[int, bytes, bytes]]
+) -> None:
+    """Produce ``(partition, key, value)`` in order and wait until the broker has them."""
+    stamp = int(time.time() * 1000)
+    while chunk := [item for _, item in zip(range(CHUNK), items, strict=False)]:
+        futures = []
+        for partition in range(partitions):
+            keys = [key for at, key, _ in chunk if at == partition]
+            values = [value for at, _, value in chunk if at == partition]
+            futures += [
+                await producer.send_batch(RawBatch(raw, count), topic, partition=partition)
+                for raw, count in (_encode(keys, values, stamp) if values else [])
+            ]
+        await asyncio.gather(*futures)
+
+
+def predictions(stream: JoinStream, first: int, count: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield predictions for :func:`send`, an event always in the same partition."""
+    return _items(stream, range(first, first + count), lambda n: (n, stream.prediction(n)))
+
+
+def labels(stream: JoinStream, first: int, count: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield labels for :func:`send`, each in the partition of its prediction."""
+    return _items(stream, range(first, first + count), stream.label)
+
+
+def _items(
+    stream: JoinStream, numbers: range, make: Callable[[int], tuple[int, bytes]]
+) -> Iterator[tuple[int, bytes, bytes]]:
+    for number in numbers:
+        of, value = make(number)
+        yield of % stream.partitions, event_id(of).encode(), value

@@ -1,0 +1,83 @@
+"""Outcomes that name an entity: they go to the entity's latest answer before them.
+
+Answers of models whose KPIs ask for it are noted in the entity's partition of the log. An outcome waits
+there until event time has come to it, when every answer before it is known, and is then sent on to
+the partition of the event: so which event it goes to does not depend on what was read first.
+
+Both are kept as events of their own, under names that no event can have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from services.performance.events import OpenEvent
+from services.performance.facts import Facts, due_at
+from services.performance.packets import Answered, Followed, Touched
+
+_ENTITY: Final = "\x00"
+_WAITING: Final = "\x01"
+_MOST_TOUCHES: Final = 200
+_SLACK_MS: Final = 2_000
+
+
+def entity_key(entity_id: str) -> str:
+    """Return the name under which an entity's answers are kept."""
+    return _ENTITY + entity_id
+
+
+def outcome_key(followed: Followed) -> str:
+    """Return the name under which an outcome waits; the same one again is the same outcome."""
+    return f"{_WAITING}{followed.event_id}\x00{followed.kpi}\x00{followed.observed_at}"
+
+
+def is_entity(event_id: str) -> bool:
+    """Return whether this is an entity's answers."""
+    return event_id.startswith(_ENTITY)
+
+
+def is_outcome(event_id: str) -> bool:
+    """Return whether this is an outcome that waits."""
+    return event_id.startswith(_WAITING)
+
+
+def touch(entity: OpenEvent, touched: Touched, facts: Facts) -> int:
+    """Add an answer to its entity's; return until when it is needed."""
+    answers = [answer for answer in entity.answers if answer.event_id != touched.event_id]
+    answers.append(
+        Answered(
+            touched.event_id,
+            touched.model,
+            touched.version,
+            0.0,
+            touched.occurred_at,
+            0,
+            "",
+            0,
+            facts.horizon,
+        )
+    )
+    answers.sort(key=_by_time)
+    entity.answers = answers[-_MOST_TOUCHES:]
+    return facts.due(touched.occurred_at) + _SLACK_MS
+
+
+def waits_until(followed: Followed) -> int:
+    """Return when an outcome can be sent on."""
+    return due_at(followed.observed_at, 0)
+
+
+def latest_answers(entity: OpenEvent | None, followed: Followed) -> Iterator[Followed]:
+    """Yield the outcome as one of the entity's latest event before it, per model."""
+    chosen: dict[str, Answered] = {}
+    for answer in entity.answers if entity is not None else ():
+        horizon = answer.offset  # see touch
+        if answer.occurred_at <= followed.observed_at <= answer.occurred_at + horizon:
+            chosen[answer.model] = answer
+    for answer in chosen.values():
+        yield Followed(answer.event_id, followed.kpi, followed.value, followed.observed_at)
+
+
+def _by_time(answer: Answered) -> tuple[int, str]:
+    return answer.occurred_at, answer.event_id

@@ -1,0 +1,202 @@
+"""Figures from sums against scikit-learn and River on the same rows; counts from an independent loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from river import metrics as river
+from sklearn import metrics as sk
+
+from services.performance.facts import Facts
+from services.performance.packets import Answered, Known
+from shared.messages import KpiSums, PerformanceReport, Sums
+from shared.quality.estimate import estimated
+from shared.quality.exact import as_float, exact_sums
+from shared.quality.figures import auc, calibration_curve, figures_of, share
+from shared.quality.kpis import advise, difference, mean_sequence
+from tests.unit.services.performance.harness import HOUR, START, Harness, Log, binary
+
+
+def joined(tmp_path: Path, facts: Facts, answers: list[Answered], truths: list[Any]) -> PerformanceReport:
+    """What the performance service reports of answers and their labels."""
+    log = Log()
+    log.answers(answers)
+    log.labels([Known(a.event_id, t, START + HOUR) for a, t in zip(answers, truths, strict=True)])
+    harness = Harness(tmp_path, log, facts)
+    harness.run()
+    (report,) = harness.reports()
+    harness.join.store.close()
+    return report
+
+
+def answer(number: int, score: float, label: str | None = None, **extra: Any) -> Answered:
+    return Answered(f"e{number}", "m", "1", score, START, START, "events", 0, number, label, **extra)
+
+
+def test_binary_figures_equal_scikit_learn_and_river(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.beta(0.6, 1.4, 900)
+    truth = rng.random(900) < scores
+    chosen = scores >= 0.37
+    facts = binary(threshold=0.37)
+    answers = [
+        answer(i, s, "yes" if c else "no") for i, (s, c) in enumerate(zip(scores, chosen, strict=True))
+    ]
+    report = joined(tmp_path, facts, answers, [bool(t) for t in truth])
+    figures = {name: figure.value for name, figure in figures_of(report).items()}
+    assert figures["log_loss"] == pytest.approx(sk.log_loss(truth, scores), abs=1e-12)
+    assert figures["brier"] == pytest.approx(sk.brier_score_loss(truth, scores), abs=1e-12)
+    assert figures["accuracy"] == pytest.approx(sk.accuracy_score(truth, chosen), abs=1e-15)
+    assert figures["precision"] == pytest.approx(sk.precision_score(truth, chosen), abs=1e-15)
+    assert figures["recall"] == pytest.approx(sk.recall_score(truth, chosen), abs=1e-15)
+    assert figures["f1"] == pytest.approx(sk.f1_score(truth, chosen), abs=1e-15)
+    area = figures_of(report)["auc"]
+    exact = sk.roc_auc_score(truth, scores)
+    assert abs(area.value - exact) <= area.resolution < 0.01
+    assert area.low is not None
+    assert area.high is not None
+    assert area.low < exact < area.high
+    known = {"log_loss": river.LogLoss(), "accuracy": river.Accuracy(), "f1": river.F1()}
+    known |= {"precision": river.Precision(), "recall": river.Recall()}
+    for y, s, c in zip(truth.tolist(), scores.tolist(), chosen.tolist(), strict=True):
+        for name, metric in known.items():
+            metric.update(y, s if name == "log_loss" else c)
+    for name, metric in known.items():
+        assert figures[name] == pytest.approx(metric.get(), abs=1e-9), name
+
+
+def test_multiclass_figures_equal_scikit_learn(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    classes = ("a", "b", "c")
+    probabilities = rng.dirichlet([1, 1, 1], 500)
+    truth = np.array([rng.choice(3, p=p) for p in probabilities])
+    chosen = probabilities.argmax(axis=1)
+    facts = Facts(model="m", version="1", task="multiclass", classes=classes, horizon=4 * HOUR, window=HOUR)
+    answers = [
+        answer(i, float(p.max()), classes[c], probabilities=dict(zip(classes, p.tolist(), strict=True)))
+        for i, (p, c) in enumerate(zip(probabilities, chosen, strict=True))
+    ]
+    figures = figures_of(joined(tmp_path, facts, answers, [classes[t] for t in truth]))
+    assert figures["log_loss"].value == pytest.approx(sk.log_loss(truth, probabilities), abs=1e-12)
+    target = np.eye(3)[truth]
+    assert figures["brier"].value == pytest.approx(
+        ((probabilities - target) ** 2).sum(axis=1).mean(), abs=1e-12
+    )
+    assert figures["accuracy"].value == pytest.approx(sk.accuracy_score(truth, chosen), abs=1e-15)
+    for name, function in (
+        ("precision", sk.precision_score),
+        ("recall", sk.recall_score),
+        ("f1", sk.f1_score),
+    ):
+        assert figures[name].value == pytest.approx(function(truth, chosen, average="macro"), abs=1e-12)
+
+
+def test_regression_figures_equal_scikit_learn_and_river(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    truth = rng.normal(50, 20, 800)
+    predicted = truth + rng.normal(2, 9, 800)
+    facts = Facts(model="m", version="1", task="regression", horizon=4 * HOUR, window=HOUR)
+    answers = [answer(i, float(p)) for i, p in enumerate(predicted)]
+    figures = figures_of(joined(tmp_path, facts, answers, truth.tolist()))
+    assert figures["mae"].value == pytest.approx(sk.mean_absolute_error(truth, predicted), abs=1e-12)
+    assert figures["rmse"].value == pytest.approx(sk.root_mean_squared_error(truth, predicted), abs=1e-12)
+    assert figures["mape"].value == pytest.approx(
+        sk.mean_absolute_percentage_error(truth, predicted), rel=1e-12
+    )
+    assert figures["bias"].value == pytest.approx(np.mean(predicted - truth), abs=1e-12)
+    for percent in (5, 25, 50, 75, 95):
+        wanted = np.quantile(predicted - truth, percent / 100, method="lower")
+        assert figures[f"residual_p{percent:02}"].value == pytest.approx(wanted, rel=0.011)
+    for name, metric in (("mae", river.MAE()), ("rmse", river.RMSE())):
+        for y, p in zip(truth.tolist(), predicted.tolist(), strict=True):
+            metric.update(y, p)
+        assert figures[name].value == pytest.approx(metric.get(), abs=1e-9)
+
+
+def test_taking_back_leaves_nothing_even_of_sums_that_do_not_fit_together() -> None:
+    values = np.array([1e16, 0.1, 3e-20, -7.0, 0.1])
+    there = exact_sums(values, np.zeros(5, int), 1)[0]
+    back = exact_sums(-values[[4, 2, 0, 1, 3]], np.zeros(5, int), 1)[0]
+    assert there + back == 0
+    assert as_float(exact_sums(np.array([0.1] * 10), np.zeros(10, int), 1)[0]) == 1.0
+
+
+def test_intervals_hold_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(11)
+    held = sum(
+        (figure := share(rng.binomial(60, 0.3), 60)).low <= 0.3 <= figure.high  # type: ignore[operator]
+        for _ in range(2_000)
+    )
+    assert 0.93 < held / 2_000 < 0.975
+    inside = 0
+    for _ in range(300):
+        positives, negatives = rng.normal(1, 1, 120), rng.normal(0, 1, 150)
+        edges = np.linspace(-4, 5, 119)
+        figure = auc(
+            np.histogram(positives, edges)[0].astype(float), np.histogram(negatives, edges)[0].astype(float)
+        )
+        assert figure is not None
+        inside += figure.low < 0.7602 < figure.high  # type: ignore[operator] - Phi(1 / sqrt(2))
+    assert 0.90 < inside / 300 <= 0.99
+
+
+def test_an_estimate_is_right_while_scores_mean_what_they_say(tmp_path: Path) -> None:
+    rng = np.random.default_rng(13)
+    scores = rng.random(4_000)
+    truth = rng.random(4_000) < scores
+    answers = [answer(i, s, "yes" if s >= 0.5 else "no") for i, s in enumerate(scores.tolist())]
+    report = joined(tmp_path, binary(), answers, truth.tolist())
+    realised, promised = figures_of(report), estimated(report)
+    band = promised["accuracy"]
+    assert band.low < realised["accuracy"].value < band.high  # type: ignore[operator]
+    for name in ("auc", "precision", "recall", "f1", "positive_rate"):
+        assert promised[name].value == pytest.approx(realised[name].value, abs=0.02), name
+    assert all(abs(p.rate.value - p.score) < 0.06 for p in calibration_curve(report.quality, report.edges))
+
+
+def test_a_sequence_of_means_holds_at_all_times_at_once() -> None:
+    rng = np.random.default_rng(17)
+    missed = 0
+    for _ in range(200):
+        values = rng.exponential(2.0, 4_000)
+        totals, squares = np.cumsum(values), np.cumsum(values**2)
+        looks = range(200, 4_000, 100)
+        missed += any(
+            not low <= 2.0 <= high
+            for n in looks
+            for low, high in [mean_sequence(Sums(n=n, total=totals[n - 1], squares=squares[n - 1]), 0.05)]
+        )
+    assert missed <= 20, "5 % may"
+
+
+def test_a_difference_of_versions_is_told_once_it_is_sure() -> None:
+    def kpi(n: int, mean: float) -> KpiSums:
+        return KpiSums(value=Sums(n=n, total=n * mean, squares=n * (mean**2 + 1)))
+
+    unsure, sure = difference(kpi(100, 1.1), kpi(100, 1.0)), difference(kpi(20_000, 1.1), kpi(20_000, 1.0))
+    assert unsure is not None
+    assert sure is not None
+    assert unsure.low < 0 < unsure.high  # type: ignore[operator]
+    assert 0 < sure.low < 0.1 < sure.high  # type: ignore[operator]
+    assert difference(kpi(0, 0), kpi(5, 1)) is None
+
+
+def test_the_advised_cut_off_is_the_best_of_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(19)
+    scores = rng.random(3_000)
+    truth = rng.random(3_000) < scores**2
+    answers = [answer(i, s, "yes" if s >= 0.5 else "no") for i, s in enumerate(scores.tolist())]
+    report = joined(tmp_path, binary(), answers, truth.tolist())
+    advice = advise(report.kpis["cost"], report.edges, 0.5)
+    assert advice is not None
+
+    def cost(cut: float) -> float:
+        chosen = scores >= cut
+        return float(-5 * (chosen & ~truth).mean() - 20 * (~chosen & truth).mean())
+
+    assert advice.value_now == pytest.approx(cost(0.5), abs=1e-5)
+    assert advice.value == pytest.approx(max(cost(edge) for edge in (0.0, *report.edges, 2.0)), abs=1e-5)
+    assert advice.value == pytest.approx(cost(advice.threshold), abs=1e-5)
