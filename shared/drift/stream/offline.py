@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from shared.drift.stream.counting import SourcePartition, countable
@@ -39,6 +40,7 @@ class OfflineDrift:
         self._merger = Merger(topic, 0)
         self._sources = [SourcePartition(self._group, topic, p, partitions) for p in range(partitions)]
         self._told = 0
+        self._latest = 0
         self._reports: dict[int, DriftReport] = {}
         for source in self._sources:
             self._merge(source.settle([watched], None))
@@ -52,6 +54,7 @@ class OfflineDrift:
         """Take consecutive records of one partition; none may be older than what was taken before."""
         if not len(records):
             return
+        self._latest = max(self._latest, *records.timestamps, 0)
         rows = self._watched.reader.read(records.values, records.timestamps)
         part = countable(self._watched, self._group, rows.kept, rows)
         source = self._sources[records.partition]
@@ -79,5 +82,6 @@ class OfflineDrift:
         self._collect()
 
     def _collect(self) -> None:
-        for report in self._merger.reports(0):
-            self._reports[report.window.start] = report
+        for report in self._merger.reports(self._latest):
+            mine = tuple(channel for channel in report.channels if channel.source == self._group)
+            self._reports[report.window.start] = msgspec.structs.replace(report, channels=mine)

@@ -25,6 +25,7 @@ LONGEST_NAME: Final = 60
 def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) -> Iterator[DriftChannel]:
     """Yield every channel of a group as it was at the end of a window."""
     rows = {channel.name: row for row, channel in enumerate(watch.coder.channels)}
+    now = watch.evidence() if window is None else window.evidence
     for channel in watch.channels:
         row = rows.get(channel.name, -1)
         shown = window if row >= 0 and window is not None and window.events else None
@@ -34,6 +35,7 @@ def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) ->
             source=group,
             reason=channel.reason,
             floor=round(channel.smallest_shift, 4) if channel.calibrated else None,
+            evidence=round(float(now[row]), 4) if row >= 0 else 0.0,
             alarm=_alarm(watch, channel.name),
         )
         if shown is not None:
@@ -41,7 +43,6 @@ def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) ->
             reference = reference_counts(channel, shown.counts[row])
             made = msgspec.structs.replace(
                 made,
-                evidence=round(float(shown.evidence[row]), 4),
                 peak=round(float(shown.peak[row]), 4),
                 figures=figures_of(
                     channel, counts, reference, watch.sums(row, shown), watch.windows.new.get(row, {})

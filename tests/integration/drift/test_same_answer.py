@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -46,6 +49,36 @@ async def check(stage: Stage, merger: Merger, version: str = "1") -> None:
     assert [order.unordered for order in watch.orders.values()] == [0, 0]
 
 
+async def command(stage: Stage, *arguments: str) -> str:
+    """The output of ``driftline drift ...``."""
+    known = ("KAFKA_BOOTSTRAP_SERVERS", "TOPIC_PREFIX")
+    environment = {f"DRIFTLINE_{name}": stage.settings[f"DRIFTLINE_{name}"] for name in known}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "drift", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | environment,
+    )
+    output = (await process.communicate())[0].decode()
+    assert process.returncode == 0, output
+    return output
+
+
+async def check_commands(stage: Stage) -> None:
+    """What a person is told is what the detectors found; a replay without the service finds it too."""
+    status = await command(stage, "status")
+    assert "f1" in status.split("ALARM")[0].splitlines()[-1]
+    assert "one in 1,200,000 events (rate declared)" in status
+    shown = await command(stage, "show", "f1")
+    assert "ALARM: location" in shown
+    page = stage.folder / "drift.html"
+    await command(stage, "report", "--html", str(page))
+    assert "<svg" in page.read_text()
+    replayed = await command(stage, "replay", str(stage.folder / "demo-1"))
+    assert "4,500 events" in replayed
+    assert "f1: location" in replayed
+
+
 async def test_kill_rebalance_and_replay_leave_the_detectors_as_an_offline_computation(stage: Stage) -> None:
     settings = stage.settings | {"DRIFTLINE_MODEL_BUNDLES": str(stage.bundle(baseline=fitted()))}
     await stage.play(1_500)
@@ -69,6 +102,7 @@ async def test_kill_rebalance_and_replay_leave_the_detectors_as_an_offline_compu
         await check(stage, merger)
         reports = await stage.reports()
         others[0].part.stop()
+    await check_commands(stage)
     assert sum(report.events for report in reports) == 4_500
     assert sum(report.predictions for report in reports) == 4_500
     last = reports[-1]

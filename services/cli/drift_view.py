@@ -1,0 +1,195 @@
+"""Drift on a terminal: the channels of a version in a table, one of them in detail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+from rich.text import Text
+
+from services.cli.drift_reading import Watched
+from services.cli.printing import moment, table
+from shared.messages import DriftAlarm, DriftChannel, DriftFigures, DriftReport
+
+COLUMNS = (
+    "channel",
+    "state",
+    "evidence",
+    "peak",
+    "psi",
+    "floor",
+    "what is different, or why it is not watched",
+)
+_BAR = 24
+_SPARKS = "▁▂▃▄▅▆▇█"
+
+
+def print_status(watched: Watched) -> None:
+    """Print one line per channel, those that alarm first."""
+    for sentence in headline(watched.newest):
+        click.echo(sentence)
+    table(COLUMNS, [_row(channel, watched.newest) for channel in in_order(watched.channels)])
+
+
+def headline(report: DriftReport) -> Iterator[str]:
+    """Yield what holds for the whole version, in sentences."""
+    state = "champion" if report.active else "no champion any more"
+    window = f"{moment(report.window.start)} to {moment(report.window.end)}"
+    yield f"{report.model} {report.model_version} ({state}), window {window}"
+    counted = f"{report.events:,} events and {report.predictions:,} predictions in it"
+    yield f"{counted}, as of {moment(report.written_at)}"
+    if report.budget is not None:
+        yield budget_sentence(report)
+    if report.baseline == "learning":
+        rows = f"{report.baseline_rows:,} events so far"
+        yield f"A baseline is being learnt ({rows}): channels without one cannot alarm yet."
+    elif report.baseline == "learnt":
+        yield "The baseline was learnt from the first events: what was wrong with them counts as normal."
+    if report.skipped:
+        parts = ", ".join(f"{count:,} {reason}" for reason, count in report.skipped.items())
+        yield f"Passed over so far: {parts}."
+    if report.unordered:
+        yield f"{report.unordered:,} slots went on out of turn: another run may differ in them."
+    on = len(report.alarming)
+    yield f"{on} channel{'s' * (on != 1)} in alarm." if on else "No channel is in alarm."
+
+
+def budget_sentence(report: DriftReport) -> str:
+    """Return the promise that the detectors keep, as one sentence."""
+    budget = report.budget
+    assert budget is not None
+    floor = "" if budget.floor is None else f"; the smallest shift to be seen is {budget.floor:.3f} sd"
+    allowed = budget.false_alarms_per_30_days
+    return (
+        f"Budget: {allowed:g} false alarm{'s' * (allowed != 1)} per 30 days = one in "
+        f"{budget.events_between_false_alarms:,.0f} events (rate {budget.rate_from}); alarm at evidence "
+        f"{budget.threshold:.2f}; {budget.expected_false_alarms:.2f} expected so far{floor}."
+    )
+
+
+def in_order(channels: Sequence[DriftChannel]) -> list[DriftChannel]:
+    """Return alarming channels first, then by evidence, those that are not calibrated last."""
+    return sorted(channels, key=lambda c: (not c.alarming, not c.calibrated, -c.evidence, -c.peak))
+
+
+def _row(channel: DriftChannel, report: DriftReport) -> tuple[str | Text, ...]:
+    psi = "" if channel.figures is None else f"{channel.figures.psi:.3f}"
+    if not channel.calibrated:
+        return (channel.name, Text("not watched", "dim"), "", "", psi, "", channel.reason or "")
+    threshold = report.budget.threshold if report.budget is not None else None
+    state = Text("ALARM", "bold red") if channel.alarming else Text("quiet", "green")
+    if channel.alarm is not None and not channel.alarming:
+        state = Text("over", "yellow")
+    evidence = f"{channel.evidence:.2f}" + ("" if threshold is None else f" of {threshold:.2f}")
+    floor = "" if channel.floor is None else f"{channel.floor:.3f} sd"
+    story = "" if channel.alarm is None else alarm_sentence(channel.alarm)
+    return (channel.name, state, evidence, f"{max(channel.peak, channel.evidence):.2f}", psi, floor, story)
+
+
+def alarm_sentence(alarm: DriftAlarm) -> str:
+    """Return an alarm as one sentence."""
+    text = f"{alarm.change}: {alarm.detail}, since {moment(alarm.change_point.occurred_at)}"
+    text += f"; {alarm.explanation}" if alarm.explanation else ""
+    return text + (f"; over since {moment(alarm.cleared.occurred_at)}" if alarm.cleared is not None else "")
+
+
+def print_channel(watched: Watched, name: str) -> None:
+    """Print all there is to say about one channel."""
+    channel, report = watched.channel(name), watched.newest
+    click.echo(f"{name} ({channel.kind}, {channel.source}) of {report.model} {report.model_version}")
+    if not channel.calibrated:
+        click.echo(f"Not watched, never alarms: {channel.reason}.")
+    else:
+        threshold = f" of {report.budget.threshold:.2f}" if report.budget is not None else ""
+        click.echo(
+            f"Evidence {channel.evidence:.2f}{threshold}, {channel.peak:.2f} at its highest in the window; "
+            f"it can see shifts from {channel.floor or 0:.3f} sd on."
+        )
+        past = [max(one.evidence, one.peak) for _, one in watched.over_time(name)]
+        if len(past) > 1:
+            click.echo(f"Evidence over the last {len(past[-60:])} windows: {sparkline(past[-60:])}")
+    if channel.alarm is not None:
+        for sentence in alarm_sentences(channel.alarm):
+            click.echo(sentence)
+    if channel.figures is not None:
+        _print_figures(channel.figures)
+        _print_bins(channel, *watched.recent(channel))
+
+
+def alarm_sentences(alarm: DriftAlarm) -> Iterator[str]:
+    """Yield what an alarm says, with the places in the topics where to look."""
+    raised, begun = alarm.raised, alarm.change_point
+    yield ("ALARM" if alarm.cleared is None else "Alarm, over") + f": {alarm_sentence(alarm)}."
+    for what, at in (
+        ("began about", begun),
+        ("raised", raised),
+        ("last raised", alarm.last),
+        ("over", alarm.cleared),
+    ):
+        if at is not None:
+            where = f"{at.source.topic}[{at.source.partition}] offset {at.source.offset}"
+            yield f"  {what:11} {moment(at.occurred_at)}, event {at.events:,}, {where}"
+    yield f"  evidence {alarm.evidence:.2f}, raised {alarm.times} time{'s' * (alarm.times != 1)} so far"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return values as a row of bars, the largest one full.
+
+    Examples
+    --------
+    >>> sparkline([0, 1, 2, 4])
+    '▁▂▄█'
+    """
+    top = max(*values, 1e-9)
+    return "".join(_SPARKS[round(value / top * (len(_SPARKS) - 1))] for value in values)
+
+
+def _print_figures(figures: DriftFigures) -> None:
+    rows: list[tuple[str, str, str]] = []
+    if figures.mean is not None:
+        rows.append(("mean", _number(figures.reference_mean), _number(figures.mean)))
+        rows.append(("spread", _number(figures.reference_sd), _number(figures.sd)))
+    for index, share in enumerate((5, 25, 50, 75, 95)):
+        if figures.quantiles and figures.reference_quantiles:
+            name = "median" if share == 50 else f"{share} %"
+            reference, current = figures.reference_quantiles[index], figures.quantiles[index]
+            rows.append((name, _number(reference), _number(current)))
+    rows.append(("missing", "", f"{figures.missing:.2%}"))
+    if figures.unseen is not None:
+        rows.append(("unseen", "", f"{figures.unseen:.2%}"))
+    rows.append(("PSI", "", f"{figures.psi:.4f}"))
+    rows.append(("Jensen-Shannon", "", f"{figures.jensen_shannon:.4f}"))
+    if figures.wasserstein is not None:
+        rows.append(("Wasserstein", "", f"{figures.wasserstein:.4f} sd"))
+    click.echo()
+    table(("figure", "training", f"window of {figures.events:,}"), rows)
+    if figures.new:
+        names = ", ".join(f"{name} ({count:,})" for name, count in figures.new)
+        click.echo(f"Not in training, with events so far: {names}")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"
+
+
+def _print_bins(channel: DriftChannel, current: Sequence[int], windows: int) -> None:
+    """Print the shares of training and of the last windows side by side."""
+    trained, now = sum(channel.reference) or 1, sum(current) or 1
+    pairs = [
+        (name, a / trained, b / now)
+        for name, a, b in zip(channel.bins, channel.reference, current, strict=True)
+        if a or b
+    ]
+    top = max(max(a, b) for _, a, b in pairs)
+    click.echo()
+    table(
+        ("bin", "training", "", f"last {windows} windows, {sum(current):,} events", ""),
+        [
+            (name, f"{a:.1%}", Text(_bar(a / top), "dim"), f"{b:.1%}", Text(_bar(b / top), "blue"))
+            for name, a, b in pairs
+        ],
+    )
+
+
+def _bar(share: float) -> str:
+    return "█" * round(share * _BAR)
