@@ -16,7 +16,16 @@ import uvloop
 from devstack.apache_kafka import ApacheKafka
 from loadtest.errors import FAILURES, LoadTestError
 from loadtest.peers.environments import PEERS, environment, install
-from loadtest.scenarios import backlog, client_floor, drift_quality, inference, latency, performance, shadow
+from loadtest.scenarios import (
+    backlog,
+    client_floor,
+    drift,
+    drift_quality,
+    inference,
+    latency,
+    performance,
+    shadow,
+)
 from loadtest.scenarios.everything import Scenario, scenarios
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -91,6 +100,23 @@ def inference_command(bootstrap_servers: str | None, json_file: Path | None, **o
     """CPU per event: Driftline, the echo floor and the peers, in turn."""
     chosen = inference.InferenceOptions(**options)
     well = carry_out("inference", lambda b: inference.run(b, chosen), bootstrap_servers, json_file)
+    sys.exit(0 if well else 1)
+
+
+@main.command("drift")
+@common
+@click.option("--events", default=300_000, show_default=True, help="Length of the backlog.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--features", default=10, show_default=True)
+@click.option("--quick", is_flag=True, help="So short that it shows no more than that everything works.")
+@partitions
+@seed
+def drift_command(
+    bootstrap_servers: str | None, json_file: Path | None, *, quick: bool, **options: Any
+) -> None:
+    """CPU per event of the drift service, beside the echo floor."""
+    chosen = drift.DriftOptions(**(options | ({"events": 20_000, "rounds": 1} if quick else {})))
+    well = carry_out("drift", lambda b: drift.run(b, chosen), bootstrap_servers, json_file)
     sys.exit(0 if well else 1)
 
 

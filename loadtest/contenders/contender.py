@@ -14,7 +14,7 @@ from shared.topics import TopicNames, TopicSpec, topic_specs
 ROOT = Path(__file__).parents[2]
 
 Kind = Literal["floor", "driftline", "peer"]
-Progress = Literal["committed", "written"]
+Progress = Literal["committed", "written", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,8 @@ class Contender:
     progress
         How far it is: by the offsets its group ``committed``, or by the records it has ``written``.
         The second is for peers that commit at leisure or not at all, and cannot count a transactional
-        topic, whose markers take offsets.
+        topic, whose markers take offsets. The drift service is asked itself how many events it has
+        ``merged``; it writes no record per event.
     share
         Fraction of the events that it gets: slow contenders would hold up the whole run.
     topics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Running:
 
     async def progress(self) -> int:
         """Return how many events it has done since it started."""
+        if self.contender.progress == "merged":
+            return await asyncio.to_thread(merged_events, self.job.port)
         if self.contender.progress == "committed":
             return await self.cluster.committed(self.job.group, self.job.events)
         return await self.cluster.end(self.job.predictions)
@@ -73,9 +76,22 @@ class Running:
         LoadTestError
             It is not one record per event.
         """
+        if self.contender.progress == "merged":
+            return await self.wait_for(expected, VERIFY_SECONDS)
         visible = await self.cluster.visible(self.job.predictions, expected, VERIFY_SECONDS)
         if visible != expected:
             raise LoadTestError(f"{expected:,} events in, but {visible:,} predictions out")
+
+
+def merged_events(port: int) -> int:
+    """Return how many events the drift service's detectors have seen, 0 before it says so."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return 0
+    counts = (line.rpartition(" ")[2] for line in lines if line.startswith("driftline_drift_merged_events{"))
+    return sum(int(float(count)) for count in counts)
 
 
 @asynccontextmanager

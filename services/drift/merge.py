@@ -96,6 +96,8 @@ class MergeStep:
         merger = self._mergers[records.topic, records.partition]
         alarmed = merger.take(iter(work.partials[index]), records.next_offset)
         self._metrics.waiting.set(sum(one.waiting for one in self._mergers.values()))
+        for model, events in merger.seen():
+            self._metrics.merged.labels(model).set(events)
         return self._reports(records.topic, records.partition) if alarmed else []
 
     def flush(self, topic: str, partition: int, *, leaving: bool) -> list[Output]:

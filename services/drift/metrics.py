@@ -25,6 +25,8 @@ class DriftMetrics(PipelineMetrics):
         Channels whose alarm is on, by model.
     threshold
         log10(A), by model: what evidence is to be compared with.
+    merged
+        Events that the detectors of the watched version have seen, by model.
     waiting
         Slots that wait for a partition that has fallen behind.
     model_info
@@ -51,6 +53,12 @@ class DriftMetrics(PipelineMetrics):
         self.threshold = Gauge(
             "driftline_drift_threshold",
             "log10 of the evidence that raises an alarm",
+            ["model"],
+            registry=registry,
+        )
+        self.merged = Gauge(
+            "driftline_drift_merged_events",
+            "Events that the detectors of the watched version have seen",
             ["model"],
             registry=registry,
         )

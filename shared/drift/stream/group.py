@@ -179,6 +179,7 @@ class GroupWatch:
             self.places.add(seen, slot.occurred, slot.offset, slot.topic, slot.partition)
         if self.detector is not None:
             counts = np.stack([slot.counts for slot in batch])[:, self._watched, : self._columns]
+            counts = counts.astype(np.int64)
             events = np.array([slot.events for slot in batch])
             for alarm in self.detector.update(Slots(counts, events)):
                 self._raise(alarm)

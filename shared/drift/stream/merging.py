@@ -139,6 +139,14 @@ class Merger:
         versions = (watch for model in self.models.values() for watch in model.versions.values())
         return sum(order.waiting for watch in versions for order in watch.orders.values())
 
+    def seen(self) -> Iterator[tuple[str, int]]:
+        """Yield how many events the detectors of each model's active version have seen."""
+        for name, model in self.models.items():
+            for version, watch in model.versions.items():
+                group = watch.watch("features")
+                if group is not None and model.is_active(version):
+                    yield name, group.rate.events
+
     @property
     def read_from(self) -> int:
         """The first offset that whoever comes after must read: slots wait that came with it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class ReadySlot(NamedTuple):
     occurred: int
     offset: int
     events: int
-    counts: NDArray[np.int64]
+    counts: NDArray[np.integer[Any]]
     sums: NDArray[np.float64]
     unseen: tuple[tuple[int, str], ...]
     rows: bytes
@@ -155,7 +155,7 @@ def _slots(partial: Partial, arrived: int, channels: int, numeric: int) -> list[
     counts = (
         unpack(partial.counts, count, channels)
         if partial.counts
-        else np.zeros((count, 0, 0), np.int64)  # while a baseline is learnt there are rows instead
+        else np.zeros((count, 0, 0), np.uint8)  # while a baseline is learnt there are rows instead
     )
     sums = np.frombuffer(partial.sums, "<f8").reshape(count, -1, 2) if partial.sums else None
     unseen: list[list[tuple[int, str]]] = [[] for _ in range(count)]

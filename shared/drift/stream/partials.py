@@ -115,8 +115,8 @@ def pack(counts: NDArray[np.integer]) -> bytes:
     return zlib.compress(counts.astype(np.uint8).tobytes(), 1)
 
 
-def unpack(raw: bytes, slots: int, channels: int) -> NDArray[np.int64]:
-    """Return bin counts, shape ``(slots, channels, bins)``.
+def unpack(raw: bytes, slots: int, channels: int) -> NDArray[np.uint8]:
+    """Return bin counts, shape ``(slots, channels, bins)``: small integers, since many slots may wait.
 
     Raises
     ------
@@ -130,6 +130,6 @@ def unpack(raw: bytes, slots: int, channels: int) -> NDArray[np.int64]:
     """
     try:
         flat = np.frombuffer(zlib.decompress(raw), np.uint8)
-        return flat.reshape(slots, channels, -1).astype(np.int64)
+        return flat.reshape(slots, channels, -1)
     except (zlib.error, ValueError) as error:
         raise ValueError(f"the bytes are not counts of {slots} slots and {channels} channels") from error

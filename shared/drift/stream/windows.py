@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -35,7 +35,9 @@ class WindowCounts:
         self.peak: NDArray[np.float64] = np.zeros(channels)
         self.evidence: NDArray[np.float64] = np.zeros(channels)
 
-    def add(self, counts: NDArray[np.int64], sums: NDArray[np.float64], events: int, late: int) -> None:
+    def add(
+        self, counts: NDArray[np.integer[Any]], sums: NDArray[np.float64], events: int, late: int
+    ) -> None:
         """Count one slot."""
         self.counts[:, : counts.shape[1]] += counts
         self.sums += sums

@@ -138,7 +138,9 @@ class Stage:
             counts = [0 if group is None else group.rate.events for group in seen]
             return counts == [events, predictions]
 
-        await until(all_counted, seconds=90, every=0.5, what=f"{events} events and {predictions} predictions")
+        await until(
+            all_counted, seconds=240, every=0.5, what=f"{events} events and {predictions} predictions"
+        )
         return found[0]
 
     async def reports(self) -> list[DriftReport]:

@@ -16,7 +16,7 @@ from tests.drift_oracle import answer
 from tests.integration.drift.conftest import EVENTS_PER_DAY, Stage, fitted
 from tests.processes import service
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
 
 async def check(stage: Stage, merger: Merger, version: str = "1") -> None:

@@ -1,0 +1,132 @@
+"""The report: bounded in size, honest about what is not watched, and about a version that comes back."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import numpy as np
+
+from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
+from shared.drift import fit_baseline
+from shared.drift.stream.counting import SourcePartition
+from shared.drift.stream.merging import Merger
+from shared.drift.stream.offline import OfflineDrift
+from shared.drift.stream.partials import Partial
+from shared.kafka.records import Records
+from tests.unit.shared.drift.stream.streams import (
+    SPEC,
+    Record,
+    baseline,
+    count,
+    interleaved,
+    merge,
+    partitions,
+    told_by,
+    watched,
+)
+
+MIB = 1 << 20
+
+
+def columns(records: list[Record]) -> Records:
+    offsets, stamps = [r.offset for r in records], [r.timestamp for r in records]
+    nothing = [None] * len(records)
+    values = [r.value for r in records]
+    return Records("events", 0, 0, len(records), offsets, stamps, nothing, values, [()] * len(records))
+
+
+def test_a_report_of_two_hundred_features_is_far_below_a_mebibyte() -> None:
+    rng = np.random.default_rng(1)
+    names = [f"a feature with a long name {i}" for i in range(200)]
+    rows = {
+        name: rng.normal(size=3_000)
+        if i % 2
+        else [f"a long category {c}" for c in rng.integers(0, 60, 3_000)]
+        for i, name in enumerate(names)
+    }
+    kinds = {name: "numeric" if i % 2 else "categorical" for i, name in enumerate(names)}
+    fitted = fit_baseline(rows, kinds)  # type: ignore[arg-type]
+    spec = ModelSpec(
+        name="m",
+        version="1",
+        task="regression",
+        output=OutputSpec(score="y"),
+        features=tuple(
+            FeatureSpec(
+                name=name, kind=kinds[name], dtype="float32" if i % 2 else "string", encoding="string"
+            )  # type: ignore[arg-type]
+            for i, name in enumerate(names)
+        ),
+    )
+    records = []
+    for i in range(640):
+        features = {name: f"new {i % 30}" if kinds[name] == "categorical" else 9.0 for name in names}
+        event = {"event_id": str(i), "occurred_at": 1_000_000 + i, "features": features}
+        records.append(Record(i, 5_000_000 + i, msgspec.json.encode(event)))
+    offline = OfflineDrift(watched(fitted, spec), 1, "events")
+    offline.add(columns(records))
+    report = offline.finish()[-1]
+    assert len(report.channels) >= 200
+    assert len(report.alarming) > 150
+    assert len(msgspec.json.encode(report)) < MIB // 2
+
+
+def test_what_is_no_event_is_counted_by_reason_and_the_rest_is_watched() -> None:
+    good = partitions(2_000, 1)[0]
+    bad = [b"{", b'{"occurred_at": 1, "features": {"x": 1, "c": "a"}, "model": "another"}', b"null"]
+    late = b'{"occurred_at": 253402300799999, "features": {"x": 1, "c": "a"}}'
+    odd = b'{"occurred_at": "1970-01-01T00:30:00Z", "features": {"x": "text", "c": ["a"]}}'
+    records = good[:1_000]
+    for number, value in enumerate([*bad, late, odd]):
+        records.append(Record(1_000 + number, good[999].timestamp, value))
+    offline = OfflineDrift(watched(baseline()), 1, "events")
+    offline.add(columns(records))
+    report = offline.finish()[-1]
+    assert report.skipped == {"from the future": 1, "not an event": 2}
+    assert sum(r.events for r in offline.finish()) == 1_001
+
+
+def test_a_new_champion_begins_afresh_and_the_old_one_goes_on_after_a_rollback() -> None:
+    rng = random.Random(3)
+    records = partitions(3_000, 1, shift_at=1.0)[0]
+    old = watched(baseline(seed=1))
+    new = watched(baseline(seed=2), msgspec.structs.replace(SPEC, version="2"))
+    source = SourcePartition("features", "events", 0, 1)
+    log: list[Partial] = []
+    for version, low, high in ((old, 0, 1_000), (new, 1_000, 1_800), (old, 1_800, 3_000)):
+        log += count(source, version, records[low:high])
+        log += source.settle([version], None)
+    log += source.settle([old], 10_000_000)
+    merger = merge(log, rng)
+    versions = merger.models["m"].versions
+    first, second = versions["1"].watch("features"), versions["2"].watch("features")
+    assert first is not None
+    assert second is not None
+    assert (first.rate.events, second.rate.events) == (2_200, 800)
+    assert merger.models["m"].is_active("1")
+    assert not merger.models["m"].is_active("2")
+    apart = merge([p for p in log if p.version == "1"], rng).models["m"].versions["1"].watch("features")
+    assert apart is not None
+    assert apart.detector is not None
+    assert first.detector is not None
+    assert first.detector.snapshot() == apart.detector.snapshot()  # as if the other had never been
+
+
+def test_at_least_once_repeats_are_counted_once() -> None:
+    rng = random.Random(4)
+    told = told_by(watched(baseline()), partitions(2_000), rng)
+    log = interleaved(told, rng)
+    twice = [partial for partial in log for _ in range(2)]
+    once, again = (merge(each, rng).models["m"].versions["1"].watch("features") for each in (log, twice))
+    assert once is not None
+    assert again is not None
+    assert again.rate.events == once.rate.events == 2_000
+
+
+def test_a_merger_without_the_beginning_of_a_version_counts_nothing_and_does_not_fail() -> None:
+    told = told_by(watched(baseline()), partitions(500, 1), random.Random(5))[0]
+    headless = [msgspec.structs.replace(partial, begin=None) for partial in told]
+    merger = Merger("drift-counts", 0)
+    merger.take(iter(enumerate(headless)), len(headless))
+    assert merger.models["m"].versions == {}
