@@ -36,4 +36,5 @@ def test_a_short_remainder_joins_the_last_slice():
 
 
 def test_all_runs_every_scenario():
-    assert list(scenarios(quick=True)) == ["client-floor", "inference", "latency", "backlog"]
+    every = ["client-floor", "inference", "drift", "latency", "shadow", "backlog"]
+    assert list(scenarios(quick=True)) == every
