@@ -182,10 +182,73 @@ STREAM: Final = (
     ),
 )
 
+JOINS: Final = (
+    Panel(
+        title="Shadow: one side behind the other",
+        description="Events of the partition that waits most. A slope: one of the two topics is not read.",
+        kind="timeseries",
+        queries=[Query("max by (side) (driftline_shadow_waiting_events)", "{{side}}")],
+        low=0,
+    ),
+    Panel(
+        title="Shadow: events put to candidates",
+        description="Per second, by what became of them.",
+        kind="timeseries",
+        queries=[
+            Query(
+                "sum by (model, version, outcome) (rate(driftline_shadow_asked_total[$__rate_interval]))",
+                "{{model}} {{version}} {{outcome}}",
+            )
+        ],
+        unit="ops",
+        low=0,
+    ),
+    Panel(
+        title="Drift: rows counted",
+        description="Per second, events (features) and predictions. Both should follow the traffic.",
+        kind="timeseries",
+        queries=[
+            Query(
+                "sum by (model, group) (rate(driftline_drift_rows_total[$__rate_interval]))",
+                "{{model}} {{group}}",
+            )
+        ],
+        unit="ops",
+        low=0,
+    ),
+    Panel(
+        title="Drift: slots that wait for a partition",
+        description="Counts that wait because one partition is behind. A slope: look at its lag.",
+        kind="timeseries",
+        queries=[Query("sum(driftline_drift_waiting_slots)", "slots")],
+        low=0,
+    ),
+    Panel(
+        title="Performance: open events",
+        description="Answers whose label horizon has not passed. Level, once a horizon has gone by.",
+        kind="timeseries",
+        queries=[Query("sum(driftline_performance_open_events)", "events")],
+        low=0,
+    ),
+    Panel(
+        title="Performance: items joined",
+        description="Per second, by kind. Labels at 0 for long: the label feed has stopped.",
+        kind="timeseries",
+        queries=[
+            Query(
+                "sum by (kind) (rate(driftline_performance_items_total[$__rate_interval]))",
+                "{{kind}}",
+            )
+        ],
+        unit="ops",
+        low=0,
+    ),
+)
+
 INFRASTRUCTURE: Final = Dashboard(
     uid="driftline-infrastructure",
     title="Driftline: infrastructure",
     description="The processes: do they live, keep up, commit, and stay within their means?",
     variables={"service": "label_values(driftline_build_info, service)"},
-    rows=[("Processes", PROCESSES), ("Stream", STREAM)],
+    rows=[("Processes", PROCESSES), ("Stream", STREAM), ("Joins", JOINS)],
 )

@@ -126,7 +126,7 @@ def _shadow(report: ShadowReport) -> list[Part]:
     _put(sums, "brier", judged.brier)
     _put(sums, "correct", judged.correct)
     _put(sums, "relative_error", judged.relative_error)
-    notes = {"trouble": report.trouble} if report.trouble else {}
+    notes = {"trouble": report.trouble or ", ".join(sorted(report.errors)) or "nobody says why"}
     of = labels(
         model=report.model, model_version=report.model_version, champion_version=report.champion_version
     )
