@@ -324,3 +324,28 @@ async def test_labels_and_their_corrections_are_judged_through_a_kill(stage: Sta
             return counts == expected[:2] and abs(brier - expected[2]) < 1e-6
 
         await until(judged, every=1.0, what="the labels to be judged")
+
+
+@pytest.mark.faults
+async def test_without_the_champion_it_waits_and_catches_up_with_it_later(stage: Stage) -> None:
+    """What waits, more than a megabyte of state, is committed with every micro-batch."""
+    await stage.publish("1")
+    await stage.publish("2", candidate=True)
+    values = [(0, value) for _, value in make_events(0, 34_000)]
+    await produce(stage.client, stage.topics.events, values)
+    settings = stage.settings | {"DRIFTLINE_JOIN_WINDOW_EVENTS": "18000"}
+    with service("shadow", stage.folder, settings) as shadow:
+        await shadow.ready()
+        await done(stage, 18_000, "shadow")
+        await asyncio.sleep(3)
+        waiting = await shadow.metric('driftline_shadow_waiting_events{partition="0",side="champion"}')
+        assert 18_000 <= waiting < 32_000, "it goes no further than the join window and one fetch"
+        shadow.part.kill()
+        with (
+            service("shadow", stage.folder, settings) as again,
+            service("inference", stage.folder, stage.settings) as inference,
+        ):
+            await again.ready()
+            await inference.ready()
+            await done(stage, 34_000, "inference", "shadow")
+            await settled(stage)
