@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from devstack.demo.contract import GATES
 from devstack.demo.contribution import Contribution
 from devstack.demo.recipes import CANDIDATE, MISTAKE
 from devstack.demo.state import Run
 from devstack.demo.story import APPEAR_AFTER, DECIDED_AFTER
+from shared.bundle.read import load_bundle
+from shared.promotion import judge_candidate
 
 
 def shadow_contribution(run: Run) -> Contribution:
@@ -45,9 +48,19 @@ def _problems(run: Run, promoted: list[str], refused: list[str]) -> Iterator[str
     if run.events < DECIDED_AFTER or not run.challengers or not run.begins_as_told:
         return
     if better not in promoted:
-        yield f"the better version {better} was not promoted"
+        yield f"the better version {better} was not promoted: {_state(run, better)}"
     if mistake not in refused:
-        yield f"the deliberately wrong version {mistake} was not refused"
+        yield f"the deliberately wrong version {mistake} was not refused: {_state(run, mistake)}"
+
+
+def _state(run: Run, version: str | None) -> str:
+    """Return how the gates stand on a version against the present champion."""
+    champion = run.champion or run.model.version
+    evidence = None if version is None else run.shadow.of(version, champion)
+    if evidence is None:
+        return f"nothing compares it with {champion}"
+    verdict = judge_candidate(evidence, load_bundle(run.model.bundle).spec, GATES)
+    return f"against {champion} the gates {verdict.state}: {verdict.reason}"
 
 
 def _remarks(run: Run) -> Iterator[str]:

@@ -74,9 +74,10 @@ def next_act(
 ) -> Act | None:
     """Return the one change that is due, or None.
 
-    In this order: a probation ends one way or the other; a canary whose gates fail loses its traffic; a
-    candidate whose gates fail is refused; one whose gates pass goes a step further. The last two need
-    ``automatic``. While a champion is in probation nobody else is promoted.
+    In this order: a probation ends one way or the other; a candidate whose gates fail is refused, or
+    loses at least its canary traffic; one whose gates pass goes a step further. Refusing and promoting need
+    ``automatic``. While a champion is in probation nobody else is promoted. Refusals come first, because a
+    promotion begins every other comparison anew.
 
     Parameters
     ----------
@@ -87,18 +88,20 @@ def next_act(
         act = _after_probation(standing.probation, verdicts[standing.probation.pair])
         if act is not None:
             return act
-    for comparison in standing.comparisons:
-        if comparison is standing.probation:
-            continue
-        verdict = verdicts[comparison.pair]
-        if verdict.state == "fail":
-            act = _against(comparison, verdict, standing, gates)
-        elif verdict.state == "pass" and gates.automatic and standing.probation is None:
-            act = _onwards(comparison, verdict, evidence[comparison.pair], standing, gates)
-        else:
-            continue
-        if act is not None:
-            return act
+    others = [comparison for comparison in standing.comparisons if comparison is not standing.probation]
+    for comparison in others:
+        if verdicts[comparison.pair].state == "fail":
+            act = _against(comparison, verdicts[comparison.pair], standing, gates)
+            if act is not None:
+                return act
+    if not gates.automatic or standing.probation is not None:
+        return None
+    for comparison in others:
+        if verdicts[comparison.pair].state == "pass":
+            found = evidence[comparison.pair]
+            act = _onwards(comparison, verdicts[comparison.pair], found, standing, gates)
+            if act is not None:
+                return act
     return None
 
 

@@ -78,8 +78,8 @@ def test_when_both_are_decided_about_the_last_line_says_so():
 def test_a_run_that_was_long_enough_and_decided_nothing_is_not_well():
     run = run_with(good=DECIDED_AFTER)
     assert shadow_contribution(run).problems == [
-        f"the better version {BETTER} was not promoted",
-        f"the deliberately wrong version {WRONG} was not refused",
+        f"the better version {BETTER} was not promoted: nothing compares it with v1",
+        f"the deliberately wrong version {WRONG} was not refused: nothing compares it with v1",
     ]
     assert not settled(run)
 

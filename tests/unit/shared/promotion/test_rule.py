@@ -96,9 +96,11 @@ def test_a_candidate_that_fails_is_refused_when_the_gates_are_automatic():
     assert due(stands(b=4), MANUAL, b="fail") is None
 
 
-def test_the_first_candidate_that_has_something_due_is_next():
+def test_the_first_candidate_that_has_something_due_is_next_and_refusals_come_first():
     assert what(due(stands(b=4, c=5), AUTOMATIC, b="wait", c="pass"))[:2] == ("promoted", "c")
-    assert what(due(stands(b=4, c=5), AUTOMATIC, b="pass", c="fail"))[:2] == ("promoted", "b")
+    assert what(due(stands(b=4, c=5), AUTOMATIC, b="pass", c="pass"))[:2] == ("promoted", "b")
+    # A promotion begins every other comparison anew: what is known against another would be lost.
+    assert what(due(stands(b=4, c=5), AUTOMATIC, b="pass", c="fail"))[:2] == ("refused", "c")
 
 
 def test_canary_steps_are_taken_one_after_the_other_and_then_the_promotion():
