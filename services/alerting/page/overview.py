@@ -45,18 +45,18 @@ def _alerts(said: SaidAlerts, now: int) -> Iterator[Markup]:
     if said.firing:
         yield Markup("<h2>Firing</h2>")
         yield table(
-            ["severity", "alert", "what", "since", "for", "muted by"],
+            ["severity", "alert", "what", "since", "for"],
             [
                 [
                     marked(alert.severity, alert.severity),
                     _what_to_do(alert),
-                    alert.summary,
+                    _summary(alert),
                     moment(alert.started_at),
-                    ago(alert.changed_at or alert.started_at, now),
-                    marked(alert.muted_by or "", "dim"),
+                    ago(alert.started_at, now),
                 ]
                 for alert in said.firing
             ],
+            numbers=["since", "for"],
         )
     if said.resolved:
         yield Markup("<h2>Resolved lately</h2>")
@@ -67,6 +67,11 @@ def _alerts(said: SaidAlerts, now: int) -> Iterator[Markup]:
                 for alert in said.resolved[:10]
             ],
         )
+
+
+def _summary(alert: Alert) -> Markup:
+    muted = "" if alert.muted_by is None else marked(f" (muted by {alert.muted_by})", "dim")
+    return Markup(f"{text(alert.summary)}{muted}")
 
 
 def _what_to_do(alert: Alert) -> Markup:
@@ -83,9 +88,9 @@ def _models(gauges: Gauges) -> Iterator[Markup]:
         yield Markup('<p class="dim">No model has been reported on within a day.</p>')
         return
     yield table(
-        ["model", "version", "events", "refused", "p99", "median score", "drift", "shadow"],
+        ["model", "version", "events", "refused", "p99", "median score", "accuracy", "drift", "shadow"],
         [_model_row(gauges, labels, events) for labels, events in answering],
-        numbers=["events", "refused", "p99", "median score"],
+        numbers=["events", "refused", "p99", "median score", "accuracy"],
     )
     yield Markup('<p class="dim">Over the two newest windows of event time.</p>')
 
@@ -100,9 +105,19 @@ def _model_row(gauges: Gauges, labels: Mapping[str, str], events: float) -> list
         figure(refused / (refused + events) if refused else 0.0, "%"),
         figure(gauges.first("driftline_model_recent_latency_seconds", **of, percentile="99"), "s"),
         figure(gauges.first("driftline_model_recent_score", **of, percentile="50")),
+        _accuracy(gauges, of),
         _drift(gauges, of),
         _shadow(gauges, labels["model"], labels["version"]),
     ]
+
+
+def _accuracy(gauges: Gauges, of: Mapping[str, str]) -> str:
+    """Return it by labels where there are any, else as the scores promise."""
+    realised = gauges.first("driftline_quality_realised", **of, figure="accuracy")
+    if realised is not None:
+        return figure(realised, "%")
+    estimated = gauges.first("driftline_quality_estimated", **of, figure="accuracy")
+    return f"{figure(estimated, '%')} estimated" if estimated is not None else ""
 
 
 def _drift(gauges: Gauges, of: Mapping[str, str]) -> Markup:

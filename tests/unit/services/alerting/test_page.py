@@ -16,7 +16,14 @@ from services.alerting.page.html import link
 from services.alerting.page.said import MOST_FIRING, MOST_RESOLVED
 from shared.messages import Alert
 from shared.messages.shadow import Comparison
-from tests.unit.services.alerting.test_exposition import NOW, beat, drift_report, inference, shadow
+from tests.unit.services.alerting.test_exposition import (
+    NOW,
+    beat,
+    drift_report,
+    inference,
+    performance,
+    shadow,
+)
 
 RUNBOOKS = Path(__file__).parents[4] / "docs" / "runbooks"
 
@@ -79,8 +86,8 @@ def test_the_worst_comes_first_with_since_when_and_what_to_do() -> None:
     assert "2 alerts fire, the worst is critical." in said
     assert said.index("drift is wrong") < said.index("lag is wrong")
     assert '<a href="/runbooks/drift">drift</a>' in html
-    assert "1 min" in said
-    assert "night" in said
+    assert "1 h" in said
+    assert "muted by night" in said
 
 
 def test_what_was_resolved_no_longer_fires_whatever_the_order() -> None:
@@ -94,6 +101,8 @@ def test_models_services_and_reports_are_told() -> None:
     gone = beat("box:9", service="shadow", written_at=NOW - 60_000)
     trouble = beat("box:2", model_trouble={"m": "version 2: damaged"})
     report = shadow(comparison=Comparison(both=100, agreed=90))
+    assert "90 % estimated" in str(Text(page(inference(), performance(9, 0, 0))))
+    assert "80 %" in str(Text(page(inference(), performance(9, 50, 40))))
     said = str(Text(page(inference(), drift_report(), report, beat(lag={"events": 12_345}), trouble, gone)))
     assert "dep_delay" in said
     assert "2: 90 % the same of 100" in said
