@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,23 +20,13 @@ from services.shadow.sides import (
     encode_array,
     joined,
 )
+from services.shadow.windows import Asker, Windows
 from shared.messages import ShadowReport
 
 NO_CHAMPION: Final = "none"
 """Champion of the events that came before any champion's answer."""
 
 _MISSING_KEPT: Final = 10_000
-_CellKey = tuple[str, str, str, int]
-_Candidate = tuple[str, str]
-
-
-class _Asker(msgspec.Struct):
-    """A candidate that has been asked in this partition."""
-
-    model: str
-    version: str
-    first_offset: int
-    watermark: int = -1
 
 
 class _State(msgspec.Struct):
@@ -64,7 +54,7 @@ class _State(msgspec.Struct):
     asked: list[Asked] = []
     answered: Answered = msgspec.field(default_factory=Answered.none)
     names: list[str] = []
-    askers: list[_Asker] = []
+    askers: list[Asker] = []
     in_force: dict[str, str] = {}
     passed: tuple[int, int] | None = None
     missing: list[int] = []
@@ -77,23 +67,14 @@ _decode = msgspec.msgpack.Decoder(_State, dec_hook=decode_array).decode
 
 
 class PartitionComparison:
-    """Settles the events of one partition, in their order, and counts them by window.
-
-    A window closes when the latest event time seen is a whole window past its end, as in inference; an
-    event that comes later still is counted in the newest one.
-    """
+    """Settles the events of one partition, in their order, and counts them by window."""
 
     def __init__(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
         self._topic = topic
         self._partition = partition
         self._state = _decode(state) if state else _State(asked_to=next_offset)
         self._names = Names(self._state.names)
-        self._askers = {(asker.model, asker.version): asker for asker in self._state.askers}
-        self._cells: dict[_CellKey, Cell] = {
-            (c.model, c.version, c.champion, c.start): c for c in self._state.cells
-        }
-        self._dirty: set[_CellKey] = set(self._cells)  # what was reported is not remembered
-        self._timings: dict[_Candidate, tuple[int, float, float]] = {}
+        self._windows = Windows(self._state.askers, self._state.cells)
         self._missing = dict.fromkeys(self._state.missing)
 
     @property
@@ -135,23 +116,21 @@ class PartitionComparison:
     @property
     def open_windows(self) -> int:
         """How many windows are held."""
-        return len(self._cells)
+        return len(self._windows)
 
     def snapshot(self) -> bytes:
         """Return the state to commit."""
         state = self._state
         state.names = self._names.known
-        state.askers = list(self._askers.values())
+        state.askers = self._windows.askers
         state.missing = list(self._missing)
-        state.cells = list(self._cells.values())
+        state.cells = self._windows.cells
         return _encode(state)
 
     def ask(self, asked: list[Asked], next_offset: int) -> None:
         """Take what the candidates were asked up to ``next_offset``."""
         for one in asked:
-            key = (one.model, one.version)
-            if key not in self._askers:
-                self._askers[key] = _Asker(one.model, one.version, int(one.offsets[0]))
+            self._windows.note(one)
         self._state.asked += asked
         self._state.asked_to = max(self._state.asked_to, next_offset)
 
@@ -218,7 +197,7 @@ class PartitionComparison:
         while len(self._missing) > _MISSING_KEPT:
             del self._missing[next(iter(self._missing))]
         champions = self._champions(asked, answered)
-        starts = self._starts(asked)
+        starts = self._windows.starts(asked)
         rows = self._rows(asked, answered, where, found, kinds)
         for start, champion in dict.fromkeys(zip(starts.tolist(), champions.tolist(), strict=True)):
             name = NO_CHAMPION if champion == NOTHING else self._names.known[champion]
@@ -226,7 +205,7 @@ class PartitionComparison:
                 continue  # it was promoted: there is nobody to compare it with
             mask = (starts == start) & (champions == champion)
             chosen = rows if mask.all() else _chosen(rows, mask)
-            self._cell(asked, name, start, int(chosen.offsets[0])).count(
+            self._windows.cell(asked, name, start, int(chosen.offsets[0])).count(
                 chosen, self._names.known, self._partition
             )
 
@@ -276,87 +255,31 @@ class PartitionComparison:
             last = champions.versions[champions.models == model][-1]
             self._state.in_force[self._names.known[model]] = self._names.known[last]
 
-    def _starts(self, asked: Asked) -> Ints:
-        """Return the start of the window that each event is counted in, and move the watermark."""
-        asker, window = self._askers[asked.model, asked.version], asked.window
-        watermarks = np.maximum.accumulate(np.maximum(asked.occurred_at, asker.watermark))
-        asker.watermark = int(watermarks[-1])
-        newest = watermarks - watermarks % window
-        times = np.where(
-            asked.occurred_at >= 0, asked.occurred_at, np.where(watermarks >= 0, watermarks, asked.timestamps)
-        )
-        starts = times - times % window
-        counted: Ints = np.where((watermarks >= 0) & (starts < newest - window), newest, starts)
-        return counted
-
-    def _cell(self, asked: Asked, champion: str, start: int, offset: int) -> Cell:
-        key = (asked.model, asked.version, champion, start)
-        self._dirty.add(key)
-        cell = self._cells.get(key)
-        if cell is None:
-            cell = self._cells[key] = Cell.empty(
-                *key, asked.window, regression=asked.regression, offset=offset
-            )
-        return cell
-
     def _count_again(self, bound: int) -> None:
         """Count what came a second time or too late, once its event is settled."""
         waiting = [one for one in self._state.again if one[0] >= bound]
         for offset, model in [one for one in self._state.again if one[0] < bound]:
             late = offset in self._missing
             self._missing.pop(offset, None)
-            for (name, _), asker in self._askers.items():
-                cell = self._newest(asker) if self._names.code(name) == model else None
-                if cell is not None and asker.first_offset <= offset:
-                    cell.late += late
-                    cell.repeated += not late
+            self._windows.count_again(self._names.known[model], offset, late=late)
         self._state.again = waiting
-
-    def _newest(self, asker: _Asker) -> Cell | None:
-        keys = [key for key in self._cells if key[:2] == (asker.model, asker.version)]
-        if not keys:
-            return None
-        key = max(keys, key=lambda key: (key[3], key[2]))
-        self._dirty.add(key)
-        return self._cells[key]
 
     def time(self, model: str, version: str, events: int, champion: float, candidate: float) -> None:
         """Add what the two models took for the same events, seconds; told with the next report."""
-        former = self._timings.get((model, version), (0, 0.0, 0.0))
-        self._timings[model, version] = (former[0] + events, former[1] + champion, former[2] + candidate)
+        self._windows.time(model, version, events, champion, candidate)
 
-    def _place_timings(self) -> None:
-        """Put the timings into the newest windows; those of a pair that has none yet wait."""
-        for key, (events, champion, candidate) in list(self._timings.items()):
-            asker = self._askers.get(key)
-            cell = None if asker is None else self._newest(asker)
-            if cell is not None:
-                cell.champion_timing = (cell.champion_timing[0] + events, cell.champion_timing[1] + champion)
-                cell.candidate_timing = (
-                    cell.candidate_timing[0] + events, cell.candidate_timing[1] + candidate,
-                )  # fmt: skip
-                del self._timings[key]
-
-    def due(self, now: int, sample_percent: float, troubles: dict[_Candidate, str]) -> Iterator[ShadowReport]:
+    def due(
+        self, now: int, sample_percent: float, troubles: Mapping[tuple[str, str], str]
+    ) -> Iterator[ShadowReport]:
         """Yield a report per window that changed since the last call or is closed; the latter go."""
-        self._place_timings()
-        for key in sorted(self._cells):
-            cell = self._cells[key]
-            asker = self._askers[key[:2]]
-            final = cell.start < asker.watermark - asker.watermark % cell.window - cell.window
-            if final:
-                del self._cells[key]
-            if final or key in self._dirty:
-                yield cell.report(
-                    source_topic=self._topic,
-                    partition=self._partition,
-                    next_offset=min(self.asked_to, self.answered_to),
-                    written_at=now,
-                    final=final,
-                    sample_percent=sample_percent,
-                    trouble=troubles.get(key[:2]),
-                )
-        self._dirty.clear()
+        yield from self._windows.due(
+            troubles,
+            source_topic=self._topic,
+            partition=self._partition,
+            next_offset=min(self.asked_to, self.answered_to),
+            written_at=now,
+            sample_percent=sample_percent,
+        )
 
 
 def _chosen(rows: Rows, mask: Any) -> Rows:
