@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,25 +83,27 @@ class Stage:
         return {key: value for key, value in kept.items() if value is not None}
 
 
-def fired(alerts: Iterable[Alert]) -> set[tuple[str, str]]:
-    """Ids with their statuses."""
-    return {(alert.alert_id, alert.status) for alert in alerts}
-
-
-@pytest.fixture
-async def stage(kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Stage]:
+@asynccontextmanager
+async def staged(kafka: ApacheKafka, prefix: str, folder: Path, **settings: str) -> AsyncIterator[Stage]:
+    """A stage on a broker, with its topics made."""
     client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
-    names = TopicNames(topic_prefix)
+    names = TopicNames(prefix)
     await create_topics(client, names, partitions=3)
-    settings = {
+    settings |= {
         "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "DRIFTLINE_TOPIC_PREFIX": topic_prefix,
-        "DRIFTLINE_GROUP_PREFIX": f"{topic_prefix}driftline",
-        "DRIFTLINE_ALERT_RULES": str(tmp_path / "rules.yml"),
+        "DRIFTLINE_TOPIC_PREFIX": prefix,
+        "DRIFTLINE_GROUP_PREFIX": f"{prefix}driftline",
+        "DRIFTLINE_ALERT_RULES": str(folder / "rules.yml"),
         "DRIFTLINE_SESSION_SECONDS": "6",
         "DRIFTLINE_HEARTBEAT_SECONDS": "1",
     }
     async with WebhookReceiver() as receiver:
-        made = Stage(client, names, tmp_path, receiver, settings)
+        made = Stage(client, names, folder, receiver, settings)
         made.write_rules()
+        yield made
+
+
+@pytest.fixture
+async def stage(kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with staged(kafka, topic_prefix, tmp_path) as made:
         yield made

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from devstack.apache_kafka import ApacheKafka
+from devstack.security import PASSWORD, USERNAME
 from shared.dead_letters import read_dead_letter
-from tests.integration.alerting.conftest import Stage
+from tests.integration.alerting.conftest import Stage, staged
 from tests.processes import service
 from tests.reports import inference
 from tests.streams import produce, read_all, until
@@ -48,3 +52,20 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(stage: 
     assert sorted(letter.value for letter in letters) == sorted(bad[n][1] or b"" for n in (0, 1))
     reasons = [read_dead_letter(letter.headers) for letter in letters]
     assert {(reason.error, reason.service) for reason in reasons if reason} == {("DecodeError", "alerting")}
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+async def test_over_tls_with_a_login(topic_prefix: str, tmp_path: Path) -> None:
+    with ApacheKafka(security="sasl_tls") as broker:
+        secure = {
+            "DRIFTLINE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "DRIFTLINE_KAFKA_SASL_USERNAME": USERNAME,
+            "DRIFTLINE_KAFKA_SASL_PASSWORD": PASSWORD,
+            "DRIFTLINE_KAFKA_SSL_CA_FILE": str(broker.ca_file),
+        }
+        async with staged(broker, topic_prefix, tmp_path, **secure) as stage:
+            with service("alerting", stage.folder, stage.settings) as alerting:
+                await alerting.ready()
+                await stage.report(inference("m", failures=200))
+                await until(lambda: len(stage.receiver.taken) == 1, what="the webhook")
