@@ -54,6 +54,6 @@ async def test_a_storm_makes_few_alerts_and_takes_no_memory(stage: Stage) -> Non
         assert len({alert.alert_id for alert in await stage.alerts()}) == 1
         assert len(stage.receiver.taken) == 1
         kept = await stage.state()
-        assert sum(key.startswith("reading/") for key in kept) <= 3 * MODELS
+        assert sum(key.startswith("reading/inference/") for key in kept) <= 3 * MODELS
         print(f"resident MiB after each tenth: {[round(one) for one in memory]}")
         assert memory[-1] - memory[2] < 30, memory
