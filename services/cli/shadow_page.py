@@ -46,7 +46,7 @@ def shadow_page(shadow: Shadow, compared: Sequence[Compared]) -> Page:
 
 def _comparison(page: Page, one: Compared) -> None:
     page.heading(headline(one))
-    page.text(outcome(one).replace("`", ""), mood=MOODS[one.verdict.state] if one.verdict else "")
+    page.text(outcome(one).replace("`", ""), mood=_mood(one))
     if one.verdict is not None:
         gates = [(gate.name, gate.state, gate.sentence) for gate in one.verdict.gates]
         page.table(("Gate", "State", "Why"), gates)
@@ -67,6 +67,11 @@ def _comparison(page: Page, one: Compared) -> None:
     if examples:
         page.heading("Events on which the two differ most")
         page.table(("Event", "Champion", "Candidate", "Labels", "Segments"), examples)
+
+
+def _mood(one: Compared) -> str:
+    """Return how the outcome is coloured: a comparison that is over is neither good nor bad news."""
+    return MOODS[one.verdict.state] if one.verdict is not None and one.role != "former" else ""
 
 
 def _advantage(page: Page, one: Compared) -> None:
@@ -113,7 +118,7 @@ def _lines(axes: Axes, one: Compared, *, horizontal: bool, margin: float | None 
         goal = one.gates.margin if one.gates.rule == "superior" else -one.gates.margin
         where = goal if margin is None else -margin
         line(where, color=COLOURS["bad"], linewidth=0.8, linestyle="--", label=f"gate at {where:+g}")
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="lower right" if horizontal else "best")
 
 
 def _scores(page: Page, one: Compared) -> None:
@@ -125,26 +130,27 @@ def _scores(page: Page, one: Compared) -> None:
     left, right = figure.subplots(1, 2)
     for name, histogram in (("champion", sums.champion_scores), ("candidate", sums.candidate_scores)):
         _steps(left, histogram, COLOURS[name], name)
-    left.set_title("Scores")
+    left.set_title("Density of the scores")
     left.legend(frameon=False)
     if sums.difference is not None:
         _steps(right, sums.difference, COLOURS["candidate"], "")
-        right.set_title("Candidate's score minus champion's")
+        right.set_title("Density of candidate's score minus champion's")
     page.plot(figure, "distribution of both versions' scores, and of their difference")
 
 
 def _steps(axes: Axes, histogram: Histogram, colour: str, label: str) -> None:
-    """Draw shares between the edges; the two open ends as bins as wide as their neighbours."""
+    """Draw the density between the (uneven) edges; the open ends are as wide as their neighbours."""
     edges = np.array(histogram.edges, dtype=float)
     ends = (
         (2 * edges[0] - edges[1], 2 * edges[-1] - edges[-2])
         if len(edges) > 1
         else (edges[0] - 1, edges[0] + 1)
     )
+    places = np.concatenate(([ends[0]], edges, [ends[1]]))
     counts = np.array(histogram.counts, dtype=float)
     axes.stairs(
-        counts / max(counts.sum(), 1.0),
-        np.concatenate(([ends[0]], edges, [ends[1]])),
+        counts / max(counts.sum(), 1.0) / np.diff(places),
+        places,
         color=colour,
         label=label,
         fill=False,
