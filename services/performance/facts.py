@@ -82,6 +82,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return due_at(occurred_at, self.horizon + self.horizon // 64 if self.by_entity else self.horizon)
 
     @cached_property
+    def fills_missing(self) -> bool:
+        """Whether an outcome that never came counts as something once the horizon has passed."""
+        return any(kpi.missing is not None for kpi in self.kpis)
+
+    @cached_property
     def by_entity(self) -> bool:
         """Whether outcomes name entities: they come a little later, by way of the entity's partition."""
         return any(kpi.by == "entity" for kpi in self.kpis)
@@ -95,6 +100,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         >>> facts.judge(True), facts.judge("on_time"), facts.judge(0), facts.judge("?")
         ('late', 'on_time', 'on_time', None)
         """
+        if isinstance(truth, str) and truth in self.places:
+            return truth
         if self.task == "regression":
             return float(truth) if isinstance(truth, int | float) else None
         text = as_text(truth)

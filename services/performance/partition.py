@@ -210,6 +210,8 @@ class PartitionJoin:
 
     def _mark(self, event: OpenEvent) -> None:
         """Note that an event has changed."""
+        if event.event_id in self._dirty:
+            return  # noted already, with the same due moment: see _move
         self._dirty.add(event.event_id)
         self._calendar.setdefault(event.due, set()).add(event.event_id)
         self._next_due = min(self._next_due, event.due)
@@ -218,9 +220,12 @@ class PartitionJoin:
 
     def _window(self, answer: Answered) -> WindowCells:
         """Return the window that an answer is counted in."""
-        facts = self._facts_of(answer.model, answer.version)
-        self._facts[answer.model, answer.version] = facts
-        return self._window_at(facts, facts.window_of(answer.occurred_at))
+        model, version, at = answer.model, answer.version, answer.occurred_at
+        facts = self._facts.get((model, version))
+        if facts is None:
+            facts = self._facts[model, version] = self._facts_of(model, version)
+        window = self.windows.get((model, version, at - at % facts.window))
+        return window if window is not None else self._window_at(facts, facts.window_of(at))
 
     def _window_at(self, facts: Facts, start: int) -> WindowCells:
         window = self.windows.get((facts.model, facts.version, start))
@@ -238,7 +243,7 @@ class PartitionJoin:
         event = self._buffer.get(answer.event_id)
         if event is None:
             event = self._begin(answer.event_id, due)
-        before = labelled(event, self._facts_of)
+        before = labelled(event, self._facts_of) if event.truth is not None else None
         first = not event.answers
         place = event.find(answer.version)
         if place >= 0:
@@ -264,6 +269,9 @@ class PartitionJoin:
 
     def _move(self, event: OpenEvent, due: int) -> None:
         """Change when an event is due; what is needed to rebuild it moves along."""
+        if due == event.due:
+            return
+        self._dirty.discard(event.event_id)
         needed = self._oldest.get(event.due, self._offset)
         event.due = due
         self._oldest[due] = min(self._oldest.get(due, _NEVER), needed)
@@ -290,7 +298,8 @@ class PartitionJoin:
         truth = effective(event, answer, window.facts)
         if truth is not None:
             self._tally.label(window, answer, truth, sign)
-        self._worth.note(window, answer, truth, event.outcomes, sign)
+        if window.facts.kpis:
+            self._worth.note(window, answer, truth, event.outcomes, sign)
 
     def _label(self, known: Known) -> None:
         event = self._buffer.get(known.event_id)
@@ -335,8 +344,9 @@ class PartitionJoin:
         elif truth == former:
             self._note(event, "duplicate")
         else:
-            before = labelled(event, self._facts_of)
-            self._count_labels(event, -1)
+            before = labelled(event, self._facts_of) if former is not None else None
+            if former is not None or facts.kpis:
+                self._count_labels(event, -1)
             event.truth, event.observed_at = known.truth, known.observed_at
             self._count_labels(event, 1)
             self._mark(event)
@@ -352,7 +362,8 @@ class PartitionJoin:
             truth = effective(event, answer, window.facts)
             if truth is not None:
                 self._tally.label(window, answer, truth, sign)
-            self._worth.note(window, answer, truth, event.outcomes, sign)
+            if window.facts.kpis:
+                self._worth.note(window, answer, truth, event.outcomes, sign)
 
     def _note(self, event: OpenEvent, what: str) -> None:
         """Count what became of a label, for every answer of its event."""
@@ -384,9 +395,9 @@ class PartitionJoin:
             truth = effective(event, answer, window.facts)
             self._worth.note(window, answer, truth, event.outcomes, sign, final=final)
 
-    def _tell(self, event: OpenEvent, before: Labelled | None, *, matured: bool = False) -> None:
+    def _tell(self, event: OpenEvent, before: Labelled | None) -> None:
         """Say an event's label beside its answers, and what had been said before."""
-        now = labelled(event, self._facts_of, matured=matured)
+        now = labelled(event, self._facts_of)
         if now is not None:
             self._said.labelled.append(msgspec.structs.replace(now, replaces=before) if before else now)
 
@@ -481,11 +492,11 @@ class PartitionJoin:
                 window.touch()
             elif window.facts.task != "regression":
                 self._mature(window.facts, answer, truth)
-            if any(kpi.missing is not None for kpi in window.facts.kpis):
+            if window.facts.fills_missing:
                 self._worth.note(window, answer, truth, event.outcomes, -1)
                 self._worth.note(window, answer, truth, event.outcomes, 1, final=True)
-        if event.truth is not None:
-            self._tell(event, labelled(event, self._facts_of), matured=True)
+        if event.truth is not None and (told := labelled(event, self._facts_of)) is not None:
+            self._said.labelled.append(msgspec.structs.replace(told, matured=True, replaces=told))
 
     def _mature(self, facts: Facts, answer: Answered, truth: str | float) -> None:
         """Hand a label on to concept drift: the bin of the score, and whether it was positive."""

@@ -23,7 +23,7 @@ def effective(event: OpenEvent, answer: Answered, facts: Facts) -> str | float |
     return facts.judge(event.truth)
 
 
-def labelled(event: OpenEvent, facts_of: FactsOf, *, matured: bool = False) -> Labelled | None:
+def labelled(event: OpenEvent, facts_of: FactsOf) -> Labelled | None:
     """Return an event's label beside its answers; None while one of the two is missing."""
     if event.truth is None or not event.answers:
         return None
@@ -38,7 +38,6 @@ def labelled(event: OpenEvent, facts_of: FactsOf, *, matured: bool = False) -> L
         occurred_at=first.occurred_at,
         observed_at=event.observed_at,
         truth=truth,
-        matured=matured,
         answers=tuple(map(_answer, event.answers)),
         segments=first.segments,
     )
