@@ -11,7 +11,7 @@ TOPOLOGY ?= both
 HOURS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check monitoring lock schemas bench images k8s k8s-check compose-check clean
+.PHONY: help demo test faults soak audit check monitoring lock schemas bench images k8s k8s-check compose-check clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,13 @@ faults: $(VENV)/dev ## break services and brokers, look for lost or repeated rec
 	$(BIN)/python -m pytest -m faults
 	$(BIN)/python -m tests.faults --controls
 	$(BIN)/python -m tests.faults --seeds $(SEEDS) --faults all --topology $(TOPOLOGY)
+
+soak: $(VENV)/dev ## faults at random for hours; writes soak.html (HOURS=8)
+	$(BIN)/python -m tests.faults.soak --hours $(HOURS) --html soak.html
+
+audit: $(VENV)/dev ## look up the locked packages in the database of known vulnerabilities
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/demo.lock
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/dev.lock
 
 check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated files, tests
 	$(BIN)/ruff format --check .

@@ -99,7 +99,7 @@ async def scale(stage: Stage, _: Traffic) -> None:
     while len(stage.fleet.alive(service)) < 3:
         stage.fleet.start(service, crash=f"before-commit:1000000{HOLD}")
     await _some_time(stage, 6, 10)
-    leaving, killed, *_ = stage.rng.sample(stage.fleet.alive(service), 3)
+    leaving, killed = stage.rng.sample(stage.fleet.alive(service), 2)
     await stage.fleet.kill(killed)
     await _some_time(stage, 0.5, 3)
     await stage.fleet.stop(leaving)

@@ -32,7 +32,8 @@ from tests.faults import controls
 
 def describe(task: asyncio.Task[Any]) -> list[str]:
     """Where a task waits: file, line and function, outermost first."""
-    lines, waiting = [repr(task)], task.get_coro()
+    lines = [repr(task)]
+    waiting: Any = task.get_coro()
     while waiting is not None:
         frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "ag_frame", None)
         if frame is not None:

@@ -116,22 +116,24 @@ async def _play(stage: Stage, result: Result, seed: int) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(witness.watching())
         async with traffic.flowing():
-            await _moving_beyond(stage, {}, STARTS_WITHIN)
+            await moving_beyond(stage, {}, STARTS_WITHIN)
             await asyncio.sleep(stage.rng.uniform(0.5, 2.0))
             stage.journal.note("fault", name=result.fault, sent=traffic.sent)
             await CATALOGUE[result.fault](stage, traffic)
             stage.journal.note("healed", sent=traffic.sent)
-            result.resumed_after = await _resumes(stage, result)
+            result.resumed_after = await resumes(stage, result)
         result.events = traffic.sent
-        if await _all_done(stage, traffic.sent, result):
+        if await all_done(stage, traffic.sent, result):
             await asyncio.sleep(1.5)  # the last reports of the windows, and the reader
             for service in stage.services:
-                await _leave_in_order(stage, service, result)
+                await leave_in_order(stage, service, result)
             await asyncio.sleep(1.0)
     result.violations += await broken(stage, witness)
 
 
-async def _moving_beyond(stage: Stage, before: dict[int, int], seconds: float) -> None:
+async def moving_beyond(stage: Stage, before: dict[int, int], seconds: float) -> None:
+    """Wait until every partition has been committed beyond these positions."""
+
     async def moved() -> bool:
         now = await stage.positions()
         return len(now) == PARTITIONS and all(now[p] > before.get(p, 0) for p in now)
@@ -139,14 +141,14 @@ async def _moving_beyond(stage: Stage, before: dict[int, int], seconds: float) -
     await until(moved, seconds=seconds, every=0.25, what=f"every partition to move beyond {before}")
 
 
-async def _resumes(stage: Stage, result: Result) -> float | None:
+async def resumes(stage: Stage, result: Result) -> float | None:
     """Return after how many seconds every partition had moved; trace and report a stall."""
     began = time.monotonic()
     before: dict[int, int] = {}
     try:
         while len(before) < PARTITIONS and time.monotonic() < began + RESUMES_WITHIN:
             before = await stage.positions()
-        await _moving_beyond(stage, before, began + RESUMES_WITHIN - time.monotonic())
+        await moving_beyond(stage, before, began + RESUMES_WITHIN - time.monotonic())
     except AssertionError:
         stage.journal.note("stall", positions=before)
         stage.fleet.trace()
@@ -159,7 +161,9 @@ async def _resumes(stage: Stage, result: Result) -> float | None:
     return round(time.monotonic() - began, 1)
 
 
-async def _all_done(stage: Stage, sent: int, result: Result) -> bool:
+async def all_done(stage: Stage, sent: int, result: Result) -> bool:
+    """Wait until every event is committed; return whether it was in time, report and trace it if not."""
+
     async def done() -> bool:
         return sum((await stage.positions()).values()) >= sent
 
@@ -173,7 +177,7 @@ async def _all_done(stage: Stage, sent: int, result: Result) -> bool:
     return True
 
 
-async def _leave_in_order(stage: Stage, service: str, result: Result) -> None:
+async def leave_in_order(stage: Stage, service: str, result: Result) -> None:
     """SIGTERM to all; a process that has to be killed because it does not stop is a violation."""
     parts = stage.fleet.alive(service)
     for part in parts:

@@ -1,0 +1,143 @@
+"""``python -m tests.faults.soak --hours 8``: faults at random for hours, and what must come back each time.
+
+Memory and open files must stay flat, the lag must return to nothing, and the rules of the suite hold at
+the end. The faults are those that the processes survive, so that what grows is seen. Writes one page with
+plots and the verdict; ``--json`` prints the same numbers. Exit code 1 if a rule was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from devstack.apache_kafka import ApacheKafka
+from devstack.redis_server import RedisServer
+from tests.faults.__main__ import NODES
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.invariants import broken
+from tests.faults.journal import Journal
+from tests.faults.run import Result, Servers, all_done, leave_in_order, moving_beyond, resumes
+from tests.faults.seen import SURVIVABLE, Seen, Series
+from tests.faults.soak_page import page
+from tests.faults.stage import PARTITIONS, Stage, staged
+from tests.faults.traffic import Traffic, Witness
+
+SAMPLE_SECONDS: Final = 2.0
+RATE: Final = 60.0
+
+
+def _look(seen: Seen, stage: Stage) -> None:
+    for parts in stage.fleet.parts.values():
+        for part in parts:
+            proc = Path(f"/proc/{part.pid}")
+            if not part.running or not proc.exists():
+                continue
+            series = seen.processes.setdefault(part.name, Series())
+            status = (proc / "status").read_text()
+            resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+            series.at.append(seen.now())
+            series.mib.append(int(resident.split()[1]) / 1024)
+            series.handles.append(len(list((proc / "fd").iterdir())))
+
+
+async def _watch(seen: Seen, stage: Stage, traffic: Traffic) -> None:
+    while True:
+        try:
+            _look(seen, stage)
+        except OSError as error:  # a process ended while it was looked at
+            stage.journal.note("not seen", error=repr(error))
+        if positions := await stage.positions():
+            seen.lag.append((seen.now(), traffic.sent - sum(positions.values())))
+        await asyncio.sleep(SAMPLE_SECONDS)
+
+
+async def soak(
+    servers: Servers, folder: Path, *, seconds: float, seed: int, services: tuple[str, ...]
+) -> tuple[Seen, Result]:
+    """Break things for so long, then look."""
+    seen, result = Seen(), Result(seed, "soak", servers.topology, folder=str(folder))
+    journal = Journal(folder)
+    rng = random.Random(f"soak {seed}")
+    async with staged(servers.kafka, servers.redis, journal, seed=f"soak {seed}", services=services) as stage:
+        traffic = Traffic(stage.client, stage.topics.events, PARTITIONS, seed, RATE)
+        witness = Witness(stage.client, stage.topics.predictions, PARTITIONS)
+        for service in (*services, *services):
+            stage.fleet.start(service)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(witness.watching())
+            async with traffic.flowing():
+                await moving_beyond(stage, {}, 120)
+                watching = asyncio.create_task(_watch(seen, stage, traffic))
+                while seen.now() < seconds:
+                    await _one_fault(seen, stage, traffic, result, rng)
+                watching.cancel()
+                await asyncio.wait([watching])
+                if not watching.cancelled():
+                    watching.result()  # it ended by itself: say why
+            result.events = traffic.sent
+            if await all_done(stage, traffic.sent, result):
+                seen.lag.append((seen.now(), 0))
+                await asyncio.sleep(1.5)
+                for service in services:
+                    await leave_in_order(stage, service, result)
+                await asyncio.sleep(1.0)
+        result.violations += await broken(stage, witness)
+    for name, series in seen.processes.items():
+        result.violations += series.complaints(name)
+    result.seconds = round(seen.now(), 1)
+    journal.note("result", **result.as_json())
+    journal.close()
+    return seen, result
+
+
+async def _one_fault(seen: Seen, stage: Stage, traffic: Traffic, result: Result, rng: random.Random) -> None:
+    name = rng.choice(SURVIVABLE)
+    began = seen.now()
+    stage.journal.note("fault", name=name, sent=traffic.sent)
+    await CATALOGUE[name](stage, traffic)
+    after = await resumes(stage, result)
+    seen.faults.append((began, name, after))
+    await asyncio.sleep(rng.uniform(2, 20))
+
+
+def main() -> int:
+    """Run and report; return the exit code."""
+    parser = argparse.ArgumentParser("python -m tests.faults.soak", description=__doc__.splitlines()[0])
+    parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--topology", choices=tuple(NODES), default="one")
+    parser.add_argument("--services", default="inference")
+    parser.add_argument("--html", type=Path, default=Path("soak.html"))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    folder = Path(f".devstack/faults/{time.strftime('%Y%m%d-%H%M%S')}-soak-{options.seed}").resolve()
+    with ApacheKafka(nodes=NODES[options.topology]) as kafka, RedisServer() as redis:
+        servers = Servers(kafka, redis, options.topology)
+        seen, result = asyncio.run(
+            soak(
+                servers,
+                folder,
+                seconds=options.hours * 3600,
+                seed=options.seed,
+                services=tuple(options.services.split(",")),
+            )
+        )
+    page(seen, result).write(options.html)
+    if options.json:
+        print(json.dumps(result.as_json() | {"faults": len(seen.faults), "growth": seen.growth()}))
+    else:
+        done = f"{result.events} events, {len(seen.faults)} faults, {len(result.violations)} rules broken"
+        print(f"{done}: {options.html}")
+        print("".join(f"  {violation}\n" for violation in result.violations), end="")
+    return 0 if result.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
