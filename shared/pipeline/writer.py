@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError, RecordListTooLargeError
 
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.records import Output
@@ -122,7 +122,7 @@ class TransactionalWriter:
         2. whatever it forgot to end is ended here (:mod:`shared.pipeline.settling`)
         """
         options = self._options
-        self._producer = AIOKafkaProducer(
+        producer = self._producer = AIOKafkaProducer(
             **options.client,
             transactional_id=options.transactional_id(self._tp.topic, self._tp.partition),
             transaction_timeout_ms=int(options.transaction_timeout * 1000),
@@ -133,8 +133,10 @@ class TransactionalWriter:
             compression_type=options.compression,
         )
         async with asyncio.timeout(options.deadline):
-            await self._producer.start()  # 1
-            await settle(self._producer, self._tp, options)  # 2
+            await producer.start()  # 1
+            if self._producer is not producer:
+                raise IllegalOperation("the partition was given up while it was being opened")
+            await settle(producer, self._tp, options)  # 2
 
     def follow(self, timestamp: int) -> None:
         """Give every transaction from now on a later timestamp than this one."""

@@ -1,8 +1,8 @@
 """``python -m tests.faults.malformed --events 1000000``: each bad event ends in the dead letters by name.
 
-The events are bad in every way of :func:`tests.faults.traffic.bad_event`, or good ones with a byte changed and
-closed too often; one in a thousand is good. Exit code 1 if one is missing, there twice, changed, or refused
-without a sentence.
+The events are bad in every way of :func:`tests.faults.traffic.bad_event`, or good ones with a byte changed
+and closed too often; one in a thousand is good. Exit code 1 if one is missing, there twice, changed, or
+refused without a sentence.
 """
 
 from __future__ import annotations

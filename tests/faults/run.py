@@ -128,6 +128,7 @@ async def _play(stage: Stage, result: Result, seed: int) -> None:
             for service in stage.services:
                 await leave_in_order(stage, service, result)
             await asyncio.sleep(1.0)
+    result.violations += stage.fleet.ended_by_themselves()
     result.violations += await broken(stage, witness)
 
 

@@ -88,6 +88,7 @@ async def soak(
                 for service in services:
                     await leave_in_order(stage, service, result)
                 await asyncio.sleep(1.0)
+        result.violations += stage.fleet.ended_by_themselves()
         result.violations += await broken(stage, witness)
     for name, series in seen.processes.items():
         result.violations += series.complaints(name)

@@ -49,6 +49,7 @@ class Fleet:
         self._ports = Ports()
         self._count = 0
         self.parts: dict[str, list[Part]] = {}
+        self._told: set[str] = set()
 
     def start(self, service: str, *, crash: str = "", **extra: str) -> Part:
         """Start one more process of a service.
@@ -71,6 +72,8 @@ class Fleet:
         )
         part.launch()
         self.parts.setdefault(service, []).append(part)
+        if ":1000000" not in crash and crash:
+            self._told.add(name)
         self._journal.note("start", process=name, pid=part.pid, crash=crash)
         return part
 
@@ -81,6 +84,7 @@ class Fleet:
     async def stop(self, part: Part) -> bool:
         """SIGTERM; return whether it ended within half a minute by itself. Never blocks the proxies' loop."""
         self._journal.note("stop", process=part.name)
+        self._told.add(part.name)
         began = asyncio.get_running_loop().time()
         await asyncio.to_thread(part.stop, 30.0)
         return asyncio.get_running_loop().time() - began < 29
@@ -88,7 +92,17 @@ class Fleet:
     async def kill(self, part: Part) -> None:
         """SIGKILL."""
         self._journal.note("kill", process=part.name)
+        self._told.add(part.name)
         await asyncio.to_thread(part.kill)
+
+    def ended_by_themselves(self) -> list[str]:
+        """Return a sentence for every process that ended although nobody told it to."""
+        parts = [part for parts in self.parts.values() for part in parts]
+        return [
+            f"{part.name} ended by itself: see {part.log}"
+            for part in parts
+            if not part.running and part.name not in self._told
+        ]
 
     def signal(self, part: Part, number: signal.Signals) -> None:
         """Send a signal to the process itself."""
