@@ -94,7 +94,7 @@ class VersionCounts:
     """The slots of one version in one partition."""
 
     def __init__(self, shape: Shape, *, learns: bool) -> None:
-        self._shape = shape
+        self.shape = shape
         self._cutter = SlotCutter(shape)
         self._times: list[int] = []
         self._raw: list[list[Any]] | None = None
@@ -145,7 +145,7 @@ class VersionCounts:
 
     def snapshot(self) -> _CutterState:
         """Return the state."""
-        return _CutterState(self._shape, self._cutter.snapshot(), self._times, self._raw, self.learns)
+        return _CutterState(self.shape, self._cutter.snapshot(), self._times, self._raw, self.learns)
 
     @classmethod
     def restored(cls, state: _CutterState) -> VersionCounts:
@@ -247,7 +247,10 @@ class SourcePartition:
 
     def _counts_of(self, watched: Watched) -> VersionCounts:
         key = (watched.model, watched.version)
-        counts = self._versions.pop(key, None) or VersionCounts.of(watched, self._group)
+        fresh = VersionCounts.of(watched, self._group)
+        counts = self._versions.pop(key, fresh)
+        if counts.shape != fresh.shape:
+            counts = fresh  # the same name, but another baseline: nothing of it can be added to
         self._versions[key] = counts  # the last one used stands last
         mine = [other for other in self._versions if other[0] == watched.model]
         for other in mine[:-VERSIONS_KEPT]:

@@ -17,6 +17,7 @@ import numpy as np
 from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
 from shared.drift.cold_start import ColdStart
+from shared.drift.joint import MAX_COMPONENTS
 from shared.drift.prediction_channels import prediction_names
 from shared.drift.stream.group import GroupWatch
 from shared.drift.stream.ordering import ReadySlot
@@ -49,14 +50,22 @@ def group_baseline(baseline: Baseline | None, group: Group) -> Baseline | None:
 def shared_channels(begin: Begin, baseline: Baseline | None) -> int:
     """Return how many channels share the model's budget, label given score among them.
 
-    Those of a group whose baseline is still to be learnt all count: the share must not change later.
+    Those that a group may have whose baseline is still to be learnt all count: the share must not change
+    later.
     """
     channels = 0
     for group in ("features", "predictions"):
         known = group_baseline(baseline, group)
-        channels += len(group_kinds(begin, group)) if known is None else len(known.calibrated)
+        channels += _most_channels(begin, group) if known is None else len(known.calibrated)
     labels = baseline is not None and baseline.labels is not None and baseline.labels.calibrated
     return max(channels + labels, 1)
+
+
+def _most_channels(begin: Begin, group: Group) -> int:
+    """Return how many channels a group may have once its baseline is learnt, joint ones among them."""
+    kinds = [kind for _, kind in group_kinds(begin, group)]
+    joint = group == "features" and kinds.count("numeric") > 1
+    return len(kinds) + (1 + MAX_COMPONENTS if joint else 0)
 
 
 class Learner:

@@ -48,6 +48,8 @@ class ModelWatch:
         if partial.active:
             self._champions[source] = partial.version
         watch = self.versions.get(partial.version)
+        if watch is not None and partial.begin is not None and watch.is_another(partial.begin):
+            watch = None  # the same name, but another bundle
         if watch is None:
             if partial.begin is None:
                 return  # its beginning is gone from the topic, and without it nothing can be counted

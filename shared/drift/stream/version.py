@@ -78,9 +78,17 @@ class VersionWatch:
         """Return a group's watch, None as long as its baseline is being learnt."""
         return self._groups.get(group)
 
+    def is_another(self, begin: Begin) -> bool:
+        """Return whether a version of this name has other channels or another baseline than this one."""
+        return (begin.baseline, begin.features) != (self.begin.baseline, self.begin.features)
+
     def offer(self, partial: Partial, arrived: int) -> None:
-        """Let a partial's slots wait for their turn."""
-        self.orders[partial.group].offer(partial, arrived)
+        """Let a partial's slots wait for their turn; those counted for another baseline are left out."""
+        order = self.orders[partial.group]
+        try:
+            order.offer(partial, arrived)
+        except ValueError:
+            order.unordered += len(partial.times)
         self._skipped[partial.topic, partial.partition] = partial.skipped
 
     def advance(self, group: Group, clock: int) -> bool:

@@ -130,3 +130,23 @@ def test_a_merger_without_the_beginning_of_a_version_counts_nothing_and_does_not
     merger = Merger("drift-counts", 0)
     merger.take(iter(enumerate(headless)), len(headless))
     assert merger.models["m"].versions == {}
+
+
+def test_a_version_that_comes_again_with_another_baseline_begins_afresh() -> None:
+    rng = np.random.default_rng(9)
+    narrow = fit_baseline(
+        {"x": rng.integers(0, 3, 5_000), "c": rng.choice(["a", "b"], 5_000).tolist()},
+        {"x": "numeric", "c": "categorical"},
+    )
+    records = partitions(2_000, 1, shift_at=1.0)[0]
+    source = SourcePartition("features", "events", 0, 1)
+    log = count(source, watched(baseline()), records[:1_000])
+    again = SourcePartition("features", "events", 0, 1, source.snapshot())
+    log += count(again, watched(narrow), records[1_000:])
+    log += again.settle([watched(narrow)], 10_000_000)
+    merger = Merger("drift-counts", 0)
+    merger.take(iter(enumerate(log)), len(log))
+    watch = merger.models["m"].versions["1"].watch("features")
+    assert watch is not None
+    assert watch.rate.events == 1_000
+    assert watch.channels == narrow.watched
