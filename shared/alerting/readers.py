@@ -6,7 +6,14 @@ import math
 from typing import Final
 
 from shared.alerting.vocabulary import MODEL, Part, Vocabulary, labels, quantile, ratio
-from shared.messages import DriftReport, InferenceReport, PerformanceReport, ServiceReport, ShadowReport
+from shared.messages import (
+    DecisionReport,
+    DriftReport,
+    InferenceReport,
+    PerformanceReport,
+    ServiceReport,
+    ShadowReport,
+)
 from shared.messages.shadow import Sums
 from shared.vitals import MODEL_FAILED
 
@@ -182,6 +189,20 @@ def _kpis(report: PerformanceReport) -> list[Part]:
     ]
 
 
+def _decision(report: DecisionReport) -> list[Part]:
+    of = labels(model=report.model, model_version=report.model_version, revision=str(report.revision))
+    peaks = {name: float(report.decision == name.replace("_", "-")) for name in _DECISIONS}
+    return [Part(of, peaks=peaks, notes={"why": report.reason})]
+
+
+_DECISIONS: Final = {
+    "promoted": "1 for a promotion by the gates",
+    "refused": "1 for a candidate that the gates refused",
+    "rolled_back": "1 for a champion that a gate turned against in its probation",
+    "canary_paused": "1 for a canary whose traffic a gate took away",
+}
+
+
 VOCABULARIES: Final = {
     vocabulary.kind: vocabulary
     for vocabulary in (
@@ -278,6 +299,7 @@ VOCABULARIES: Final = {
             pooled=True,
             derive=_shadow_figures,
         ),
+        Vocabulary("decision", (*MODEL, "revision"), _DECISIONS, _decision),
         Vocabulary(
             "performance",
             MODEL,
@@ -319,6 +341,7 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
     "service": ("service", "topic"),
     "drift": ("drift",),
     "shadow": ("shadow",),
+    "decision": ("decision",),
     "performance": ("performance", "kpi"),
 }
 """The vocabularies of each kind of report."""

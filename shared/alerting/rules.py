@@ -13,7 +13,7 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Match = dict[str, str]
 """Pattern by label, with ``*`` and ``?``; every one must match."""
 
-Kind = Literal["inference", "service", "topic", "drift", "shadow", "performance", "kpi"]
+Kind = Literal["inference", "service", "topic", "drift", "shadow", "performance", "kpi", "decision"]
 Format = Literal["driftline", "cloudevents", "alertmanager", "slack", "apprise"]
 
 

@@ -12,7 +12,8 @@ import yaml
 
 from shared.alerting.engine import FORGET_AFTER, Engine
 from shared.alerting.readings import MOST_CELLS
-from shared.alerting.rules_file import parse_rules
+from shared.alerting.rules_file import load_rules, parse_rules
+from shared.messages import DecisionReport, Window
 from tests.alert_oracle import FAILING, oracle, stream
 from tests.reports import MINUTE, T0, inference, service
 
@@ -284,3 +285,22 @@ def test_evidence_is_what_a_message_can_carry() -> None:
     (change,) = alerting.take(inference(failures=200))
     assert msgspec.json.decode(msgspec.json.encode(change.alert), type=type(change.alert)) == change.alert
     assert change.alert.evidence["events"] == 1_200
+
+
+def test_a_rollback_by_rule_fires_with_the_reason_and_other_decisions_do_not() -> None:
+    alerting = Engine(load_rules().conditions)
+
+    def decided(revision: int, kind: Any) -> DecisionReport:
+        return DecisionReport(
+            model="m", model_version="2", window=Window(start=T0 + revision, end=T0 + revision),
+            source_topic="registry", partition=0, first_offset=revision, next_offset=revision + 1,
+            written_at=T0 + revision, final=True, decision=kind, other_version="1", revision=revision,
+            who="gates", reason="errors: the new champion failed on 60 of 860 events",
+        )  # fmt: skip
+
+    assert said(alerting.take(decided(5, "promoted"))) == []
+    (change,) = alerting.take(decided(6, "rolled-back"))
+    alert = change.alert
+    assert (alert.rule, alert.status, alert.severity) == ("rolled-back", "firing", "critical")
+    assert alert.summary == "m 2 was rolled back by rule: errors: the new champion failed on 60 of 860 events"
+    assert said(alerting.take(decided(6, "rolled-back"))) == []  # told again, fired once

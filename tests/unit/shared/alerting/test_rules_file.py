@@ -46,7 +46,7 @@ def test_without_a_file_the_built_in_rules_hold_and_nobody_is_told() -> None:
     assert set(by_name(rulebook.conditions)) == {
         "prediction-failures", "dead-letter-rate", "latency-p99", "lag", "service-failures", "service-gone",
         "service-not-ready", "model-load-failed", "registry-away", "drift", "quality-drop", "error-rise",
-        "shadow-regression", "shadow-without-answers",
+        "shadow-regression", "shadow-without-answers", "rolled-back",
     }  # fmt: skip
     assert rulebook.receivers == ()
 
