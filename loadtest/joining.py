@@ -56,10 +56,13 @@ class JoinStream:
             Prediction(event_id(number), self.model, "1", score, at, at, source, f"c{number % 9_973}", label)
         )
 
-    def label(self, position: int) -> tuple[int, bytes]:
-        """Return which prediction a label is for, and the label; random among those that are open."""
-        back = random.Random(position).randrange(int(OLDEST * self.open_events))
-        number = position - 1 - back
+    def label(self, position: int, before: int) -> tuple[int, bytes]:
+        """Return which prediction a label is for, and the label: random among the open ones ``before``.
+
+        Those are stored already: a join as of a time misses labels that it reads before their prediction.
+        """
+        open_still = int(OLDEST * self.open_events) - (position - before)
+        number = before - 1 - random.Random(position).randrange(max(1, open_still))
         at = self.occurred_at(position)
         return number, _encode_json(Label(event_id=event_id(number), label=str(number % 2), observed_at=at))
 
@@ -93,7 +96,7 @@ def predictions(stream: JoinStream, first: int, count: int) -> Iterator[tuple[in
 
 def labels(stream: JoinStream, first: int, count: int) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield labels for :func:`send`, each in the partition of its prediction."""
-    return _items(stream, range(first, first + count), stream.label)
+    return _items(stream, range(first, first + count), lambda position: stream.label(position, first))
 
 
 def _items(
