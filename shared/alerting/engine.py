@@ -145,10 +145,12 @@ class Engine:
             condition, watch = self._conditions[key.rule], self.watches.get(key)
             if condition.absent is not None:
                 self._miss(condition, key, group, now)
-            elif watch is not None or group.breaches:
+            elif group.breaches or (watch is not None and watch.clear_since):
+                # Only a report resolves at once: after a kill the one that an alert rests on may not be
+                # kept yet, and is about to be read again.
                 self._advance(condition, key, group, now)
         for key, watch in list(self.watches.items()):
-            if key not in self._groups:
+            if key not in self._groups and now - watch.since > FORGET_AFTER:
                 self._end(key, watch, now, "nothing has been reported on it for a day")
         return self._spoken()
 
@@ -243,6 +245,8 @@ class Engine:
     def _advance(self, condition: Condition, key: Key, group: _Group, now: int) -> None:
         """Move one alert on: nothing to pending, pending to firing, firing to resolved."""
         watch = self.watches.get(key)
+        if watch is not None and now < watch.since:
+            return  # a report of before it, read once more: what it led to has been said
         if group.breaches:
             if watch is None:
                 window = min(finding.window for _, finding in group.breaches.values())
