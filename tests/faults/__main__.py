@@ -98,7 +98,8 @@ def _carry_out(options: argparse.Namespace, topology: str) -> Iterator[Result]:
                 run(servers, folder, seed=seed, fault=fault, services=services, control=control)
             )
             servers.heal()
-            if result.passed is not bool(control) and not options.keep:
+            as_hoped = result.noticed if control else result.passed
+            if as_hoped and not options.keep:
                 shutil.rmtree(folder)
                 result.folder = ""
             yield result
@@ -108,7 +109,7 @@ def _line(result: Result) -> str:
     who = f"{result.topology:5} {result.fault:20} seed {result.seed}"
     took = f"{result.events:6} events, {result.seconds:5.1f} s"
     if result.control:
-        seen = "noticed" if result.violations else "NOT NOTICED: the suite is blind to it"
+        seen = "noticed" if result.noticed else "NOT NOTICED: the suite is blind to it"
         return f"{who}  control {result.control}: {seen}" + "".join(
             f"\n      {v}" for v in result.violations[:2]
         )
@@ -128,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results.append(result)
             print(json.dumps(result.as_json()) if options.json else _line(result), flush=True)
     wrong = [r for r in results if not r.control and not r.passed]
-    blind = [r for r in results if r.control and r.passed]
+    blind = [r for r in results if r.control and not r.noticed]
     verdict = {"runs": len(results), "broken": len(wrong), "controls_not_noticed": len(blind)}
     print(json.dumps(verdict) if options.json else _summary(verdict, options.controls), flush=True)
     return 2 if blind else 1 if wrong else 0

@@ -201,6 +201,9 @@ async def redis_loss(stage: Stage, _: Traffic) -> None:
 
 async def message_bytes(stage: Stage, traffic: Traffic) -> None:
     """``max.message.bytes`` of the output is lowered below a batch, and later raised again."""
+    for other in stage.fleet.alive("inference"):
+        await stage.fleet.stop(other)
+    stage.fleet.start("inference", crash="after-commit:1000000:hold=0.5")  # gathers more than one batch takes
     await _limit(stage, 1_500)
     before = traffic.sent
     await until(lambda: traffic.sent > before + 600, seconds=60, what="more events")

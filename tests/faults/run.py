@@ -52,6 +52,11 @@ class Result:
         """Whether nothing was broken."""
         return not self.violations
 
+    @property
+    def noticed(self) -> bool:
+        """Whether a mistake showed in what was written: a run that merely broke off proves nothing."""
+        return any("broke off" not in v and "ended by itself" not in v for v in self.violations)
+
     def as_json(self) -> dict[str, Any]:
         """Return what is printed with ``--json``."""
         return asdict(self) | {"passed": self.passed}

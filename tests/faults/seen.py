@@ -14,7 +14,6 @@ SURVIVABLE: Final = (
     "partition",
     "delay",
     "redis-restart",
-    "message-bytes",
     "blocked-loop",
 )
 """Faults after which the same processes must still be there: what they hold can be compared."""
