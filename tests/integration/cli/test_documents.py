@@ -22,7 +22,7 @@ from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
 from shared.kafka.topics import create_topics
 from shared.messages import Event, Prediction, Source
-from shared.topics import TopicNames
+from shared.topics import TopicNames, topic_specs
 from tests.integration.cli.conftest import ROOT, read, with_producer
 
 pytestmark = pytest.mark.kafka
@@ -44,7 +44,7 @@ def servers(kafka: ApacheKafka) -> Iterator[str]:
         admin = AIOKafkaAdminClient(bootstrap_servers=servers)
         await admin.start()
         try:
-            ours = {getattr(names, slot) for slot in names.__slots__[1:]} | {names.state("inference")}
+            ours = {spec.name for spec in topic_specs(names)}
             await admin.delete_topics([topic for topic in await admin.list_topics() if topic in ours])
         finally:
             await admin.close()
