@@ -194,6 +194,7 @@ class JoinStep:
         ]
 
     def _reports(self, partition: int, join: PartitionJoin, now: int, *, everything: bool) -> list[Output]:
+        join.settle()
         seen: dict[tuple[str, str], int] = {}
         chosen = []
         for window in newest_first(join.windows.values()):

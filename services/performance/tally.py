@@ -39,13 +39,22 @@ class Tally:
     def __init__(self) -> None:
         self._changes: dict[Version, _Changes] = {}
         self._facts: dict[Version, Facts] = {}
+        self._last: Facts | None = None
+        self._last_changes = _Changes()
+
+    def __len__(self) -> int:
+        return sum(len(changes.answers) + len(changes.labels) for changes in self._changes.values())
 
     def _of(self, window: WindowCells) -> _Changes:
+        """Return the changes of a window's version: mostly that of the window before."""
+        if window.facts is self._last:
+            return self._last_changes
         version = window.version
         changes = self._changes.get(version)
         if changes is None:
             changes = self._changes[version] = _Changes()
             self._facts[version] = window.facts
+        self._last, self._last_changes = window.facts, changes
         return changes
 
     def answer(self, window: WindowCells, answer: Answered, sign: int) -> None:
@@ -65,6 +74,7 @@ class Tally:
             if changes.labels:
                 _count_labels(facts, changes.labels)
         self._changes.clear()
+        self._last = None
 
 
 class _Spread:

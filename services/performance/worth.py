@@ -41,6 +41,9 @@ class Worth:
     def __init__(self) -> None:
         self._rows: dict[Version, _Rows] = {}
 
+    def __len__(self) -> int:
+        return sum(len(rows.answers) for rows in self._rows.values())
+
     def note(
         self,
         window: WindowCells,
