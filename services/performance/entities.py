@@ -32,9 +32,9 @@ def outcome_key(followed: Followed) -> str:
     return f"{_WAITING}{followed.event_id}\x00{followed.kpi}\x00{followed.observed_at}"
 
 
-def is_entity(event_id: str) -> bool:
-    """Return whether this is an entity's answers."""
-    return event_id.startswith(_ENTITY)
+def is_named_by_us(event_id: str) -> bool:
+    """Return whether this is no event but one of ours."""
+    return event_id[:1] in (_ENTITY, _WAITING)
 
 
 def is_outcome(event_id: str) -> bool:

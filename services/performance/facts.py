@@ -79,7 +79,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def due(self, occurred_at: int) -> int:
         """Return when an answer is done with: its horizon, rounded up so that many end together."""
-        return due_at(occurred_at, self.horizon + self.horizon // 64 if self.by_entity else self.horizon)
+        horizon, step = self._until_due
+        return -(-(occurred_at + horizon) // step) * step
+
+    @cached_property
+    def _until_due(self) -> tuple[int, int]:
+        """Horizon and step of :func:`due_at`: they are asked for with every answer."""
+        horizon = self.horizon + self.horizon // 64 if self.by_entity else self.horizon
+        return horizon, _step_of(horizon)
 
     @cached_property
     def fills_missing(self) -> bool:
@@ -114,8 +121,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 def due_at(occurred_at: int, horizon: int) -> int:
     """Return the end of a horizon, rounded up to a 1024th of it, a second at least."""
-    step = max(1_000, horizon // _STEPS_OF_HORIZON)
+    step = _step_of(horizon)
     return -(-(occurred_at + horizon) // step) * step
+
+
+def _step_of(horizon: int) -> int:
+    return max(1_000, horizon // _STEPS_OF_HORIZON)
 
 
 def facts_of(bundle: Bundle) -> Facts:

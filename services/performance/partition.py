@@ -14,7 +14,7 @@ from services.performance.clock import EventClock, SourceTime
 from services.performance.concept import ConceptBoard
 from services.performance.entities import (
     entity_key,
-    is_entity,
+    is_named_by_us,
     is_outcome,
     latest_answers,
     outcome_key,
@@ -26,7 +26,7 @@ from services.performance.facts import DEFAULT_HORIZON, Facts, Version, due_at
 from services.performance.packets import Answered, Followed, Known, Matured, Packet, Touched
 from services.performance.store import EventStore
 from services.performance.tally import Tally
-from services.performance.telling import FactsOf, effective, labelled
+from services.performance.telling import FactsOf, beside, effective, labelled
 from services.performance.worth import Worth
 from shared.drift.label_baseline import SCORE_EDGES
 from shared.messages import Labelled, Source
@@ -214,13 +214,17 @@ class PartitionJoin:
 
     def _mark(self, event: OpenEvent) -> None:
         """Note that an event has changed."""
-        if event.event_id in self._dirty:
+        event_id, due = event.event_id, event.due
+        if event_id in self._dirty:
             return  # noted already, with the same due moment: see _move
-        self._dirty.add(event.event_id)
-        self._calendar.setdefault(event.due, set()).add(event.event_id)
-        self._next_due = min(self._next_due, event.due)
-        if self._oldest.get(event.due, _NEVER) > self._offset:
-            self._oldest[event.due] = self._offset
+        self._dirty.add(event_id)
+        ids = self._calendar.get(due)
+        if ids is None:
+            ids = self._calendar[due] = set()
+            self._next_due = min(self._next_due, due)
+        ids.add(event_id)
+        if due not in self._oldest:  # offsets only grow, so an earlier one stands
+            self._oldest[due] = self._offset
 
     def _window(self, answer: Answered) -> WindowCells:
         """Return the window that an answer is counted in."""
@@ -247,6 +251,10 @@ class PartitionJoin:
         event = self._buffer.get(answer.event_id)
         if event is None:
             event = self._begin(answer.event_id, due)
+            event.answers.append(answer)
+            self._count(event, answer, 1)
+            self._mark(event)
+            return
         before = labelled(event, self._facts_of) if event.truth is not None else None
         first = not event.answers
         place = event.find(answer.version)
@@ -299,7 +307,7 @@ class PartitionJoin:
         """Count an answer with all that is known of it, or take it back."""
         window = self._window(answer)
         self._tally.answer(window, answer, sign)
-        truth = effective(event, answer, window.facts)
+        truth = None if event.truth is None else effective(event, answer, window.facts)
         if truth is not None:
             self._tally.label(window, answer, truth, sign)
         if window.facts.kpis:
@@ -340,7 +348,7 @@ class PartitionJoin:
         first = event.answers[0]
         facts = self._facts_of(first.model, first.version)
         truth = facts.judge(known.truth)
-        former = effective(event, first, facts)
+        former = None if event.truth is None else effective(event, first, facts)
         if known.observed_at > first.occurred_at + facts.horizon:
             self._note(event, "late")
         elif truth is None:
@@ -358,7 +366,8 @@ class PartitionJoin:
                 self._note(event, "corrected")
             if early:
                 self._note(event, "early")
-            self._tell(event, before)
+            told = beside(event, truth)
+            self._said.labelled.append(msgspec.structs.replace(told, replaces=before) if before else told)
 
     def _count_labels(self, event: OpenEvent, sign: int) -> None:
         for answer in event.answers:
@@ -480,17 +489,16 @@ class PartitionJoin:
         self._dirty.discard(event.event_id)
         self._gone.append(event.event_id)
         self.open_events -= 1
-        if is_outcome(event.event_id):
-            self._send_on(event)
-            return
-        if is_entity(event.event_id):
+        if is_named_by_us(event.event_id):
+            if is_outcome(event.event_id):
+                self._send_on(event)
             return
         if not event.answers:
             self.orphans += len(event.early_labels or ())
             return
         for answer in event.answers:
             window = self._window(answer)
-            truth = effective(event, answer, window.facts)
+            truth = None if event.truth is None else effective(event, answer, window.facts)
             if truth is None:
                 window.counts["missing"] += 1
                 window.touch()

@@ -20,6 +20,7 @@ from typing import IO, Any, Final
 import lmdb
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from services.performance.events import OpenEvent, decode_event, encode_event
 from services.performance.index import HashIndex, hashes_of
@@ -130,26 +131,27 @@ class EventStore:
     def get(self, ids: Sequence[str]) -> dict[str, OpenEvent]:
         """Return the stored ones of these events."""
         rows = self._index.rows(hashes_of(ids))
-        known = np.sort(rows[rows >= 0])
+        known = np.sort(rows[rows >= 0]).astype(">i8").tobytes()
         if not len(known):
             return {}
         wanted = set(ids)
-        events = (decode_event(value) for _, value in self._read(known.tolist()))
+        events = (decode_event(value) for _, value in self._read(known))
         # Two ids with one hash: the one that is not meant is no answer.
         return {event.event_id: event for event in events if event.event_id in wanted}
 
     def due_at(self, due: int) -> Iterator[OpenEvent]:
         """Yield the stored events that are due then, as they are in the store."""
         rows = self._calendar_rows(due)
-        for first in range(0, len(rows), _CHUNK):
-            part = rows[first : first + _CHUNK]
-            events = [(row, decode_event(value)) for row, value in self._read(part)]
-            newest = self._index.rows(hashes_of([event.event_id for _, event in events]))
-            for (row, event), last in zip(events, newest.tolist(), strict=True):
-                if row == last:
+        for first in range(0, len(rows), 8 * _CHUNK):
+            found = self._read(rows[first : first + 8 * _CHUNK])
+            events = [decode_event(value) for _, value in found]
+            newest = self._index.rows(hashes_of([event.event_id for event in events]))
+            for (key, _), event, last in zip(found, events, _keys_of(newest.astype(">i8")), strict=True):
+                if key == last:
                     yield event
 
-    def _calendar_rows(self, due: int) -> list[int]:
+    def _calendar_rows(self, due: int) -> bytes:
+        """Return the rows that were written for a due moment, eight bytes each."""
         prefix, rows = due.to_bytes(8, "big"), bytearray()
         with self._env.begin(db=self._calendar) as txn, txn.cursor() as cursor:
             if cursor.set_range(prefix):
@@ -157,14 +159,14 @@ class EventStore:
                     if key[:8] != prefix:
                         break
                     rows += value
-        numbers: list[int] = np.frombuffer(bytes(rows), ">i8").tolist()
-        return numbers
+        return bytes(rows)
 
-    def _read(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
-        self._reads += len(rows)
+    def _read(self, rows: bytes) -> list[tuple[bytes, bytes]]:
+        """Return keys and values of those of these rows that are there, in their order."""
+        self._reads += len(rows) // 8
         with self._env.begin(db=self._rows) as txn, txn.cursor() as cursor:
-            found = cursor.getmulti([row.to_bytes(8, "big") for row in rows])
-        return [(int.from_bytes(key, "big"), value) for key, value in found]
+            found: list[tuple[bytes, bytes]] = cursor.getmulti(_keys_of(rows))
+        return found
 
     def write(
         self, changed: Iterable[OpenEvent], gone: Sequence[str], done: Iterable[int], offset: int
@@ -186,7 +188,7 @@ class EventStore:
         with self._env.begin(write=True) as txn:
             for due in done:
                 self._delete(txn, due)
-            keys = [row.to_bytes(8, "big") for row in rows.tolist()]
+            keys = _keys_of(rows.astype(">i8"))
             with txn.cursor(self._rows) as cursor:
                 cursor.putmulti(list(zip(keys, map(encode_event, events), strict=True)), append=True)
             for due, its in _by_due(events, rows).items():
@@ -207,12 +209,11 @@ class EventStore:
     def _delete(self, txn: Any, due: int) -> None:
         """Delete every row that was written for a due moment, superseded ones too."""
         prefix = due.to_bytes(8, "big")
-        with txn.cursor(self._rows) as rows, txn.cursor(self._calendar) as cursor:
+        with txn.cursor(self._calendar) as cursor:
             more = cursor.set_range(prefix)
             while more and cursor.key()[:8] == prefix:
-                for row in np.frombuffer(cursor.value(), ">i8").tolist():
-                    if rows.set_key(row.to_bytes(8, "big")):
-                        rows.delete()
+                for key in _keys_of(cursor.value()):
+                    txn.delete(key, db=self._rows)
                 more = cursor.delete()
         self._dues.discard(due)
 
@@ -226,6 +227,15 @@ class EventStore:
         """Let go of the files."""
         self._env.close()
         self._lock.close()
+
+
+def _keys_of(rows: bytes | npt.NDArray[np.int64]) -> list[bytes]:
+    """Return the keys of rows, given as eight big-endian bytes each.
+
+    Cut out of one buffer that takes a tenth of what ``int.to_bytes`` takes for each.
+    """
+    raw = rows if isinstance(rows, bytes) else rows.tobytes()
+    return [raw[at : at + 8] for at in range(0, len(raw), 8)]
 
 
 def _by_due(events: Sequence[OpenEvent], rows: Any) -> dict[int, bytes]:

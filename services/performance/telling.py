@@ -29,8 +29,12 @@ def labelled(event: OpenEvent, facts_of: FactsOf) -> Labelled | None:
         return None
     first = event.answers[0]
     truth = effective(event, first, facts_of(first.model, first.version))
-    if truth is None:
-        return None
+    return None if truth is None else beside(event, truth)
+
+
+def beside(event: OpenEvent, truth: str | float) -> Labelled:
+    """Return an event's answers with its label, as that counts for the first of them."""
+    first = event.answers[0]
     return Labelled(
         event_id=event.event_id,
         model=first.model,
