@@ -6,12 +6,13 @@ the wealth of its bet by q_j / p_j, whose mean is 1 as long as nothing has chang
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtr
 
 from shared.drift.channel import FLOOR, ChannelBaseline
 from shared.drift.normal_scores import bin_bounds
@@ -20,6 +21,12 @@ Change = Literal["location", "scale", "missing", "unseen", "category", "shape", 
 
 LOCATIONS = (0.08, 0.16, 0.32, 0.64, 1.28, 2.2)
 SCALES = (0.5, 0.75, 0.88, 1.14, 1.35, 1.8, 3.0)
+TAILS = (3, 5)
+"""Degrees of freedom of Student's t with the baseline's mean and spread: tails that have become heavier."""
+FAR_PARTS = (("a small part", 0.05, 2.5, 1.5), ("a part", 0.2, 2.5, 1.5))
+"""A part of the values far from the rest: its share, and its mean and spread in standard deviations."""
+FAR_OUT = (0.1, 0.0, 3.0)
+"""The same with the far part on both sides."""
 RATIOS = (0.6, 1.5, 3.0)
 CAUTION = 0.005
 """Share of p blended into every q: one outlier cannot lose a bet more than a factor of 200."""
@@ -142,7 +149,7 @@ def channel_bets(channel: ChannelBaseline) -> Bets:
 
 
 def _numeric(p: NDArray[np.float64]) -> list[Alternative]:
-    """Return shifts of the mean, changes of the spread, and a rise of missing values."""
+    """Return shifts of the mean, changes of the spread and of the tails, and a rise of missing values."""
     values, missing = p[:-1], p[-1]
     lower, upper = bin_bounds(values / values.sum())
 
@@ -151,11 +158,37 @@ def _numeric(p: NDArray[np.float64]) -> list[Alternative]:
         return np.append(mass * (1 - missing), missing)
 
     shifts = [sign * size for sign in (1, -1) for size in LOCATIONS]
-    weight = 0.70 / len(shifts)
+    weight = 0.64 / len(shifts)
     found = [Alternative("location", f"mean {t:+g} sd", weight, normal(t, 1.0)) for t in shifts]
-    weight = 0.25 / len(SCALES)
+    weight = 0.23 / len(SCALES)
     found += [Alternative("scale", f"spread x{s:g}", weight, normal(0.0, s)) for s in SCALES]
+    shapes = _shapes(normal, lower, upper, missing)
+    weight = 0.08 / len(shapes)
+    found += [Alternative("shape", detail, weight, shares) for detail, shares in shapes]
     return found + _rises(p, len(p) - 1, "missing", 0.05)
+
+
+def _shapes(
+    normal: Callable[[float, float], NDArray[np.float64]],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    missing: float,
+) -> list[tuple[str, NDArray[np.float64]]]:
+    """Return heavier tails at the same mean and spread, and a part of the values far from the rest."""
+    found = []
+    for degrees in TAILS:
+        unit = np.sqrt(degrees / (degrees - 2))
+        mass = stdtr(degrees, upper * unit) - stdtr(degrees, lower * unit)
+        detail = f"heavier tails, like Student's t with {degrees} degrees of freedom"
+        found.append((detail, np.append(mass * (1 - missing), missing)))
+    near = normal(0.0, 1.0)
+    for part, share, mean, sd in FAR_PARTS:
+        for sign, side in ((1, "above"), (-1, "below")):
+            shares = (1 - share) * near + share * normal(sign * mean, sd)
+            found.append((f"{part} of the values far {side}", shares))
+    share, mean, sd = FAR_OUT
+    shares = (1 - share) * near + share * normal(mean, sd)
+    return [*found, ("a part of the values far out on both sides", shares)]
 
 
 def _categorical(p: NDArray[np.float64], names: tuple[str, ...], lists_unseen: bool) -> list[Alternative]:

@@ -103,6 +103,71 @@ def test_the_change_is_explained_and_dated(ten_features, change, values, detail)
     assert first.evidence > math.log10(A) - 1
 
 
+def heavy_tails(rng, rows):
+    return rng.standard_t(3, rows) / math.sqrt(3)
+
+
+def one_in_ten_in_kilometres(rng, rows, miles=3.0):
+    values = rng.normal(size=rows)
+    return np.where(rng.random(rows) < 0.1, (values + miles) * 1.609 - miles, values)
+
+
+T3 = "heavier tails, like Student's t with 3 degrees of freedom"
+BOTH = "a part of the values far out on both sides"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (heavy_tails, [(224, "shape", T3), (240, "shape", T3), (256, "shape", T3)]),
+        (
+            one_in_ten_in_kilometres,
+            [
+                (128, "scale", "spread x3"),
+                (208, "shape", "a part of the values far above"),
+                (480, "shape", "a small part of the values far above"),
+            ],
+        ),
+        (
+            lambda rng, rows: -one_in_ten_in_kilometres(rng, rows),
+            [
+                (128, "scale", "spread x3"),
+                (208, "shape", "a part of the values far below"),
+                (464, "shape", "a small part of the values far below"),
+            ],
+        ),
+        (
+            lambda rng, rows: rng.normal(size=rows) * np.where(rng.random(rows) < 0.1, 3.0, 1.0),
+            [(160, "scale", "spread x1.35"), (224, "shape", BOTH), (480, "shape", BOTH)],
+        ),
+    ],
+)
+def test_heavy_tails_and_a_far_part_are_bet_on_by_name(ten_features, values, expected):
+    before, found = 2_048, []
+    for seed in range(3):
+        rng = np.random.default_rng([21, seed])
+        columns = normal_columns(rng, before + 2_048)
+        columns["f6"][before:] = values(rng, 2_048)
+        first = alarms_of(ten_features, columns)[0]
+        assert first.channel == "f6"
+        found.append((first.event - before, first.change, first.detail))
+    assert found == expected
+
+
+def test_fixed_bets_share_their_weight_and_a_short_baseline_keeps_fewer(ten_features):
+    bets = channel_bets(ten_features.calibrated[0])
+    assert bets.weights.sum() == pytest.approx(0.8)
+    assert bets.changes.count("shape") == 7
+    shape = bets.weights[[change == "shape" for change in bets.changes]]
+    assert shape.sum() == pytest.approx(0.8 * 0.08, rel=0.05)
+    columns = {"x": np.random.default_rng(22).normal(size=600)}
+    short = channel_bets(fit_baseline(columns, {"x": "numeric"}).calibrated[0])
+    assert [d for c, d in zip(short.changes, short.details, strict=True) if c == "shape"] == [
+        "a part of the values far above",
+        "a part of the values far below",
+    ]
+
+
 def test_an_unseen_category_is_found_and_named():
     rng = np.random.default_rng(15)
     airports = np.array(["EWR", "JFK", "LGA"])
