@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from services.performance import partition
 from services.performance.packets import Answered, Followed, Known, Packet, Touched
 from shared.bundle.truth import KpiSpec
 from shared.messages import PerformanceReport
@@ -293,3 +294,16 @@ def test_kills_and_replays_leave_no_trace(tmp_path: Path, seed: int, lose_disk: 
     assert killed.labelled == calm.labelled
     assert killed.matured == calm.matured
     check(killed.reports(), answers, sent_last(log, answers))
+
+
+def test_a_long_batch_is_counted_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is noted is bounded: a rebuild takes a million packets without a report or a checkpoint."""
+    monkeypatch.setattr(partition, "_MOST_NOTED", 10)
+    harness = start(tmp_path, *(answered(str(n), 0.8, START) for n in range(9)))
+    harness.run(checkpoint=0)
+    (window,) = harness.join.windows.values()
+    assert window.answered == 9, "nine answers, with what each was worth"
+    harness.log.answers([answered("a", 0.8, START)])
+    harness.run(checkpoint=0)
+    assert window.answered == 9, "one more is only noted"
+    assert one(harness).quality.predictions == 10
