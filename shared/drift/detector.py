@@ -277,7 +277,7 @@ class Detector:
         Raises
         ------
         ValueError
-            The bytes are not a snapshot, or one of another baseline, budget or set of channels.
+            The bytes are not a snapshot, or one of another baseline, budget, set of channels or bets.
         """
         try:
             state = msgspec.msgpack.decode(raw, type=_State)
@@ -287,6 +287,8 @@ class Detector:
             raise ValueError("the snapshot belongs to a detector of another baseline or false-alarm budget")
         for name, array in self._arrays().items():
             stored = np.frombuffer(state.arrays[name], array.dtype.newbyteorder("<"))
+            if stored.size != array.size:
+                raise ValueError("the snapshot is of a detector with other bets: another version wrote it")
             array[...] = stored.reshape(array.shape)
         self.events, self._slot = state.events, state.slot
         self._block_events = state.block_events

@@ -1,5 +1,6 @@
 """Exactness: batches, partitions and interruptions never change the answer, not by one bit."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -98,6 +99,15 @@ def test_slots_count_every_value_once(baseline):
     assert slots.counts.sum(axis=2).tolist() == [[16] * 3] * 6
     assert slots.counts.dtype == np.int64
     assert len(counter.add({})) == 0
+
+
+def test_a_snapshot_of_a_version_with_fewer_bets_is_refused(baseline):
+    bets = [channel_bets(c) for c in baseline.calibrated]
+    fewer = [
+        replace(b, weights=b.weights[:-1], log_ratios=b.log_ratios[:-1], changes=b.changes[:-1]) for b in bets
+    ]
+    with pytest.raises(ValueError, match="other bets: another version wrote it"):
+        Detector(bets, 1e5).restore(Detector(fewer, 1e5).snapshot())
 
 
 def test_a_snapshot_of_another_model_is_refused(baseline):
