@@ -94,7 +94,8 @@ def _count(facts: Facts, kpi: KpiSpec, rows: _Rows) -> None:
     numbers: dict[int, int] = {}
     windows: list[WindowCells] = []
     at = np.empty(size, np.int64)
-    for row, window in enumerate(rows.windows):
+    for row in used.tolist():  # a window has a KPI once one of its answers has: however the batches are cut
+        window = rows.windows[row]
         place = numbers.setdefault(id(window), len(windows))
         if place == len(windows):
             windows.append(window)
