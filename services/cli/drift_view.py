@@ -138,7 +138,7 @@ def sparkline(values: Sequence[float]) -> str:
     Examples
     --------
     >>> sparkline([0, 1, 2, 4])
-    '▁▂▄█'
+    '▁▃▅█'
     """
     top = max(*values, 1e-9)
     return "".join(_SPARKS[round(value / top * (len(_SPARKS) - 1))] for value in values)
