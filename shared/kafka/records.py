@@ -40,6 +40,21 @@ class Records:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def followed_by(self, later: Records) -> Records:
+        """Return these records and those behind them in one piece; only markers may lie between."""
+        assert later.start >= self.end, "not later"
+        return Records(
+            topic=self.topic,
+            partition=self.partition,
+            start=self.start,
+            end=later.end,
+            offsets=[*self.offsets, *later.offsets],
+            timestamps=[*self.timestamps, *later.timestamps],
+            keys=[*self.keys, *later.keys],
+            values=[*self.values, *later.values],
+            headers=[*self.headers, *later.headers],
+        )
+
     @property
     def next_offset(self) -> int:
         """The offset to commit once these records are done."""

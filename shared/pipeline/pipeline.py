@@ -29,10 +29,24 @@ log = get_logger(__name__)
 _POLL_SECONDS = 0.2
 _FLUSH_SECONDS = 1.0
 _DRAIN_SECONDS = 10.0
+_GATHER_SECONDS = 0.003
 _METADATA_AGE_MS = 3_000
 """A group whose leader divides the partitions just after the broker woke up, before it names any, gives
 everybody nothing, and only a change in the metadata makes it divide again: aiokafka looks every five
 minutes by itself, and nobody would move for so long."""
+
+
+Fetched = list[tuple[Slot, Records]]
+"""What was fetched, with the slot that it is for; no slot twice."""
+
+
+def _joined(batch: Fetched, more: Fetched) -> Fetched:
+    """Return two fetches as one: what a slot has in both becomes one piece."""
+    pieces = {id(slot): (slot, part) for slot, part in batch}
+    for slot, part in more:
+        _, former = pieces.get(id(slot), (slot, None))
+        pieces[id(slot)] = (slot, part if former is None else former.followed_by(part))
+    return list(pieces.values())
 
 
 def _collect_garbage_seldom() -> None:
@@ -59,8 +73,9 @@ class Pipeline(Generic[Work]):
     5. produce outputs and state, which holds the position, and commit, per partition and concurrently
 
     Under a backlog steps 1 and 2 of the next micro-batch run beside 3 to 5 of this one; it is
-    committed only after this one. When traffic is quiet they do not overlap, so that an event never
-    waits behind a batch it could have joined.
+    committed only after this one. When traffic is quiet only the fetching does: what comes while a
+    batch is committed is gathered into the next one, so that an event never waits behind a batch it
+    could have joined.
 
     Parameters
     ----------
@@ -147,13 +162,10 @@ class Pipeline(Generic[Work]):
                 ownership.publish_offsets()
                 if ownership.failure is not None:
                     raise ownership.failure
-                if committing is not None and not backlog:
-                    await committing
-                    committing = None
-                    await asyncio.sleep(self._options.commit_interval)
-                    if stop.is_set():
-                        break
                 batch = await self._fetch(consumer, ownership)  # 1
+                if committing is not None and not backlog:
+                    batch = await self._gather(consumer, ownership, batch, committing)
+                    committing = None
                 records = [part for _, part in batch]
                 work = self._step.decode(records) if batch else None  # 2
                 if committing is not None:
@@ -175,7 +187,27 @@ class Pipeline(Generic[Work]):
         self._next_flush = 0.0
         await self._flush(ownership, leaving=True)
 
-    async def _fetch(self, consumer: ColumnConsumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
+    async def _gather(
+        self, consumer: ColumnConsumer, ownership: Ownership, batch: Fetched, committing: asyncio.Task[None]
+    ) -> Fetched:
+        """Return the batch with what comes while the last one is committed, for ``commit_interval`` at least.
+
+        The consumer fetches anew only when what it has is taken: left alone for the length of a commit,
+        it would hand out what came before that, and the rest would wait for another turn.
+        """
+        until = time.monotonic() + self._options.commit_interval
+        while sum(len(part) for _, part in batch) < self._options.max_records:
+            left = until - time.monotonic()
+            if left <= 0 and committing.done():
+                break
+            more = await self._fetch(consumer, ownership, timeout=max(left, _GATHER_SECONDS))
+            batch = _joined(batch, more)
+        await committing
+        return batch
+
+    async def _fetch(
+        self, consumer: ColumnConsumer, ownership: Ownership, *, timeout: float = _POLL_SECONDS
+    ) -> Fetched:
         ready = ownership.ready
         if self._wants is not None:
             ready = {tp: slot for tp, slot in ready.items() if self._wants(tp.topic, tp.partition)}
@@ -184,7 +216,7 @@ class Pipeline(Generic[Work]):
             return []
         try:
             fetched = await consumer.getcolumns(
-                ready.keys(), timeout=_POLL_SECONDS, max_records=self._options.max_records
+                ready.keys(), timeout=timeout, max_records=self._options.max_records
             )
         except BROKER_TROUBLE as error:
             log.warning("fetch failed, trying again", error=repr(error))
