@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -22,10 +21,10 @@ from shared.kafka.security import client_options
 from shared.kafka.startup import require_topics, when_reachable
 from shared.lifecycle import Background, alive_until, stop_on_signals
 from shared.logs import get_logger
-from shared.metrics import describe_process, registry_up
+from shared.metrics import describe_process
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
-from shared.registry import RedisRegistry, RegistryReader, StaticRegistry
+from shared.registry.opening import registry_or_bundles
 from shared.serving.trouble import ModelTrouble
 from shared.topics import TopicNames
 
@@ -66,7 +65,9 @@ async def serve(settings: DriftSettings) -> None:
 
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
-        registry = await stack.enter_async_context(_registry(settings, collectors))
+        registry = await stack.enter_async_context(
+            registry_or_bundles(settings, settings.model_bundles, collectors)
+        )
         # After the registry, so that its watcher has ended before the registry is closed under it.
         background = await stack.enter_async_context(Background(stop))
         champions = ChampionWatch(
@@ -132,19 +133,6 @@ async def _run_both(first: Pipeline[Any], second: Pipeline[Any], stop: asyncio.E
         await asyncio.wait([merging])
     counting.result()
     merging.result()
-
-
-def _registry(settings: DriftSettings, collectors: CollectorRegistry) -> RegistryReader:
-    if settings.model_bundles:
-        return StaticRegistry([Path(path) for path in settings.model_bundles])
-    up = registry_up(collectors)
-    return RedisRegistry(
-        settings.redis_url.get_secret_value(),
-        settings.bundle_store,
-        settings.cache_dir,
-        settings.redis_prefix,
-        on_available=lambda available: up.set(int(available)),
-    )
 
 
 def _count_options(settings: DriftSettings, topics: TopicNames, client: dict[str, object]) -> PipelineOptions:

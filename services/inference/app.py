@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -19,10 +18,10 @@ from shared.kafka.security import client_options
 from shared.kafka.startup import require_topics, when_reachable
 from shared.lifecycle import Background, alive_until, stop_on_signals
 from shared.logs import get_logger
-from shared.metrics import describe_process, registry_up
+from shared.metrics import describe_process
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
-from shared.registry import RedisRegistry, RegistryReader, StaticRegistry
+from shared.registry.opening import registry_or_bundles
 from shared.serving.models import ServedModels
 from shared.serving.trouble import ModelTrouble
 from shared.topics import TopicNames
@@ -55,7 +54,9 @@ async def serve(settings: InferenceSettings) -> None:
     pipeline = Pipeline(step, _pipeline_options(settings, topics, client), metrics)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
-        registry = await stack.enter_async_context(_registry(settings, collectors))
+        registry = await stack.enter_async_context(
+            registry_or_bundles(settings, settings.model_bundles, collectors)
+        )
         # After the registry, so that its watcher has ended before the registry is closed under it.
         background = await stack.enter_async_context(Background(stop))
         champions = Champions(
@@ -96,19 +97,6 @@ async def serve(settings: InferenceSettings) -> None:
         log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
         if await alive_until(champions.wait_until_serving(), stop, turn=pipeline.turn):
             await pipeline.run(stop)
-
-
-def _registry(settings: InferenceSettings, collectors: CollectorRegistry) -> RegistryReader:
-    if settings.model_bundles:
-        return StaticRegistry([Path(path) for path in settings.model_bundles])
-    up = registry_up(collectors)
-    return RedisRegistry(
-        settings.redis_url.get_secret_value(),
-        settings.bundle_store,
-        settings.cache_dir,
-        settings.redis_prefix,
-        on_available=lambda available: up.set(int(available)),
-    )
 
 
 def _pipeline_options(

@@ -26,10 +26,10 @@ from shared.kafka.security import client_options
 from shared.kafka.startup import require_topics, when_reachable
 from shared.lifecycle import Background, stop_on_signals
 from shared.logs import get_logger
-from shared.metrics import describe_process, registry_up
+from shared.metrics import describe_process
 from shared.pipeline.options import PipelineOptions, Recover
 from shared.pipeline.pipeline import Pipeline
-from shared.registry import RedisRegistry
+from shared.registry.opening import redis_registry
 from shared.topics import TopicNames
 
 log = get_logger(__name__)
@@ -197,14 +197,7 @@ def _join_dir(settings: PerformanceSettings) -> Path:
 def _shelf(settings: PerformanceSettings, collectors: CollectorRegistry) -> Shelf:
     if settings.model_bundles:
         return FolderShelf([Path(path) for path in settings.model_bundles])
-    up = registry_up(collectors)
-    return RedisRegistry(
-        settings.redis_url.get_secret_value(),
-        settings.bundle_store,
-        settings.cache_dir,
-        settings.redis_prefix,
-        on_available=lambda available: up.set(int(available)),
-    )
+    return redis_registry(settings, collectors)
 
 
 def _options(

@@ -23,13 +23,14 @@ from shared.kafka.security import client_options
 from shared.kafka.startup import require_topics, when_reachable, when_topic_exists
 from shared.lifecycle import Background, alive_until, stop_on_signals
 from shared.logs import get_logger
-from shared.metrics import describe_process, registry_up
+from shared.metrics import describe_process
 from shared.pipeline.companion import Companion
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
 from shared.promotion.following import ReportsTopic
 from shared.promotion.judge import Judge
 from shared.registry import RedisRegistry
+from shared.registry.opening import redis_registry
 from shared.serving.trouble import ModelTrouble
 from shared.topics import TopicNames
 
@@ -55,7 +56,7 @@ async def serve(settings: ShadowSettings) -> None:
     pipeline = Pipeline(step, options, metrics, wants=step.wants)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
-        registry = await stack.enter_async_context(_registry(settings, collectors))
+        registry = await stack.enter_async_context(redis_registry(settings, collectors))
         lineups = _lineups(settings, registry, candidates, metrics)
         stack.callback(lineups.close)
         reports = ReportsTopic(client, topics.reports, kinds=("shadow", "decision"))
@@ -130,17 +131,6 @@ def _step_options(settings: ShadowSettings) -> ShadowOptions:
         join_window=settings.join_window_events,
         report_interval=int(settings.report_seconds * 1000),
         max_future=settings.max_future_seconds * 1000,
-    )
-
-
-def _registry(settings: ShadowSettings, collectors: CollectorRegistry) -> RedisRegistry:
-    up = registry_up(collectors)
-    return RedisRegistry(
-        settings.redis_url.get_secret_value(),
-        settings.bundle_store,
-        settings.cache_dir,
-        settings.redis_prefix,
-        on_available=lambda available: up.set(int(available)),
     )
 
 
