@@ -26,6 +26,7 @@ class _ModelState(msgspec.Struct, frozen=True, array_like=True):
 class _State(msgspec.Struct, frozen=True, array_like=True):
     read_from: int
     models: dict[str, _ModelState]
+    counted_to: int = 0
 
 
 class ModelWatch:
@@ -121,10 +122,11 @@ class Merger:
 
     def __init__(self, topic: str, partition: int, next_offset: int = 0, state: bytes | None = None) -> None:
         self._topic, self._partition = topic, partition
-        self._next_offset = next_offset
+        self._next_offset = self._counted_to = next_offset
         self.models: dict[str, ModelWatch] = {}
         if state:
             restored = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
+            self._counted_to = max(next_offset, restored.counted_to)
             self.models = {name: ModelWatch.restored(name, inner) for name, inner in restored.models.items()}
 
     def take(self, partials: Iterator[tuple[int, Partial]], next_offset: int) -> bool:
@@ -132,6 +134,7 @@ class Merger:
         for offset, partial in partials:
             self.models.setdefault(partial.model, ModelWatch(partial.model)).offer(partial, offset)
         self._next_offset = next_offset
+        self._counted_to = max(self._counted_to, next_offset)
         alarmed = [model.advance() for model in self.models.values()]
         return any(alarmed)
 
@@ -156,17 +159,22 @@ class Merger:
         return min(arrivals, default=self._next_offset)
 
     def reports(self, now: int) -> Iterator[DriftReport]:
-        """Yield the reports of every version about which there is news."""
+        """Yield the reports of every version about which there is news.
+
+        They name the furthest offset that was counted, which the one that is read from may be before:
+        what waits is read again after a restart, and nobody may take the next report for an older one.
+        """
         for model in self.models.values():
             for version, watch in model.versions.items():
                 if watch.dirty:
                     yield from watch.reports(
-                        self._topic, self._partition, self._next_offset, now, active=model.is_active(version)
+                        self._topic, self._partition, self._counted_to, now, active=model.is_active(version)
                     )
 
     def snapshot(self) -> bytes:
         """Return the state to commit; slots that wait are not in it, but their offset is."""
-        state = _State(self.read_from, {name: model.snapshot() for name, model in self.models.items()})
+        models = {name: model.snapshot() for name, model in self.models.items()}
+        state = _State(self.read_from, models, self._counted_to)
         return zlib.compress(msgspec.msgpack.encode(state), 1)
 
     @staticmethod

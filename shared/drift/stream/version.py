@@ -53,6 +53,8 @@ class VersionWatch:
         self._learnt: dict[Group, bytes] = {}
         self._skipped: dict[SourceKey, dict[str, int]] = {}
         self.dirty = False
+        self._news = False
+        """Whether there is news beside what is counted in the windows: the newest one tells it."""
         for group in GROUPS:
             known = group_baseline(baseline, group)
             if known is not None:
@@ -89,7 +91,10 @@ class VersionWatch:
             order.offer(partial, arrived)
         except ValueError:
             order.unordered += len(partial.times)
-        self._skipped[partial.topic, partial.partition] = partial.skipped
+        source = (partial.topic, partial.partition)
+        if partial.skipped != self._skipped.get(source, {}):
+            self._skipped[source] = partial.skipped
+            self.dirty = self._news = True
 
     def advance(self, group: Group, clock: int) -> bool:
         """Take the slots whose turn has come; return whether an alarm was raised.
@@ -136,6 +141,8 @@ class VersionWatch:
         self.dirty = False
         starts = sorted({start for watch in self._groups.values() for start in watch.windows.open})
         changed = set().union(*(watch.changed for watch in self._groups.values())) if self._groups else set()
+        if self._news and starts:
+            changed, self._news = {*changed, starts[-1]}, False
         if not starts and self._learners:
             yield from self._learning(source_topic, partition, next_offset, now, active=active)
         for number, start in enumerate(starts):
@@ -265,4 +272,7 @@ class VersionWatch:
             made.orders[group].restore(taken)
             made.orders[group].unordered = state.unordered[group]
         made._skipped = {(topic, partition): reasons for topic, partition, reasons in state.skipped}
+        made.dirty = (
+            True  # nobody knows what was reported: the state is committed before the next report is due
+        )
         return made

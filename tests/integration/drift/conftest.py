@@ -143,6 +143,18 @@ class Stage:
         )
         return found[0]
 
+    async def reported(self, events: int, predictions: int) -> list[DriftReport]:
+        """Wait until so many rows are in the reports, which follow the state by ``report_seconds``."""
+        found: list[DriftReport] = []
+
+        async def all_reported() -> bool:
+            found[:] = await self.reports()
+            sums = sum(report.events for report in found), sum(report.predictions for report in found)
+            return sums == (events, predictions)
+
+        await until(all_reported, seconds=120, every=0.5, what=f"{events} events in the reports")
+        return found
+
     async def reports(self) -> list[DriftReport]:
         """The newest drift report of every window."""
         latest = LatestReports()

@@ -101,11 +101,9 @@ async def test_kill_rebalance_and_replay_leave_the_detectors_as_an_offline_compu
         await stage.play(500, shift=0.6)
         merger = await stage.counted(4_500, 4_500)
         await check(stage, merger)
-        reports = await stage.reports()
+        reports = await stage.reported(4_500, 4_500)
         others[0].part.stop()
     await check_commands(stage)
-    assert sum(report.events for report in reports) == 4_500
-    assert sum(report.predictions for report in reports) == 4_500
     last = reports[-1]
     alarm = next(channel.alarm for channel in last.alarming if channel.name == "f1")
     assert alarm is not None
