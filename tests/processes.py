@@ -72,10 +72,13 @@ class ServiceProcess:
 
 @contextmanager
 def service(name: str, folder: Path, settings: dict[str, str]) -> Iterator[ServiceProcess]:
-    """A running service; killed at the end."""
+    """A running service; killed at the end. A test that fails shows what the service logged last."""
     process = ServiceProcess(name, folder, settings)
     process.part.launch()
     try:
         yield process
+    except BaseException:
+        print(process.part.explain(), file=sys.stderr)
+        raise
     finally:
         process.part.kill()

@@ -68,6 +68,24 @@ class ColumnConsumer(AIOKafkaConsumer):  # type: ignore[misc]
                     return []
                 waiter.result()  # authorization errors
 
+    async def idle(self, seconds: float) -> None:
+        """Wait because nothing may be fetched now, and stay a member of the group meanwhile.
+
+        To aiokafka a consumer that never polls is dead: after ``max_poll_interval_ms`` it leaves its group
+        and does not join again, so that a process without partitions would never take over from another.
+        And what the coordination ran into is raised by a poll only: until then it stands still.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaError
+            What the coordination ran into.
+        ServiceError
+            The consumer is no member of its group any more and never will be again.
+        """
+        self._check_coordination()
+        with self._subscription.fetch_context():
+            await asyncio.sleep(seconds)
+
     def found_empty_at(self, tp: TopicPartition, position: int) -> int | None:
         """Return when a fetch last found nothing at or after ``position``; epoch milliseconds.
 

@@ -30,6 +30,7 @@ _POLL_SECONDS = 0.2
 _FLUSH_SECONDS = 1.0
 _DRAIN_SECONDS = 10.0
 _GATHER_SECONDS = 0.003
+_IDLE_SECONDS = 0.02
 _METADATA_AGE_MS = 3_000
 """A group whose leader divides the partitions just after the broker woke up, before it names any, gives
 everybody nothing, and only a change in the metadata makes it divide again: aiokafka looks every five
@@ -109,9 +110,6 @@ class Pipeline(Generic[Work]):
         owned = self._ownership
         return owned is not None and owned.assigned and all(slot.ready for slot in owned.slots.values())
 
-    def _owned(self) -> set[TopicPartition]:
-        return set(self._ownership.slots) if self._ownership is not None else set()
-
     def caught_up_at(self, topic: str, partition: int) -> int | None:
         """Return when the broker last said that a partition has no more records, epoch milliseconds.
 
@@ -176,7 +174,7 @@ class Pipeline(Generic[Work]):
                 if work is not None:
                     size = sum(map(len, records))
                     backlog = size >= self._options.max_records
-                    self._count(consumer, batch, size)
+                    self._count(consumer, ownership, batch, size)
                     committing = asyncio.create_task(self._finish(ownership, batch, work))
                 else:
                     backlog = False
@@ -211,10 +209,10 @@ class Pipeline(Generic[Work]):
         ready = ownership.ready
         if self._wants is not None:
             ready = {tp: slot for tp, slot in ready.items() if self._wants(tp.topic, tp.partition)}
-        if not ready:
-            await asyncio.sleep(0.02)
-            return []
         try:
+            if not ready:
+                await consumer.idle(_IDLE_SECONDS)
+                return []
             fetched = await consumer.getcolumns(
                 ready.keys(), timeout=timeout, max_records=self._options.max_records
             )
@@ -299,17 +297,19 @@ class Pipeline(Generic[Work]):
             if slot.ready and (outputs := self._step.flush(tp.topic, tp.partition, leaving=leaving)):
                 await self._make_durable(ownership, slot, outputs, slot.next_offset)
 
-    def _count(self, consumer: ColumnConsumer, batch: Sequence[tuple[Slot, Records]], size: int) -> None:
+    def _count(self, consumer: ColumnConsumer, ownership: Ownership, batch: Fetched, size: int) -> None:
         metrics = self._metrics
         metrics.batch_records.observe(size)
         metrics.last_progress.set_to_current_time()
-        for tp in self._lagging - self._owned():
+        for tp in self._lagging - ownership.slots.keys():
             metrics.lag.remove(tp.topic, tp.partition)  # another process reports it now
             self._lagging.remove(tp)
         for slot, part in batch:
             tp = slot.tp
-            self._lagging.add(tp)
             metrics.consumed.labels(tp.topic).inc(len(part))
+            if ownership.slots.get(tp) is not slot:
+                continue  # given up while it was fetched: the consumer knows nothing of it any more
+            self._lagging.add(tp)
             highwater = consumer.highwater(tp)
             if highwater is not None:
                 metrics.lag.labels(tp.topic, tp.partition).set(max(0, highwater - part.next_offset))

@@ -13,7 +13,7 @@ from shared.errors import ServiceError
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.consumer import ColumnConsumer
 from shared.kafka.records import Output
-from tests.streams import create_topics
+from tests.streams import create_topics, until
 
 pytestmark = pytest.mark.kafka
 
@@ -121,3 +121,45 @@ async def test_a_consumer_whose_group_task_has_ended_says_so(kafka: ApacheKafka,
         await asyncio.wait([task], timeout=20)
         with pytest.raises(ServiceError, match="left its group for good"):
             await consumer.getcolumns([], timeout=0.1, max_records=1)
+
+
+async def test_who_has_no_partition_stays_in_the_group_and_takes_over(
+    kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    """aiokafka takes a consumer that does not poll for dead after its longest pause, five minutes."""
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    topic = f"{topic_prefix}t"
+    await create_topics(client, {topic: 1})
+
+    def member() -> ColumnConsumer:
+        return ColumnConsumer(
+            topic,
+            **client,
+            group_id=f"{topic_prefix}g",
+            max_poll_interval_ms=500,
+            heartbeat_interval_ms=100,
+            metadata_max_age_ms=1_000,
+        )
+
+    async def waits(*members: ColumnConsumer) -> None:
+        await asyncio.gather(*(one.idle(0.05) for one in members))
+
+    first, second = member(), member()
+    async with second, first:
+
+        async def divided() -> bool:
+            await waits(first, second)
+            return sorted(len(one.assignment()) for one in (first, second)) == [0, 1]
+
+        await until(divided, what="one partition divided between two")
+        idle, busy = sorted((first, second), key=lambda one: len(one.assignment()))
+        until_then = time.monotonic() + 2.0  # four times the longest pause
+        while time.monotonic() < until_then:
+            await waits(idle, busy)
+        await busy.stop()
+
+        async def taken_over() -> bool:
+            await waits(idle)
+            return len(idle.assignment()) == 1
+
+        await until(taken_over, what="the partition taken over")

@@ -51,11 +51,14 @@ class Consumer:
         self.meanwhile()
         return [self.answer]
 
+    def highwater(self, tp: TopicPartition) -> int:
+        raise AssertionError("Partition is not assigned")  # as aiokafka does
+
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self.sought.append(offset)
 
 
-async def fetch(consumer: Consumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
+def pipeline() -> Pipeline[Any]:
     options = PipelineOptions(
         service="s",
         topics=("in",),
@@ -65,8 +68,11 @@ async def fetch(consumer: Consumer, ownership: Ownership) -> list[tuple[Slot, Re
         outputs=(),
         state_topic="s",
     )
-    pipeline: Pipeline[Any] = Pipeline(None, options, PipelineMetrics(CollectorRegistry()))  # type: ignore[arg-type]
-    return await pipeline._fetch(consumer, ownership)  # type: ignore[arg-type]
+    return Pipeline(None, options, PipelineMetrics(CollectorRegistry()))  # type: ignore[arg-type]
+
+
+async def fetch(consumer: Consumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
+    return await pipeline()._fetch(consumer, ownership)  # type: ignore[arg-type]
 
 
 async def test_records_go_to_the_slot_opened_while_the_fetch_was_waiting() -> None:
@@ -100,3 +106,11 @@ async def test_transaction_markers_move_the_position_without_a_batch() -> None:
     part = records(22, 3, end=26)
     assert await fetch(Consumer(part), ownership) == [(ownership.slots[TP], part)]
     assert ownership.slots[TP].position == 26
+
+
+def test_what_was_given_up_while_it_was_fetched_has_no_lag_here() -> None:
+    """A process ended once, because aiokafka was asked for the end of a partition just revoked."""
+    counted = pipeline()
+    counted._count(Consumer(records(0, 3)), Ownership(), [(slot(3), records(0, 3))], 3)  # type: ignore[arg-type]
+    assert counted._metrics.consumed.labels("in")._value.get() == 3
+    assert list(counted._metrics.lag.collect()[0].samples) == []
