@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
+from shared.kafka.stopping import cut_off, stop_within
 from shared.logs import RateLimit, get_logger
 from shared.messages import ServiceReport
-from shared.pipeline.stopping import cut_off, stop_within
 from shared.reports import message_key
 from shared.vitals import instance_name, vitals
 

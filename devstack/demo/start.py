@@ -33,8 +33,8 @@ from devstack.demo.topics import NAMES, PARTITIONS
 from devstack.demo.view import View
 from devstack.errors import DevstackError
 from devstack.ports import Ports
+from shared.kafka.stopping import stop_within
 from shared.kafka.topics import create_topics
-from shared.pipeline.stopping import stop_within
 
 POLL_SECONDS = 0.1
 REQUEST_TIMEOUT_MS = 10_000

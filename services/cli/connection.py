@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar, TypeVar
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from shared.errors import ServiceError, TransientError
+from shared.kafka.reader import reader
 from shared.kafka.security import check_connection, client_options
 from shared.settings import ServiceSettings, load_settings
 from shared.topics import TopicNames
@@ -82,23 +83,9 @@ class Connection:
         except KafkaError as error:
             raise ServiceError(f"the broker at {servers} refused: {error!r}") from error
 
-    @contextlib.asynccontextmanager
-    async def reader(self, *topics: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    def reader(self, *topics: str, **options: Any) -> AbstractAsyncContextManager[AIOKafkaConsumer]:
         """Open a consumer without a group that sees committed records only."""
-        consumer = AIOKafkaConsumer(
-            *topics,
-            **self.client,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            **options,
-        )
-        try:
-            await consumer.start()
-            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
-            yield consumer
-        finally:
-            await consumer.stop()
+        return reader(self.client, *topics, **options)
 
     async def partitions(self, consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
         """Return a topic's partitions.

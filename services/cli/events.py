@@ -21,8 +21,8 @@ from aiokafka.partitioner import DefaultPartitioner
 from services.cli.connection import Connection, connection_options
 from services.cli.event_lines import Outgoing, build_event, outgoing, parse_feature, read_lines
 from shared.errors import ServiceError
+from shared.kafka.stopping import stop_within
 from shared.messages import FeatureValue
-from shared.pipeline.stopping import stop_within
 
 _MOST_IN_FLIGHT = 5_000
 _LONGEST_WAIT = 30.0

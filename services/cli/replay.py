@@ -29,8 +29,8 @@ from services.cli.selection import Selection
 from shared.dead_letters import REPLAY_OF
 from shared.errors import PartitionLost, TransientError
 from shared.kafka.records import Headers, Output
+from shared.kafka.stopping import stop_within
 from shared.pipeline.options import PipelineOptions
-from shared.pipeline.stopping import stop_within
 from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter
 
 _BATCH_LETTERS = 500

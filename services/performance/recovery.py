@@ -25,6 +25,7 @@ from services.performance.packets import Packet, decode_packet
 from services.performance.partition import Base, PartitionJoin, decode_base
 from services.performance.process import state_prefix
 from services.performance.store import EventStore
+from shared.kafka.reader import reader
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -96,15 +97,15 @@ class Recovery:
             EventStore, self._folder / f"{tp.topic}-{tp.partition}", base.lineage
         )  # 2
         try:
-            async with self._reader(tp) as reader:
-                first = await reader.first()
+            async with self._reader(tp) as records:
+                first = await records.first()
                 begin = max(store.offset, min(base.oldest.values(), default=base.offset), first)
                 if begin < base.offset:
-                    await self._rebuild(reader, store, base, begin)  # 3
+                    await self._rebuild(records, store, base, begin)  # 3
                 join = PartitionJoin(
                     self._facts_of, self._expected, base, windows, store, log=(tp.topic, tp.partition)
                 )
-                async for offset, packet in reader.read(max(base.offset, first), next_offset):  # 4
+                async for offset, packet in records.read(max(base.offset, first), next_offset):  # 4
                     await self._meet(packet)
                     join.apply(packet, offset)
                     join.take_said()
@@ -113,11 +114,11 @@ class Recovery:
             raise
         return join
 
-    async def _rebuild(self, reader: _LogReader, store: EventStore, base: Base, begin: int) -> None:
+    async def _rebuild(self, records: _LogReader, store: EventStore, base: Base, begin: int) -> None:
         """Put the events of the log in ``[begin, base.offset)`` into the store."""
         blank = Base(base.lineage, begin)
         join = PartitionJoin(self._facts_of, (), blank, (), store)
-        async for offset, packet in reader.read(begin, base.offset):
+        async for offset, packet in records.read(begin, base.offset):
             await self._meet(packet)
             join.apply(packet, offset)
             join.take_said()
@@ -141,8 +142,8 @@ class Recovery:
         prefix = state_prefix(tp.topic, tp.partition).encode()
         newest: dict[bytes, bytes | None] = {}
         state = TopicPartition(self._state_topic, tp.partition)
-        async with self._reader(state) as reader:
-            async for key, value in reader.records():
+        async with self._reader(state) as changelog:
+            async for key, value in changelog.records():
                 if key.startswith(prefix + b"/"):
                     newest[key] = value
         raw = newest.pop(prefix + b"/base", None)
@@ -157,20 +158,9 @@ class Recovery:
 
     @asynccontextmanager
     async def _reader(self, tp: TopicPartition) -> AsyncIterator[_LogReader]:
-        consumer = AIOKafkaConsumer(
-            **self._client,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=20,
-        )
-        try:
-            await consumer.start()
-            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
+        async with reader(self._client, fetch_max_wait_ms=20) as consumer:
             consumer.assign([tp])
             yield _LogReader(consumer, tp)
-        finally:
-            await consumer.stop()
 
 
 class _LogReader:

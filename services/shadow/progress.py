@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.shadow.process import ShadowStep
+from shared.kafka.reader import reader
 from shared.logs import get_logger
-from shared.pipeline.stopping import stop_within
 
 log = get_logger(__name__)
 
@@ -66,12 +66,8 @@ class ChampionProgress:
         finally:
             await admin.close()
         # Uncommitted ends: a committed reader's end may lie before the champion's newest prediction.
-        consumer = AIOKafkaConsumer(**self._client, enable_auto_commit=False)
-        try:
-            await consumer.start()
+        async with reader(self._client, isolation_level="read_uncommitted", stop_seconds=3.0) as consumer:
             ends = await consumer.end_offsets([TopicPartition(self._predictions, p) for p in partitions])
-        finally:
-            await stop_within(consumer, 3.0)
         for partition in partitions:
             committed = offsets.get(TopicPartition(self._events, partition))
             if committed is not None and committed.offset > 0:

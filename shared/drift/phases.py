@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc
 
 from shared.drift.dependence import design_effect
 
@@ -180,7 +180,7 @@ def _f_test(values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[
         return 0.0 if between > 0 else 1.0
     freedom = len(values) - groups
     ratio = (between / (groups - 1)) / (within / freedom) / design_effect(residual)
-    return float(f_distribution.sf(ratio, groups - 1, freedom))
+    return float(fdtrc(groups - 1, freedom, ratio))
 
 
 def _table(

@@ -16,9 +16,9 @@ from aiokafka import TopicPartition
 
 from shared.kafka.consumer import ColumnConsumer
 from shared.kafka.records import Records
+from shared.kafka.stopping import stop_within
 from shared.logs import get_logger
 from shared.pipeline.ownership import BROKER_TROUBLE
-from shared.pipeline.stopping import stop_within
 
 log = get_logger(__name__)
 

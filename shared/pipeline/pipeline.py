@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from shared.kafka.consumer import ColumnConsumer
 from shared.kafka.records import Output, Records
+from shared.kafka.stopping import stop_within
 from shared.logs import get_logger
 from shared.metrics import PipelineMetrics
 from shared.pipeline.options import PipelineOptions
@@ -21,7 +22,6 @@ from shared.pipeline.ownership import BROKER_TROUBLE, PRODUCER_TROUBLE, Ownershi
 from shared.pipeline.published import OffsetPublisher
 from shared.pipeline.state import Snapshot, StateReader, snapshot_output
 from shared.pipeline.step import Step, Work
-from shared.pipeline.stopping import stop_within
 from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter
 
 log = get_logger(__name__)

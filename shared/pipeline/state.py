@@ -6,12 +6,12 @@ state, outputs and offset are of one moment or not at all.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from shared.kafka.reader import reader
 from shared.kafka.records import Output
 
 _FIRST_LOOK = 64
@@ -76,24 +76,13 @@ class StateReader:
         commit a newer one. Looks back from the end in growing steps, because the changelog holds one
         record per transaction until it is compacted and only the last one counts.
         """
-        consumer = AIOKafkaConsumer(
-            **self._client,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=20,
-        )
-        try:
-            await consumer.start()
-            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
+        async with reader(self._client, fetch_max_wait_ms=20) as consumer:
             changelog = await self._changelog_of(consumer, tp)
             begin = (await consumer.beginning_offsets([changelog]))[changelog]
             end = (await consumer.end_offsets([changelog]))[changelog]
             consumer.assign([changelog])
             record = await _newest(consumer, changelog, begin, end, _key(tp.topic, tp.partition))
             return (None, 0) if record is None else (_decode(record.value), record.timestamp)
-        finally:
-            await consumer.stop()
 
     async def _changelog_of(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> TopicPartition:
         await consumer._client._wait_on_metadata(self._topic)

@@ -13,10 +13,10 @@ from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError, RecordLi
 
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.records import Output
+from shared.kafka.stopping import cut_off
 from shared.pipeline.crash_points import crash_point
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.settling import next_stamp, settle
-from shared.pipeline.stopping import cut_off
 
 _CODECS = {None: 0, "lz4": 3, "zstd": 4}
 

@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.errors import TransientError
+from shared.kafka.reader import reader
+from shared.kafka.stopping import cut_off, stop_within
 from shared.messages import DecisionReport
-from shared.pipeline.stopping import cut_off, stop_within
 from shared.reports import AnyReport, decode_report, message_key
 
 TROUBLE: Final = (KafkaError, TimeoutError, OSError, AssertionError)
@@ -40,6 +41,7 @@ class ReportsTopic:
         self._topic = topic
         self._prefixes = tuple(f"{kind}/".encode() for kind in kinds) or (b"",)
         self._consumer: AIOKafkaConsumer | None = None
+        self._opened = contextlib.AsyncExitStack()
         self._producer: AIOKafkaProducer | None = None
         self._partitions: list[TopicPartition] = []
 
@@ -112,14 +114,8 @@ class ReportsTopic:
     async def _reading(self) -> AIOKafkaConsumer:
         if self._consumer is not None:
             return self._consumer
-        consumer = self._consumer = AIOKafkaConsumer(
-            **self._client,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
         async with asyncio.timeout(_DEADLINE):
-            await consumer.start()
+            consumer = await self._opened.enter_async_context(reader(self._client))
             cluster = await consumer._client.fetch_all_metadata()  # by name it could create the topic
         numbers = cluster.partitions_for_topic(self._topic)
         if not numbers:
@@ -127,6 +123,7 @@ class ReportsTopic:
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         consumer.assign(self._partitions)
         await consumer.seek_to_beginning(*self._partitions)
+        self._consumer = consumer
         return consumer
 
     async def _behind(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
@@ -136,7 +133,5 @@ class ReportsTopic:
         return False
 
     async def _drop_consumer(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
-            await stop_within(consumer, 5.0)
+        self._consumer = None
+        await self._opened.aclose()

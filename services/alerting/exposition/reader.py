@@ -12,9 +12,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.kafka.reader import reader
 from shared.logs import RateLimit, get_logger
 from shared.messages import Report, ServiceReport
-from shared.pipeline.stopping import stop_within
 from shared.reports import decode_report
 
 log = get_logger(__name__)
@@ -57,20 +57,14 @@ async def follow(
     """
     complaints, backoff = RateLimit(_COMPLAIN_EVERY), 0.5
     while True:
-        consumer = AIOKafkaConsumer(
-            **client, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
-        )
         try:
-            await consumer.start()
-            await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
-            await _read(consumer, topic, take, back_ms)
+            async with reader(client, stop_seconds=3.0) as consumer:
+                await _read(consumer, topic, take, back_ms)
         except _TROUBLE as error:
             if (held := complaints.admit()) is not None:
                 log.warning(
                     "topic cannot be read, trying again", topic=topic, error=repr(error), held_back=held
                 )
-        finally:
-            await stop_within(consumer, 3.0)
         await asyncio.sleep(backoff)
         backoff = min(2 * backoff, _LONGEST_BACKOFF)
 

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from devstack.apache_kafka import ApacheKafka
-from shared.pipeline.stopping import cut_off
+from shared.kafka.stopping import cut_off
 from tests.integration.pipeline.echo import Echo, options
 from tests.integration.pipeline.test_pipeline import all_committed, by_partition, numbered, running, values
 from tests.streams import Client, leader_of, produce, read_all, until

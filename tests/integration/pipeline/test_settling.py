@@ -16,10 +16,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from devstack.apache_kafka import ApacheKafka
+from shared.kafka.stopping import cut_off
 from shared.metrics import PipelineMetrics
 from shared.pipeline.pipeline import Pipeline
 from shared.pipeline.state import Snapshot, StateReader, snapshot_output
-from shared.pipeline.stopping import cut_off
 from tests.integration.pipeline.echo import Echo, options
 from tests.integration.pipeline.test_pipeline import by_partition, make_topics, numbered, values
 from tests.streams import Client, create_topics, produce, read_all, until
