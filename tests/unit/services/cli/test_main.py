@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import click
-import pytest
 
 from services.cli.__main__ import cli
 
@@ -18,12 +18,39 @@ def commands() -> list[tuple[str, ...]]:
     return found
 
 
-@pytest.mark.parametrize("path", [path for path in commands() if path != ("run",)], ids=" ".join)
-def test_every_command_is_there_and_explains_itself(path: tuple[str, ...]) -> None:
+_EACH_IN_A_PROCESS_OF_ITS_OWN = """
+import os, sys, traceback
+import aiokafka, numpy, onnxruntime, pydantic_settings, redis.asyncio, rich.live, scipy.special
+from services.cli.__main__ import cli
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        try:
+            cli([*line.split(), "--help"], prog_name="driftline", standalone_mode=False)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    print(f"== {line.strip()}: {os.waitstatus_to_exitcode(status)}", flush=True)
+"""
+
+
+def test_every_command_is_there_and_explains_itself() -> None:
+    """Each loads its own modules: none lives on what another has imported."""
+    paths = [" ".join(path) for path in commands() if path != ("run",)]
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", *path, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", _EACH_IN_A_PROCESS_OF_ITS_OWN],
+        input="\n".join(paths),
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert "Usage:" in done.stdout
+    answers = re.findall(r"(?s)(Usage: .*?)== (.*?): (-?\d+)\n", done.stdout)
+    assert [(path, code) for _, path, code in answers] == [(path, "0") for path in paths], done.stderr
+    assert all(f"Usage: driftline {path} " in text for text, path, _ in answers)
 
 
 def test_help_loads_no_client() -> None:
