@@ -6,6 +6,7 @@ SECONDS ?=
 RATE ?=
 KAFKA ?= embedded
 SERVICES := inference shadow drift alerting performance cli feed
+WORKERS ?= 2
 SEEDS ?= 1
 TOPOLOGY ?= both
 HOURS ?= 1
@@ -34,8 +35,8 @@ $(VENV)/demo: requirements/demo.lock requirements/uv.lock pyproject.toml
 demo: $(VENV)/demo ## score a year of real flights on an embedded broker (KAFKA=apache, SECONDS=60, RATE=500)
 	@$(BIN)/python -m devstack.demo --kafka $(KAFKA) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE))
 
-test: $(VENV)/dev ## the whole test suite, against a real Apache Kafka
-	$(BIN)/python -m pytest
+test: $(VENV)/dev ## the whole test suite, against a real Apache Kafka for each worker (WORKERS=0 for none)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 faults: $(VENV)/dev ## break services and brokers, look for lost or repeated records (SEEDS=1..20, TOPOLOGY=one)
 	$(BIN)/python -m pytest -m faults
@@ -55,7 +56,7 @@ check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated fil
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m shared.schemas --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 monitoring: $(VENV)/dev ## Prometheus and Alertmanager from Debian's packages, without which some tests are skipped
 	@$(BIN)/python -m devstack install-monitoring

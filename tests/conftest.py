@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,20 @@ from devstack.apache_kafka import ApacheKafka
 from devstack.debian import PACKAGES, find_program
 from devstack.errors import DevstackError
 from devstack.redis_server import RedisServer
+from tests.workers import ByFile, printable
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Divide the tests among the workers by file."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let every report get through to the controller."""
+    return printable((yield))
 
 
 @pytest.fixture(scope="session")

@@ -20,12 +20,10 @@ from hdrh.histogram import HdrHistogram
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
-from shared.kafka.topics import create_topics
 from shared.messages import Prediction
-from shared.registry import RedisRegistry
-from shared.topics import TopicNames
 from tests.integration.inference.conftest import Stage, good_event
 from tests.processes import ServiceProcess, service
+from tests.stage import open_registry, registry_settings
 from tests.streams import committed_offsets, read_all, until
 
 pytestmark = pytest.mark.kafka
@@ -39,21 +37,11 @@ RATE = 200.0
 async def stage(
     kafka: ApacheKafka, redis_server: RedisServer, topic_prefix: str, tmp_path: Path
 ) -> AsyncIterator[Stage]:
-    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
-    await create_topics(client, TopicNames(topic_prefix), partitions=PARTITIONS)
-    store = str(tmp_path / "store")
-    settings = {
-        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "DRIFTLINE_TOPIC_PREFIX": topic_prefix,
-        "DRIFTLINE_GROUP_PREFIX": f"{topic_prefix}driftline",
-        "DRIFTLINE_REDIS_URL": redis_server.url,
-        "DRIFTLINE_REDIS_PREFIX": topic_prefix,
-        "DRIFTLINE_BUNDLE_STORE": store,
-        "DRIFTLINE_CACHE_DIR": str(tmp_path / "cache"),
-        "DRIFTLINE_MODELS": "demo",
-    }
-    async with RedisRegistry(redis_server.url, store, tmp_path / "cache", topic_prefix) as registry:
-        made = Stage(client, TopicNames(topic_prefix), registry, tmp_path, settings)
+    settings = registry_settings(redis_server, topic_prefix, tmp_path) | {"DRIFTLINE_MODELS": "demo"}
+    async with open_registry(redis_server, topic_prefix, tmp_path) as registry:
+        made = await Stage.set_up(
+            kafka, topic_prefix, tmp_path, partitions=PARTITIONS, settings=settings, registry=registry
+        )
         await made.publish("1")
         yield made
 

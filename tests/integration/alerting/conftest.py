@@ -14,10 +14,10 @@ import yaml
 from aiokafka import AIOKafkaProducer
 
 from devstack.apache_kafka import ApacheKafka
-from shared.kafka.topics import create_topics
 from shared.messages import Alert, Report, ServiceReport
-from shared.topics import TopicNames
 from tests.reports import record
+from tests.stage import SESSION_SECONDS
+from tests.stage import Stage as BareStage
 from tests.streams import read_all
 from tests.webhooks import WebhookReceiver
 
@@ -33,14 +33,10 @@ RULE = {
 
 
 @dataclass
-class Stage:
+class Stage(BareStage):
     """Everything one alerting test plays on."""
 
-    client: dict[str, Any]
-    topics: TopicNames
-    folder: Path
     receiver: WebhookReceiver
-    settings: dict[str, str]
     document: dict[str, Any] = field(default_factory=dict)
 
     def write_rules(self, *rules: dict[str, Any], receivers: list[dict[str, Any]] | None = None) -> None:
@@ -86,19 +82,13 @@ class Stage:
 @asynccontextmanager
 async def staged(kafka: ApacheKafka, prefix: str, folder: Path, **settings: str) -> AsyncIterator[Stage]:
     """A stage on a broker, with its topics made."""
-    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
-    names = TopicNames(prefix)
-    await create_topics(client, names, partitions=3)
     settings |= {
-        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "DRIFTLINE_TOPIC_PREFIX": prefix,
-        "DRIFTLINE_GROUP_PREFIX": f"{prefix}driftline",
         "DRIFTLINE_ALERT_RULES": str(folder / "rules.yml"),
-        "DRIFTLINE_SESSION_SECONDS": "6",
+        "DRIFTLINE_SESSION_SECONDS": SESSION_SECONDS,
         "DRIFTLINE_HEARTBEAT_SECONDS": "1",
     }
     async with WebhookReceiver() as receiver:
-        made = Stage(client, names, folder, receiver, settings)
+        made = await Stage.set_up(kafka, prefix, folder, settings=settings, receiver=receiver)
         made.write_rules()
         yield made
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ from shared.bundle.spec import ModelSpec
 from shared.drift import Baseline, fit_baseline
 from shared.drift.prediction_channels import fit_predictions
 from shared.drift.stream.merging import Merger
-from shared.kafka.topics import create_topics
 from shared.messages import DriftReport
 from shared.pipeline.state import Snapshot
-from shared.reports import LatestReports, decode_report
-from shared.topics import TopicNames
 from tests.drift_oracle import Row
 from tests.models import linear, numeric_spec, write_bundle
+from tests.stage import SESSION_SECONDS
+from tests.stage import Stage as BareStage
 from tests.streams import produce, read_all, until
 
 PARTITIONS = 3
@@ -44,13 +42,9 @@ def fitted(seed: int = 1, *, predictions: bool = True) -> Baseline:
 
 
 @dataclass
-class Stage:
+class Stage(BareStage):
     """Everything one drift test plays on."""
 
-    client: dict[str, Any]
-    topics: TopicNames
-    folder: Path
-    settings: dict[str, str]
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
     sent: int = 0
     offsets: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
@@ -157,27 +151,15 @@ class Stage:
 
     async def reports(self) -> list[DriftReport]:
         """The newest drift report of every window."""
-        latest = LatestReports()
-        for records in (await read_all(self.client, self.topics.reports)).values():
-            for record in records:
-                latest.take(decode_report(record.value))
-        found = [report for report in latest if isinstance(report, DriftReport)]
+        found = await self.newest(DriftReport)
         return sorted(found, key=lambda report: (report.model_version, report.window.start))
 
 
 @pytest.fixture
-async def stage(kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
-    names = TopicNames(topic_prefix)
-    await create_topics(client, names, partitions=PARTITIONS)
+async def stage(kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> Stage:
     settings = {
-        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "DRIFTLINE_TOPIC_PREFIX": topic_prefix,
-        "DRIFTLINE_GROUP_PREFIX": f"{topic_prefix}driftline",
-        "DRIFTLINE_CACHE_DIR": str(tmp_path / "cache"),
         "DRIFTLINE_REPORT_SECONDS": "1",
         "DRIFTLINE_IDLE_SECONDS": "1",
-        "DRIFTLINE_SESSION_SECONDS": "6",
+        "DRIFTLINE_SESSION_SECONDS": SESSION_SECONDS,
     }
-    yield Stage(client, names, tmp_path, settings)
-    await asyncio.sleep(0)
+    return await Stage.set_up(kafka, topic_prefix, tmp_path, settings=settings)

@@ -13,24 +13,19 @@ import pytest
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
-from shared.kafka.topics import create_topics
 from shared.registry import RedisRegistry
-from shared.topics import TopicNames
 from tests.models import linear, numeric_spec, write_bundle
-from tests.streams import committed_offsets
+from tests.stage import Stage as BareStage
+from tests.stage import open_registry, registry_settings
 
 PARTITIONS = 3
 
 
 @dataclass
-class Stage:
+class Stage(BareStage):
     """Everything one inference test plays on."""
 
-    client: dict[str, Any]
-    topics: TopicNames
     registry: RedisRegistry
-    folder: Path
-    settings: dict[str, str]
     sent: int = field(default=0)
 
     async def publish(self, version: str, *, name: str = "demo", bias: float = 0.0) -> None:
@@ -42,8 +37,7 @@ class Stage:
 
     async def committed(self) -> int:
         """Events the service has committed, over all partitions."""
-        group = f"{self.settings['DRIFTLINE_GROUP_PREFIX']}.inference"
-        return sum((await committed_offsets(self.client, group, self.topics.events)).values())
+        return await self.committed_of("inference", self.topics.events)
 
     def events(self, count: int) -> list[tuple[int, bytes]]:
         """The next ``count`` good events with their partitions, numbered over the whole test."""
@@ -62,20 +56,7 @@ def good_event(event_id: str, **extra: Any) -> bytes:
 async def stage(
     kafka: ApacheKafka, redis_server: RedisServer, topic_prefix: str, tmp_path: Path
 ) -> AsyncIterator[Stage]:
-    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
-    names = TopicNames(topic_prefix)
-    await create_topics(client, names, partitions=PARTITIONS)
-    store = str(tmp_path / "store")
-    settings = {
-        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "DRIFTLINE_TOPIC_PREFIX": topic_prefix,
-        "DRIFTLINE_GROUP_PREFIX": f"{topic_prefix}driftline",
-        "DRIFTLINE_REDIS_URL": redis_server.url,
-        "DRIFTLINE_REDIS_PREFIX": topic_prefix,
-        "DRIFTLINE_BUNDLE_STORE": store,
-        "DRIFTLINE_CACHE_DIR": str(tmp_path / "cache"),
-        "DRIFTLINE_REPORT_SECONDS": "1",
-        "DRIFTLINE_MODELS": "demo",
-    }
-    async with RedisRegistry(redis_server.url, store, tmp_path / "cache", topic_prefix) as registry:
-        yield Stage(client, names, registry, tmp_path, settings)
+    extra = {"DRIFTLINE_REPORT_SECONDS": "1", "DRIFTLINE_MODELS": "demo"}
+    settings = registry_settings(redis_server, topic_prefix, tmp_path) | extra
+    async with open_registry(redis_server, topic_prefix, tmp_path) as registry:
+        yield await Stage.set_up(kafka, topic_prefix, tmp_path, settings=settings, registry=registry)

@@ -14,12 +14,11 @@ import pytest
 from devstack.apache_kafka import ApacheKafka
 from shared.bundle.spec import FeatureSpec
 from shared.bundle.truth import KpiSpec
-from shared.kafka.topics import create_topics
 from shared.messages import Label, Outcome, PerformanceReport, Prediction, Source
-from shared.reports import LatestReports, decode_report
-from shared.topics import TopicNames
 from tests.models import linear, numeric_spec, write_bundle
-from tests.streams import produce, read_all
+from tests.stage import SESSION_SECONDS
+from tests.stage import Stage as BareStage
+from tests.streams import produce
 
 PARTITIONS = 3
 HOUR = 3_600_000
@@ -29,13 +28,9 @@ CARRIERS = ("UA", "B6", "AA")
 
 
 @dataclass
-class Stage:
+class Stage(BareStage):
     """Everything one performance test plays on, and what was sent."""
 
-    client: dict[str, Any]
-    topics: TopicNames
-    folder: Path
-    settings: dict[str, str]
     predictions: list[Prediction] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     waiting: list[Label] = field(default_factory=list)
@@ -104,13 +99,7 @@ class Stage:
 
     async def reports(self) -> list[PerformanceReport]:
         """The newest performance report of every key."""
-        latest = LatestReports()
-        for records in (await read_all(self.client, self.topics.reports)).values():
-            for record in records:
-                report = decode_report(record.value)
-                if isinstance(report, PerformanceReport):
-                    latest.take(report)
-        return list(latest)
+        return await self.newest(PerformanceReport)
 
 
 def hash_of(event_id: str) -> int:
@@ -120,9 +109,6 @@ def hash_of(event_id: str) -> int:
 
 @pytest.fixture
 async def stage(kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> Stage:
-    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
-    names = TopicNames(topic_prefix)
-    await create_topics(client, names, partitions=PARTITIONS)
     bundles = []
     for version in ("1", "2"):
         feature = FeatureSpec(name="f0", kind="categorical", categories=CARRIERS)
@@ -140,14 +126,10 @@ async def stage(kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> Stage:
         spec = msgspec.structs.replace(spec, features=(feature, *spec.features[1:]))
         bundles.append(str(write_bundle(tmp_path / f"demo-{version}", linear(3), spec).path))
     settings = {
-        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "DRIFTLINE_TOPIC_PREFIX": topic_prefix,
-        "DRIFTLINE_GROUP_PREFIX": f"{topic_prefix}driftline",
         "DRIFTLINE_MODEL_BUNDLES": ",".join(bundles),
-        "DRIFTLINE_CACHE_DIR": str(tmp_path / "cache"),
         "DRIFTLINE_REPORT_SECONDS": "1",
         "DRIFTLINE_IDLE_SECONDS": "3",
         "DRIFTLINE_CHECKPOINT_SECONDS": "1",
-        "DRIFTLINE_SESSION_SECONDS": "6",
+        "DRIFTLINE_SESSION_SECONDS": SESSION_SECONDS,
     }
-    return Stage(client, names, tmp_path, settings)
+    return await Stage.set_up(kafka, topic_prefix, tmp_path, settings=settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import onnx
@@ -14,13 +13,11 @@ import pytest
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
 from shared.bundle.spec import FeatureSpec, ModelSpec
-from shared.kafka.topics import create_topics
 from shared.messages import ShadowReport
 from shared.registry import RedisRegistry
-from shared.reports import LatestReports, decode_report
-from shared.topics import TopicNames
 from tests.models import linear, numeric_spec, write_bundle
-from tests.streams import committed_offsets, read_all
+from tests.stage import SESSION_SECONDS, open_registry, registry_settings
+from tests.stage import Stage as BareStage
 
 PARTITIONS = 3
 ANN = {"who": "ann", "why": "test"}
@@ -34,14 +31,10 @@ def spec_of(version: str) -> ModelSpec:
 
 
 @dataclass
-class Stage:
+class Stage(BareStage):
     """Everything one shadow test plays on."""
 
-    client: dict[str, Any]
-    topics: TopicNames
     registry: RedisRegistry
-    folder: Path
-    settings: dict[str, str]
     sent: list[tuple[int, bytes]] = field(default_factory=list)
 
     async def publish(
@@ -56,40 +49,17 @@ class Stage:
         else:
             await self.registry.promote("demo", version, **ANN)
 
-    async def committed(self, service: str, topic: str) -> int:
-        """Records of a topic that a service's group has done, over all partitions."""
-        group = f"{self.settings['DRIFTLINE_GROUP_PREFIX']}.{service}"
-        return sum((await committed_offsets(self.client, group, topic)).values())
-
     async def reports(self, source: str | None = None) -> list[ShadowReport]:
         """The newest shadow report of every key whose source is this topic."""
-        latest = LatestReports()
-        for records in (await read_all(self.client, self.topics.reports)).values():
-            for record in records:
-                report = decode_report(record.value)
-                if isinstance(report, ShadowReport):
-                    latest.take(report)
-        return [report for report in latest if report.source_topic == (source or self.topics.events)]
+        found = await self.newest(ShadowReport)
+        return [report for report in found if report.source_topic == (source or self.topics.events)]
 
 
 @pytest.fixture
 async def stage(
     kafka: ApacheKafka, redis_server: RedisServer, topic_prefix: str, tmp_path: Path
 ) -> AsyncIterator[Stage]:
-    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
-    names = TopicNames(topic_prefix)
-    await create_topics(client, names, partitions=PARTITIONS)
-    store = str(tmp_path / "store")
-    settings = {
-        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "DRIFTLINE_TOPIC_PREFIX": topic_prefix,
-        "DRIFTLINE_GROUP_PREFIX": f"{topic_prefix}driftline",
-        "DRIFTLINE_REDIS_URL": redis_server.url,
-        "DRIFTLINE_REDIS_PREFIX": topic_prefix,
-        "DRIFTLINE_BUNDLE_STORE": store,
-        "DRIFTLINE_CACHE_DIR": str(tmp_path / "cache"),
-        "DRIFTLINE_REPORT_SECONDS": "0.5",
-        "DRIFTLINE_SESSION_SECONDS": "6",
-    }
-    async with RedisRegistry(redis_server.url, store, tmp_path / "cache", topic_prefix) as registry:
-        yield Stage(client, names, registry, tmp_path, settings)
+    extra = {"DRIFTLINE_REPORT_SECONDS": "0.5", "DRIFTLINE_SESSION_SECONDS": SESSION_SECONDS}
+    settings = registry_settings(redis_server, topic_prefix, tmp_path) | extra
+    async with open_registry(redis_server, topic_prefix, tmp_path) as registry:
+        yield await Stage.set_up(kafka, topic_prefix, tmp_path, settings=settings, registry=registry)

@@ -59,7 +59,7 @@ async def done(stage: Stage, count: int, *services: str) -> None:
     for name in services:
 
         async def all_done(name: str = name) -> bool:
-            return await stage.committed(name, stage.topics.events) >= count
+            return await stage.committed_of(name, stage.topics.events) >= count
 
         await until(all_done, seconds=120, what=f"{name} to have done {count} events")
 
