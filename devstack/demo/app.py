@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 import aiohttp
 
 from devstack.demo.champion import champion
-from devstack.demo.drift import drift_taker
 from devstack.demo.folder import new_run_folder
 from devstack.demo.options import Options
 from devstack.demo.services import STOP_TIMEOUT
@@ -20,7 +19,7 @@ from devstack.demo.story import introduce
 from devstack.demo.topics import NAMES
 from devstack.demo.verdict import Verdict, judge
 from devstack.demo.view import View
-from devstack.demo.watch import TopicReader, dead_letter_taker, prediction_taker
+from devstack.demo.watch import TopicReader, dead_letter_taker, prediction_taker, report_taker
 from shared.lifecycle import stop_on_signals
 
 LOOK_SECONDS = 1.0
@@ -67,13 +66,17 @@ def _stop_services(run: Run) -> list[str]:
 async def live(run: Run, view: View, stop: asyncio.Event) -> None:
     """Replay until ``stop``, the time is up, the year is over or a process ends; then await the answers."""
     settings = run.servers.reader(run.options)
+    books = (run.quality.take, run.drift.take, run.shadow.take)
     readers = [
         TopicReader(settings, NAMES.predictions, prediction_taker(run.ledger), run.clock),
         TopicReader(settings, NAMES.dead_letters, dead_letter_taker(run.ledger), run.clock),
-        TopicReader(settings, NAMES.reports, run.quality.take, run.clock),
         TopicReader(settings, NAMES.alerts, run.alerts.take_alert, run.clock),
-        TopicReader(settings, NAMES.reports, drift_taker(run.drift), run.clock),
-        TopicReader(settings, NAMES.reports, run.shadow.take, run.clock),
+        TopicReader(
+            settings,
+            NAMES.reports,
+            report_taker(*books),
+            run.clock,
+        ),
     ]
     async with AsyncExitStack() as stack:
         for reader in readers:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import pandas as pd
 
 from shared.messages import DriftAlarm, DriftChannel, DriftReport
-from shared.reports import decode_report
+from shared.reports import AnyReport
 
 KILOMETRES_PER_MILE: Final = 1.609344
 PLANTED_ORIGIN: Final = "LGA"
@@ -49,8 +47,10 @@ class DriftBook:
     alarms: dict[tuple[str, int], tuple[DriftChannel, DriftAlarm]] = field(default_factory=dict)
     newest: DriftReport | None = None
 
-    def take(self, report: DriftReport) -> None:
-        """Note a report."""
+    def take(self, report: AnyReport) -> None:
+        """Note a report; other kinds are somebody else's."""
+        if not isinstance(report, DriftReport):
+            return
         if self.newest is None or report.window.start >= self.newest.window.start:
             self.newest = report
         for channel in report.channels:
@@ -70,20 +70,6 @@ class DriftBook:
             if channel.name == PLANTED_CHANNEL and in_time:
                 return alarm
         return None
-
-
-def drift_taker(book: DriftBook) -> Callable[[Any, float], None]:
-    """Return what enters a record of the reports topic into the book; other kinds are passed over."""
-
-    def take(record: Any, now: float) -> None:
-        try:
-            report = decode_report(record.value)
-        except msgspec.DecodeError:
-            return
-        if isinstance(report, DriftReport):
-            book.take(report)
-
-    return take
 
 
 def alarm_fact(channel: DriftChannel, alarm: DriftAlarm) -> dict[str, Any]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from shared.messages import PerformanceReport
 from shared.quality.estimate import estimated
 from shared.quality.figures import figures_of
 from shared.quality.merging import merge
-from shared.reports import LatestReports, decode_report
+from shared.reports import AnyReport, LatestReports
 
 
 class QualityBook:
@@ -19,12 +17,8 @@ class QualityBook:
     def __init__(self) -> None:
         self._reports = LatestReports()
 
-    def take(self, record: Any, _now: float) -> None:
-        """Take a record of the reports topic; other kinds of report are somebody else's."""
-        try:
-            report = decode_report(record.value)
-        except msgspec.DecodeError:
-            return
+    def take(self, report: AnyReport) -> None:
+        """Note a report; other kinds are somebody else's."""
         if isinstance(report, PerformanceReport):
             self._reports.take(report)
 

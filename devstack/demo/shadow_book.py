@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
-
-import msgspec
 
 from shared.messages import DecisionReport, ShadowReport
 from shared.promotion import Evidence, Gathered
-from shared.reports import decode_report
+from shared.reports import AnyReport
 
 
 class ShadowBook:
@@ -28,14 +25,8 @@ class ShadowBook:
         self.decisions: dict[int, DecisionReport] = {}
         self.news: deque[str] = deque()
 
-    def take(self, record: Any, _now: float) -> None:
-        """Take a record of the reports topic; other kinds of report are somebody else's."""
-        if not (record.key or b"").startswith((b"shadow/", b"decision/")):
-            return
-        try:
-            report = decode_report(record.value)
-        except msgspec.DecodeError:
-            return
+    def take(self, report: AnyReport) -> None:
+        """Note a report; other kinds are somebody else's."""
         if isinstance(report, ShadowReport):
             self._gathered.take(report)
         elif isinstance(report, DecisionReport) and report.revision not in self.decisions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 
 from devstack.demo.ledger import Ledger
 from shared.dead_letters import read_dead_letter
+from shared.reports import AnyReport, decode_report
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,18 @@ def prediction_taker(ledger: Ledger) -> Callable[[Any, float], None]:
     def take(record: Any, now: float) -> None:
         seen = decode(record.value)
         ledger.predicted(seen.event_id, seen.model_version, seen.label, now)
+
+    return take
+
+
+def report_taker(*books: Callable[[AnyReport], None]) -> Callable[[Any, float], None]:
+    """Return what shows each record of the reports topic to every book; what is unknown is passed over."""
+
+    def take(record: Any, now: float) -> None:
+        with contextlib.suppress(msgspec.DecodeError):
+            report = decode_report(record.value)
+            for book in books:
+                book(report)
 
     return take
 

@@ -14,6 +14,7 @@ from devstack.demo.recipes import CANDIDATE, CHAMPION, MISTAKE
 from devstack.demo.shadow_verdict import settled, shadow_contribution
 from devstack.demo.story import APPEAR_AFTER, DECIDED_AFTER, prepare_challengers
 from devstack.demo.verdict import champion_contribution
+from devstack.demo.watch import report_taker
 from shared.messages import Comparison, DecisionReport, Judged, Message, ShadowReport, Window
 from shared.reports import message_key
 from tests.unit.devstack.demo.runs import finished_run
@@ -51,7 +52,7 @@ def run_with(*reports: Message, good: int = 8, options: Options | None = None) -
     run = finished_run(options)
     run.challengers = [FlightModel(Path("x"), version, {}, fresh=False) for version in (BETTER, WRONG)]
     for one in reports:
-        run.shadow.take(record(one), 0.0)
+        run.shadow.take(one)
     run.ledger.good = good
     return run
 
@@ -119,9 +120,18 @@ def test_a_champion_that_nobody_was_told_of_is_not_well():
 @pytest.mark.parametrize("value", [b"{", b'{"kind":"shadow"}'])
 def test_what_is_no_report_is_passed_over(value):
     run = run_with()
-    run.shadow.take(Record(b"shadow/x", value), 0.0)
-    run.shadow.take(Record(b"", value), 0.0)
+    seen: list[Any] = []
+    report_taker(run.shadow.take, seen.append)(Record(b"shadow/x", value), 0.0)
     assert run.shadow.of(BETTER, "v1") is None
+    assert seen == []
+
+
+def test_every_book_is_shown_every_report():
+    run, seen = run_with(), []
+    take = report_taker(run.quality.take, run.drift.take, run.shadow.take, seen.append)
+    take(record(compared()), 0.0)
+    assert seen == [compared()]
+    assert run.shadow.of(BETTER, "v1") is not None
 
 
 def test_newer_versions_are_made_only_for_runs_in_which_they_appear(year):
