@@ -85,7 +85,7 @@ async def serve(settings: DriftSettings) -> None:
             port=settings.http_port,
             last_turn=lambda: min(first.last_turn, second.last_turn),
         )
-        health.add_check("models", champions.missing)
+        health.add_check("models", champions.presence.missing)
         health.add_check("partitions", lambda: None if first.ready else "not every partition is open yet")
         health.add_check(
             "merging", lambda: None if second.ready else "not every partition of the merge topic is open yet"
@@ -112,7 +112,7 @@ async def serve(settings: DriftSettings) -> None:
         if settings.delivery == "exactly-once":
             await require_transactions(client, group=settings.group, topic=topics.events)
         log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
-        if await alive_until(champions.wait_until_watching(), stop, turn=turn):
+        if await alive_until(champions.presence.complete(), stop, turn=turn):
             await _run_both(first, second, stop)
 
 

@@ -13,6 +13,7 @@ from shared.drift.stream.watched import Watched
 from shared.logs import get_logger
 from shared.registry import Pointers, RegistryReader
 from shared.serving.loading import VersionLoader
+from shared.serving.presence import Presence
 
 log = get_logger(__name__)
 
@@ -67,33 +68,17 @@ class ChampionWatch:
     ) -> None:
         self._watchlist = watchlist
         self._metrics = metrics
-        self._names = tuple(names)
         self._learn = learn
         self._max_future = max_future
-        self._changed = asyncio.Event()
         self.loader = VersionLoader(
             registry,
-            names=self._names,
+            names=names,
             wanted=lambda pointers: [] if pointers.champion is None else [pointers.champion],
             load=self._load,
             settle=self._settle,
             loads=metrics.model_loads,
         )
-
-    async def wait_until_watching(self) -> None:
-        """Return once every named model is watched, or any where none is named."""
-        while self.missing() is not None:
-            self._changed.clear()
-            await self._changed.wait()
-
-    def missing(self) -> str | None:
-        """Return which models are not watched yet, as a sentence; ``None`` when all are."""
-        absent = [name for name in self._names if name not in self._watchlist.champions]
-        trouble = "; ".join(self.loader.trouble.values())
-        because = f" ({trouble})" if trouble else ""
-        if absent:
-            return f"no champion loaded yet for {', '.join(absent)}{because}"
-        return None if self._watchlist.champions else f"no model has a champion in the registry{because}"
+        self.presence = Presence(names, lambda: watchlist.champions, lambda: self.loader.trouble)
 
     async def _load(self, path: Path) -> Watched:
         return await asyncio.to_thread(self._read, path)
@@ -118,5 +103,5 @@ class ChampionWatch:
             former=former.version if former else None,
             baseline="bundle" if champion.begin.baseline else "to be learnt",
         )
-        self._changed.set()
+        self.presence.grew()
         return [champion.version]

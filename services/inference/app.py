@@ -71,7 +71,7 @@ async def serve(settings: InferenceSettings) -> None:
         health = HealthServer(
             collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
         )
-        health.add_check("models", champions.missing)
+        health.add_check("models", champions.presence.missing)
         health.add_check("partitions", lambda: None if pipeline.ready else "not every partition is open yet")
         await stack.enter_async_context(health)
         heartbeat = Heartbeat(
@@ -95,7 +95,7 @@ async def serve(settings: InferenceSettings) -> None:
         if settings.delivery == "exactly-once":
             await require_transactions(client, group=settings.group, topic=topics.events)
         log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
-        if await alive_until(champions.wait_until_serving(), stop, turn=pipeline.turn):
+        if await alive_until(champions.presence.complete(), stop, turn=pipeline.turn):
             await pipeline.run(stop)
 
 

@@ -12,6 +12,7 @@ from shared.logs import get_logger
 from shared.registry import Pointers, RegistryReader
 from shared.serving.loading import VersionLoader
 from shared.serving.models import Canary, ServedModel, ServedModels
+from shared.serving.presence import Presence
 
 log = get_logger(__name__)
 
@@ -43,33 +44,18 @@ class Champions:
         threads: int,
     ) -> None:
         self._served = served
-        self._names = tuple(names)
         self._metrics = metrics
         self._max_event_bytes = max_event_bytes
         self._threads = threads
-        self._swapped = asyncio.Event()
         self.loader = VersionLoader(
             registry,
-            names=self._names,
+            names=names,
             wanted=_wanted,
             load=self._load,
             settle=self._settle,
             loads=metrics.model_loads,
         )
-
-    async def wait_until_serving(self) -> None:
-        """Return once every named model answers, or any where none is named."""
-        while self.missing() is not None:
-            self._swapped.clear()
-            await self._swapped.wait()
-
-    def missing(self) -> str | None:
-        """Return which models do not answer yet, as a sentence; ``None`` when all do."""
-        served, trouble = self._served.current, self.loader.trouble
-        absent = [name for name in self._names if name not in served]
-        if absent:
-            return f"no champion loaded yet for {', '.join(absent)}" + _because(trouble, absent)
-        return None if served else "no model has a champion in the registry" + _because(trouble, trouble)
+        self.presence = Presence(names, lambda: served.current, lambda: self.loader.trouble)
 
     async def _load(self, path: Path) -> ServedModel:
         bundle = await asyncio.to_thread(load_bundle, path)
@@ -99,7 +85,7 @@ class Champions:
             former=former.version if former else None,
             digest=fresh.digest,
         )
-        self._swapped.set()
+        self.presence.grew()
 
     def _settle_canary(self, pointers: Pointers, loaded: Mapping[str, ServedModel]) -> None:
         name, wanted = pointers.model, pointers.canary
@@ -119,8 +105,3 @@ class Champions:
 def _wanted(pointers: Pointers) -> list[str]:
     canary = None if pointers.canary is None else pointers.canary.version
     return [version for version in (pointers.champion, canary) if version is not None]
-
-
-def _because(trouble: Mapping[str, str], names: Collection[str]) -> str:
-    reasons = [trouble[name] for name in names if name in trouble]
-    return f" ({'; '.join(reasons)})" if reasons else ""

@@ -85,10 +85,10 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_champion_and_canary_come_change_and_go(stage: Stage) -> None:
-    assert stage.champions.missing() == "no champion loaded yet for demo"
+    assert stage.champions.presence.missing() == "no champion loaded yet for demo"
     stage.registry.say(champion="1")
     await stage.becomes("1")
-    assert stage.champions.missing() is None
+    assert stage.champions.presence.missing() is None
     stage.registry.say(champion="1", candidates=("2",), canary=CanaryShare("2", 5.0))
     await stage.becomes("1", "2", 0.05)
     stage.registry.say(champion="1", candidates=("2",), canary=CanaryShare("2", 50.0))
