@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.errors import DevstackError
-
-_PACKAGES = {
-    "buildah": "buildah", "podman": "podman", "runc": "runc", "mmdebstrap": "mmdebstrap",
-}  # fmt: skip
-_OUTPUT_LINES = 15
-
-
-def require(*programs: str) -> None:
-    """Raise where a program is missing, naming the Debian packages that bring it.
-
-    Raises
-    ------
-    DevstackError
-        Not every program is on the path.
-    """
-    missing = [name for name in programs if shutil.which(name) is None]
-    if missing:
-        packages = " ".join(_PACKAGES[name] for name in missing)
-        raise DevstackError(f"{', '.join(missing)} not found: apt-get install {packages}")
-
-
-def execute(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str:
-    """Return what a command prints.
-
-    Raises
-    ------
-    DevstackError
-        It failed; the message has the end of what it said.
-    """
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | dict(environment or {}), check=False
-    )
-    if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-_OUTPUT_LINES:])
-        raise DevstackError(f"{' '.join(command[:3])}... ended with {done.returncode}:\n{tail}")
-    return done.stdout
+from devstack.images.programs import execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +23,9 @@ class Engine:
 
     storage: Path
 
-    def _options(self) -> list[str]:
+    @property
+    def options(self) -> list[str]:
+        """Return the arguments of Podman and Buildah that name the storage."""
         return [
             "--root",
             str(self.storage / "root"),
@@ -80,7 +45,7 @@ class Engine:
         execute(
             [
                 "buildah",
-                *self._options(),
+                *self.options,
                 "build",
                 "--isolation=chroot",
                 "--network=host",
@@ -96,22 +61,39 @@ class Engine:
             ]
         )
 
+    def revision(self, tag: str) -> str | None:
+        """Return the commit that an image says it is of; None where there is no such image."""
+        label = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
+        try:
+            return execute(["podman", *self.options, "image", "inspect", "--format", label, tag]).strip()
+        except DevstackError:
+            return None
+
+    def name(self, tag: str, *names: str) -> None:
+        """Give an image more names."""
+        execute(["podman", *self.options, "tag", tag, *names])
+
     def size(self, tag: str) -> int:
         """Return the bytes of an image unpacked, all layers together."""
-        return int(execute(["podman", *self._options(), "image", "inspect", "--format", "{{.Size}}", tag]))
+        return int(execute(["podman", *self.options, "image", "inspect", "--format", "{{.Size}}", tag]))
 
     def compressed(self, tag: str, folder: Path) -> int:
         """Return the bytes of an image as a registry would hold and send it: its layers, gzipped."""
-        execute(["buildah", *self._options(), "push", "--quiet", tag, f"dir:{folder}"])
+        execute(["buildah", *self.options, "push", "--quiet", tag, f"dir:{folder}"])
         return sum(file.stat().st_size for file in folder.iterdir())
 
     def run_command(
-        self, tag: str, name: str, environment: Mapping[str, str], mounts: Sequence[str]
+        self,
+        tag: str,
+        name: str,
+        environment: Mapping[str, str],
+        mounts: Sequence[str] = (),
+        entrypoint: str | None = None,
     ) -> list[str]:
         """Return the command that runs a container as production would: nobody, nothing writable but /tmp."""
         return [
             "podman",
-            *self._options(),
+            *self.options,
             "--runtime=runc",
             "--cgroup-manager=cgroupfs",
             "run",
@@ -127,17 +109,18 @@ class Engine:
             "--ulimit=nproc=4096:4096",
             *(f"--volume={mount}" for mount in mounts),
             *(f"--env={key}={value}" for key, value in environment.items()),
+            *([] if entrypoint is None else [f"--entrypoint={entrypoint}"]),
             tag,
         ]
 
     def signal(self, name: str, signal_name: str) -> None:
         """Send a signal to a container's first process."""
-        execute(["podman", *self._options(), "--runtime=runc", "kill", "--signal", signal_name, name])
+        execute(["podman", *self.options, "--runtime=runc", "kill", "--signal", signal_name, name])
 
     def remove(self, name: str) -> None:
         """Remove a container, whatever it is doing."""
         subprocess.run(
-            ["podman", *self._options(), "--runtime=runc", "rm", "--force", "--time=0", name],
+            ["podman", *self.options, "--runtime=runc", "rm", "--force", "--time=0", name],
             capture_output=True,
             check=False,
         )

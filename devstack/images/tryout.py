@@ -1,133 +1,124 @@
-"""Runs an image as production would, against a real Kafka and Redis, and measures its start and its end."""
+"""Runs images as production would, against a real Kafka and Redis: their start, their work and their end."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import subprocess
+import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from devstack.apache_kafka import ApacheKafka
-from devstack.demo.champion import open_registry, publish
 from devstack.demo.contract import MODEL
 from devstack.demo.events import flight_events
 from devstack.demo.flights import load_flights
-from devstack.demo.model import prepare_model
 from devstack.errors import DevstackError
+from devstack.images import inside
+from devstack.images.container import Container, container
 from devstack.images.engine import Engine
+from devstack.images.place import Place
 from devstack.ports import Ports
-from devstack.redis_server import RedisServer
-from shared.kafka.topics import create_topics
 from shared.topics import TopicNames
 
-PARTITIONS = 3
 EVENTS = 500
+FLIGHTS = 1_000
 START_SECONDS = 90.0
-STOP_SECONDS = 40.0
+PYTHON = "/usr/bin/python3.11"
+NOBODY = 65532
+_INSIDE = Path(inside.__file__).read_text(encoding="utf-8")
 _POLL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of one container.
+    """What came of one image: a sentence, and whether all was well."""
 
-    Attributes
-    ----------
-    ready
-        Seconds from the command to the first 200 of ``/readyz``.
-    drained
-        Seconds from SIGTERM to the end.
-    exit_code
-        0 when it ended in order.
-    answered
-        Predictions to the events that were sent, for the inference service; else None.
-    """
-
-    ready: float
-    drained: float
-    exit_code: int
-    answered: int | None = None
+    sentence: str
+    well: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The servers that containers are tried against."""
-
-    kafka: ApacheKafka
-    redis: RedisServer
-    folder: Path
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """Return what every service is told."""
-        return {
-            "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "DRIFTLINE_REDIS_URL": self.redis.url,
-            "DRIFTLINE_BUNDLE_STORE": "/bundles",
-            "DRIFTLINE_HTTP_HOST": "127.0.0.1",
-        }
+async def look_inside(engine: Engine, tag: str, package: str, here: Place) -> Tried:
+    """Import every module of the image's package in it, and look whose it is and what can be written."""
+    async with container(
+        engine, tag, here.folder, {}, entrypoint=PYTHON, arguments=("-c", _INSIDE, "look", package)
+    ) as looking:
+        if await looking.ended(START_SECONDS):
+            raise DevstackError(f"not every module can be imported:\n{looking.said()}")
+        found = json.loads(looking.said().splitlines()[-1])
+    kept = not found["shells"] and not found["writable"] and found["user"] == NOBODY
+    faults = (
+        "" if kept else f", but user {found['user']}, {found['shells']}, can write to {found['writable']}"
+    )
+    return Tried(f"{found['modules']} modules imported{faults}", kept)
 
 
-@asynccontextmanager
-async def place(folder: Path) -> AsyncIterator[Place]:
-    """Start Kafka and Redis, make the topics and promote the demo's model."""
-    with ApacheKafka() as kafka, RedisServer() as redis:
-        client = {"bootstrap_servers": kafka.bootstrap_servers}
-        await create_topics(client, TopicNames(), partitions=PARTITIONS)
-        async with open_registry(redis.url, folder) as registry:
-            await publish(registry, await asyncio.to_thread(lambda: prepare_model(load_flights())))
-        yield Place(kafka, redis, folder)
-
-
-async def try_image(engine: Engine, service: str, tag: str, here: Place) -> Tried:
-    """Start a container, wait until it is ready, give it work, ask it to end.
-
-    Raises
-    ------
-    DevstackError
-        It did not become ready or did not end; the message has the end of its log.
-    """
+async def try_service(engine: Engine, service: str, tag: str, here: Place) -> Tried:
+    """Start a service, wait until it is ready, give it work, ask it to end."""
     ports = Ports()
     port = ports.reserve()
-    name = f"driftline-{service}-{secrets.token_hex(3)}"
-    log = here.folder / f"{name}.log"
-    command = engine.run_command(
-        tag,
-        name,
-        here.settings | {"DRIFTLINE_HTTP_PORT": str(port)},
-        [f"{here.folder / 'bundles'}:/bundles:ro"],
-    )
-    began = time.monotonic()
-    with log.open("wb") as out:
-        container = subprocess.Popen(command, stdout=out, stderr=out)  # noqa: ASYNC220 - returns at once
+    settings = here.settings | {"DRIFTLINE_HTTP_PORT": str(port)}
     try:
-        await _until_ready(container, port, log, began + START_SECONDS)
-        ready = time.monotonic() - began
-        answered = await _answers(here) if service == "inference" else None
-        asked = time.monotonic()
-        await asyncio.to_thread(engine.signal, name, "TERM")
-        code = await asyncio.to_thread(_end, container, log)
-        return Tried(ready, time.monotonic() - asked, code, answered)
+        async with container(engine, tag, here.folder, settings, mounts=[here.bundles]) as running:
+            await _until(running, lambda: asyncio.to_thread(_is_ready, port), "ready")
+            ready = time.monotonic() - running.began
+            answered = await _answers(here) if service == "inference" else EVENTS
+            drained, code = await running.end()
     finally:
-        await asyncio.to_thread(engine.remove, name)
-        container.kill()
         ports.release()
+    work = f", {answered} of {EVENTS} events answered" if service == "inference" else ""
+    sentence = f"ready in {ready:.1f} s{work}, {_ending(drained, code)}"
+    return Tried(sentence, answered == EVENTS and code == 0)
 
 
-async def _until_ready(container: subprocess.Popen[bytes], port: int, log: Path, deadline: float) -> None:
-    while not await asyncio.to_thread(_is_ready, port):
-        if container.poll() is not None or time.monotonic() > deadline:
-            state = "ended" if container.poll() is not None else "is not ready"
-            raise DevstackError(f"the container {state}:\n{_tail(log)}")
+async def try_command_line(engine: Engine, tag: str, here: Place) -> Tried:
+    """Let the command line look at everything that services stand on."""
+    async with container(
+        engine, tag, here.folder, here.settings, mounts=[here.bundles], arguments=("doctor",)
+    ) as running:
+        code = await running.ended(START_SECONDS)
+        took = time.monotonic() - running.began
+        if code:
+            raise DevstackError(f"driftline doctor ended with {code}:\n{running.said()}")
+    return Tried(f"`driftline doctor` found all well in {took:.1f} s")
+
+
+async def try_feed(engine: Engine, tag: str, here: Place) -> Tried:
+    """Let the demo's image train and register its model and replay flights, then ask it to end."""
+    store = here.folder / "empty"  # as the named volume is at first
+    store.mkdir(mode=0o777)
+    store.chmod(0o777)
+    settings = here.settings | {"DRIFTLINE_TOPIC_PREFIX": "feed.", "DRIFTLINE_REDIS_PREFIX": "feed:"}
+    names = TopicNames("feed.")
+    await here.create(names)
+    async with container(engine, tag, here.folder, settings, mounts=[f"{store}:/bundles"]) as running:
+
+        async def arrived() -> bool:
+            return await here.records(names.events) >= FLIGHTS
+
+        await _until(running, arrived, "sending flights")
+        began = time.monotonic() - running.began
+        drained, code = await running.end()
+    registered = any(store.rglob("model.onnx"))
+    model = "registered" if registered else "not registered"
+    work = f"model {model} and {FLIGHTS:,} flights sent {began:.0f} s after the start"
+    return Tried(f"{work}, {_ending(drained, code)}", registered and code == 0)
+
+
+def _ending(seconds: float, code: int) -> str:
+    return f"ended {seconds:.1f} s after SIGTERM with exit code {code}"
+
+
+async def _until(running: Container, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    deadline = running.began + START_SECONDS
+    while not await condition():
+        running.check()
+        if time.monotonic() > deadline:
+            raise DevstackError(f"not {what} within {START_SECONDS:.0f} s:\n{running.said()}")
         await asyncio.sleep(_POLL)
 
 
@@ -139,25 +130,14 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _end(container: subprocess.Popen[bytes], log: Path) -> int:
-    try:
-        return container.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise DevstackError(f"still running {STOP_SECONDS:.0f} s after SIGTERM:\n{_tail(log)}") from error
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-
-
 async def _answers(here: Place) -> int:
     """Return how many of the first flights of 2013 get a prediction."""
-    names, client = TopicNames(), {"bootstrap_servers": here.kafka.bootstrap_servers}
-    async with AIOKafkaProducer(**client, enable_idempotence=True) as producer:
+    names = TopicNames()
+    async with AIOKafkaProducer(**here.client, enable_idempotence=True) as producer:
         for event in islice(flight_events(load_flights(), MODEL), EVENTS):
             await producer.send(names.events, event.value, key=event.key)
     async with AIOKafkaConsumer(
-        names.predictions, **client, isolation_level="read_committed", auto_offset_reset="earliest"
+        names.predictions, **here.client, isolation_level="read_committed", auto_offset_reset="earliest"
     ) as consumer:
         answered, deadline = 0, time.monotonic() + 30
         while answered < EVENTS and time.monotonic() < deadline:

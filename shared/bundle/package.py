@@ -165,7 +165,7 @@ def score(scorer: Scorer, columns: list[Any]) -> Floats:
 
 def _fit_baseline(bundle: Bundle, table: Any, held_out: Any, wishes: Wishes) -> Baseline:
     """Return the baseline of a bundle that scores; SciPy is imported here, for few need it."""
-    need("scipy.stats", "package")
+    need("scipy.special", "package")
     from shared.bundle.baseline import Training, fit_bundle_baseline
 
     training = Training(table, wishes.time_column, wishes.target, held_out)

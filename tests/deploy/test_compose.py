@@ -20,6 +20,7 @@ from devstack.compose.reading import (
     read_compose,
     schema_errors,
 )
+from devstack.compose.stand_ins import tag_of
 from shared.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[2]
@@ -141,3 +142,21 @@ def test_nothing_secret_is_in_it() -> None:
     assert not [
         line for line in lines if re.search(r"(password|secret|token|api_?key)\w*\s*[:=]", line, re.I)
     ]
+
+
+class StandIns(yaml.SafeLoader):
+    """Compose's own tag for replacing a value instead of adding to it."""
+
+
+StandIns.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
+def test_the_stand_ins_change_images_and_add_a_receiver_only() -> None:
+    """`python -m devstack.compose` runs the file as it is: commands, settings, health checks, volumes."""
+    changed = yaml.load((ROOT / "devstack/compose/stand-ins.yml").read_text(), StandIns)["services"]
+    assert set(changed) - set(SERVICES) == {"receiver"}
+    assert changed["grafana"] == {"profiles": ["not-to-be-had"]}
+    for name in set(changed) - {"receiver", "grafana"}:
+        assert set(changed[name]) == {"image", "pull_policy"}
+        assert changed[name]["image"] == tag_of(name).removesuffix(":latest")
+    assert (ROOT / changed["receiver"]["volumes"][0].split(":")[0]).is_file()

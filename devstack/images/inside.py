@@ -1,0 +1,126 @@
+"""Runs inside images, with Python's own library alone: `slim` in the build, `look` in the finished image.
+
+    python3 inside.py slim /app services.drift
+
+`slim` removes what nothing reads at run time, and leaves bytecode of what is imported. No import may break
+by it: it ends with importing every module of the package that is named, and loading every compiled library
+that is left. `look` imports the same in the finished image, as production runs it, and says what else
+could be done there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+FOLDERS = frozenset({"tests", "__pycache__", "sample_data"})
+"""Folders of these names go, wherever they are."""
+ENDINGS = frozenset({".a", ".c", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx"})
+"""For compilers and type checkers."""
+DATA = frozenset({".csv", ".gz", ".zip"})
+"""Example data sets; only those of ``DATA_OF`` go."""
+DATA_OF = ("river",)
+PARTS = (
+    "numpy/distutils",
+    "onnxruntime/backend", "onnxruntime/datasets", "onnxruntime/quantization", "onnxruntime/tools",
+    "onnxruntime/transformers",
+)  # fmt: skip
+"""Build tools, and the conversion of models: not for running them."""
+SCIPY_PARTS = ("cluster", "datasets", "differentiate", "fftpack", "misc", "odr", "signal")
+"""Neither SciPy's other parts nor River import these; scikit-learn does, and keeps them."""
+IMPORTED_LATE = (
+    "jinja2", "matplotlib.backends.backend_svg", "matplotlib.figure", "onnxruntime", "pyarrow.parquet",
+    "skl2onnx", "sklearn.ensemble",
+)  # fmt: skip
+"""What modules import only when they need it. It has to work, and have bytecode, where it is installed."""
+_LIBRARY = re.compile(r"\.so(\.\d+)*$")
+SHELLS = ("/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/sh", "/usr/bin/apt", "/usr/bin/dpkg")
+
+
+def prune(lib: Path) -> None:
+    """Remove what no import needs."""
+    parts = [lib / part for part in PARTS]
+    if not (lib / "sklearn").is_dir():
+        parts += [lib / "scipy" / part for part in SCIPY_PARTS]
+    for folder in [*parts, *(path for path in lib.rglob("*") if path.is_dir() and path.name in FOLDERS)]:
+        shutil.rmtree(folder, ignore_errors=True)
+    files = [path for path in lib.rglob("*") if path.suffix in ENDINGS]
+    files += [path for name in DATA_OF for path in (lib / name).rglob("*") if path.suffix in DATA]
+    files += lib.glob("onnxruntime/capi/libonnxruntime.so.*")  # a second copy, for programs in C
+    for path in files:
+        path.unlink()
+
+
+def compiled(lib: Path) -> list[Path]:
+    """Return every compiled library."""
+    return [path for path in lib.rglob("*.so*") if _LIBRARY.search(path.name) and not path.is_symlink()]
+
+
+def strip(lib: Path) -> None:
+    """Remove symbols that only debuggers read: most of uvloop and aiohttp is that.
+
+    The libraries that wheels bring along (``numpy.libs``) are left: ``patchelf`` has moved their parts, and
+    ``strip`` would leave them where they cannot be loaded.
+    """
+    own = [path for path in compiled(lib) if not path.parent.name.endswith(".libs")]
+    subprocess.run(["strip", "--strip-unneeded", *own], check=True)
+
+
+def load(lib: Path) -> None:
+    """Load every compiled library, to see that none was spoilt."""
+    for path in compiled(lib):
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_LOCAL)
+
+
+def import_all(package: str) -> int:
+    """Import a package's every module and what they import late; return how many modules it has."""
+    names = [package]
+    paths = getattr(importlib.import_module(package), "__path__", ())
+    names += [module.name for module in pkgutil.walk_packages(paths, f"{package}.")]
+    late = [name for name in IMPORTED_LATE if find_spec(name.partition(".")[0]) is not None]
+    for name in names + late:
+        importlib.import_module(name)
+    return len(names)
+
+
+def slim(root: Path, package: str) -> None:
+    """Slim ``root/lib`` for a package that lies in ``root``."""
+    prune(root / "lib")
+    strip(root / "lib")
+    sys.path[:0] = [str(root), str(root / "lib")]
+    import_all(package)
+    load(root / "lib")
+
+
+def look(package: str) -> dict[str, object]:
+    """Return what a finished image is like from inside."""
+    return {
+        "modules": import_all(package),
+        "user": os.getuid(),
+        "shells": [path for path in SHELLS if os.path.lexists(path)],
+        "writable": [path for path in ("/", "/app", "/etc", "/usr", "/var") if _writable(Path(path))],
+    }
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        (folder / "written").touch()
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "slim":
+        slim(Path(sys.argv[2]), sys.argv[3])
+    else:
+        print(json.dumps(look(sys.argv[2])))

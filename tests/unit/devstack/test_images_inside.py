@@ -1,0 +1,73 @@
+"""What the build stage removes from an image, and what it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devstack.images.inside import compiled, import_all, look, prune
+
+KEPT = (
+    "numpy/__init__.py",
+    "numpy/testing/__init__.py",
+    "numpy.libs/libopenblas.so.0",
+    "onnxruntime/capi/state.cpython-311-x86_64-linux-gnu.so",
+    "river/drift/adwin.py",
+    "scipy/signal_like.py",
+    "scipy/special/_ufuncs.so",
+    "scipy/stats/numbers.npz",
+    "zoneinfo/data.zip",
+)
+REMOVED = (
+    "numpy/_core/include/x.h",
+    "numpy/tests/test_a.py",
+    "numpy/random/lib/libnpyrandom.a",
+    "onnxruntime/capi/libonnxruntime.so.1.22",
+    "onnxruntime/transformers/__init__.py",
+    "river/datasets/flights.csv.gz",
+    "uvloop/loop.pyx",
+)
+
+
+def lay(lib: Path, *names: str) -> None:
+    for name in names:
+        (lib / name).parent.mkdir(parents=True, exist_ok=True)
+        (lib / name).touch()
+
+
+def left(lib: Path) -> set[str]:
+    return {str(path.relative_to(lib)) for path in lib.rglob("*") if path.is_file()}
+
+
+def test_what_nothing_reads_is_removed(tmp_path: Path) -> None:
+    lay(tmp_path, *KEPT, *REMOVED, "scipy/signal/__init__.py")
+    prune(tmp_path)
+    assert left(tmp_path) == set(KEPT)
+
+
+def test_scikit_learn_keeps_what_it_needs_of_scipy(tmp_path: Path) -> None:
+    lay(tmp_path, "scipy/signal/__init__.py", "sklearn/__init__.py")
+    prune(tmp_path)
+    assert left(tmp_path) == {"scipy/signal/__init__.py", "sklearn/__init__.py"}
+
+
+def test_compiled_libraries_are_found_by_any_version(tmp_path: Path) -> None:
+    lay(tmp_path, "a/x.cpython-311-x86_64-linux-gnu.so", "a.libs/liby.so.5.0.0", "a/x.sorted.py")
+    (tmp_path / "a.libs/liby.so").symlink_to("liby.so.5.0.0")
+    assert {path.name for path in compiled(tmp_path)} == {
+        "liby.so.5.0.0",
+        "x.cpython-311-x86_64-linux-gnu.so",
+    }
+
+
+def test_a_module_that_cannot_be_imported_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(tmp_path, "spoilt/__init__.py", "spoilt/whole.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("devstack.images.inside.IMPORTED_LATE", ())
+    assert import_all("spoilt") == 2
+    (tmp_path / "spoilt/broken.py").write_text("import no_such_library\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        look("spoilt")
