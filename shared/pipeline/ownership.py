@@ -16,12 +16,13 @@ from aiokafka.errors import (
 )
 
 from shared.errors import ServiceError
+from shared.kafka.transactions import BatchTooLarge
 from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.published import OffsetPublisher, group_offset
 from shared.pipeline.state import StateReader
 from shared.pipeline.step import Rewinding, Step
-from shared.pipeline.writer import BatchTooLarge, PartitionWriter
+from shared.pipeline.writer import PartitionWriter
 
 log = get_logger(__name__)
 

@@ -14,20 +14,12 @@ from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError, RecordLi
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.records import Output
 from shared.kafka.stopping import cut_off
+from shared.kafka.transactions import Addressed, BatchTooLarge, Transactions
 from shared.pipeline.crash_points import crash_point
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.settling import next_stamp, settle
 
 _CODECS = {None: 0, "lz4": 3, "zstd": 4}
-
-
-class BatchTooLarge(MessageSizeTooLargeError):  # type: ignore[misc]
-    """A topic takes no record batch of that size: smaller ones help, unless it was of one record."""
-
-    def __init__(self, topic: str, records: int) -> None:
-        super().__init__(f"a batch of {records} records for {topic} is larger than its max.message.bytes")
-        self.topic = topic
-        self.records = records
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +51,23 @@ class PartitionWriter(Protocol):
         ...
 
 
-async def send(
+async def filled(
     producer: AIOKafkaProducer,
     outputs: Sequence[Output],
     options: PipelineOptions,
     *,
     max_batch_bytes: int,
     timestamp: int,
-) -> list[Sent]:
-    """Hand every output to the producer as record batches; return what is on its way."""
-    sent: list[Sent] = []
+) -> list[Addressed]:
+    """Return every output as record batches, in order."""
+    made: list[Addressed] = []
     for output in outputs:
         if not output.values:
             continue
         if output.topic not in options.outputs and output.topic != options.state_topic:
             raise RuntimeError(f"{options.service} writes to {output.topic}, which is not among its outputs")
         count = len(await producer.partitions_for(output.topic))
+        tp = TopicPartition(output.topic, output.partition % count)
         position = 0
         while position < len(output.values):
             batch = ColumnBatch(
@@ -83,9 +76,8 @@ async def send(
                 transactional=options.delivery == "exactly-once",
             )
             position = batch.fill(output, position, timestamp)
-            future = await producer.send_batch(batch, output.topic, partition=output.partition % count)
-            sent.append(Sent(output.topic, batch.record_count(), future))
-    return sent
+            made.append(Addressed(tp, batch))
+    return made
 
 
 async def all_done(sent: Sequence[Sent]) -> None:
@@ -113,6 +105,7 @@ class TransactionalWriter:
         self._options = options
         self._max_batch_bytes = max_batch_bytes
         self._producer: AIOKafkaProducer | None = None
+        self._transactions: Transactions | None = None
         self._stamp = 0
 
     async def open(self) -> None:
@@ -137,6 +130,11 @@ class TransactionalWriter:
             if self._producer is not producer:
                 raise IllegalOperation("the partition was given up while it was being opened")
             await settle(producer, self._tp, options)  # 2
+        self._transactions = Transactions(
+            producer,
+            options.transactional_id(self._tp.topic, self._tp.partition),
+            request_timeout=options.request_timeout,
+        )
 
     def follow(self, timestamp: int) -> None:
         """Give every transaction from now on a later timestamp than this one."""
@@ -145,33 +143,37 @@ class TransactionalWriter:
     async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
         """Commit one transaction.
 
-        1. begin
-        2. hand over every record batch, those of the position among them
-        3. wait for every send: ``commit_transaction()`` succeeds after a failed send, so a future
-           that nobody awaited would make a partial transaction
-        4. commit
+        1. begin: add every partition that is written to
+        2. write every record batch, those of the position among them, and wait for every answer: an
+           end that does not wait for them would make a partial transaction
+        3. commit
         """
-        producer = self._producer
+        producer, transactions = self._producer, self._transactions
         assert producer is not None
+        assert transactions is not None
         self._stamp = next_stamp(int(time.time() * 1000), self._stamp)
         async with asyncio.timeout(self._options.deadline):
-            await producer.begin_transaction()  # 1
-            await crash_point("after-begin")
-            sends = await send(  # 2
+            batches = await filled(
                 producer,
                 [*outputs, *position],
                 self._options,
                 max_batch_bytes=self._max_batch_bytes,
                 timestamp=self._stamp,
             )
+            await transactions.begin({one.tp for one in batches})  # 1
+            await crash_point("after-begin")
+            writing = asyncio.create_task(transactions.produce(batches))  # 2
+            await asyncio.sleep(0)  # it is on its way
             await crash_point("after-send")
-            await all_done(sends)  # 3
+            await writing
             await crash_point("before-commit")
-            await producer.commit_transaction()  # 4
+            await transactions.end()  # 3
         await crash_point("after-commit")
 
     async def discard(self) -> None:
         """Drop the producer; what it left open is aborted by the next owner or by the broker."""
+        if self._transactions is not None:
+            self._transactions.close()
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await cut_off(producer)
@@ -208,13 +210,18 @@ class AtLeastOnceWriter:
         await crash_point("after-commit")
 
     async def _send(self, outputs: Sequence[Output]) -> list[Sent]:
-        return await send(
+        batches = await filled(
             self._producer,
             outputs,
             self._options,
             max_batch_bytes=self._max_batch_bytes,
             timestamp=int(time.time() * 1000),
         )
+        sent = []
+        for tp, batch in ((one.tp, one.batch) for one in batches):
+            future = await self._producer.send_batch(batch, tp.topic, partition=tp.partition)
+            sent.append(Sent(tp.topic, batch.record_count(), future))
+        return sent
 
     async def discard(self) -> None:
         """Nothing to let go of: the producer is shared."""

@@ -6,6 +6,7 @@ stop where it hurts: known ids went unnoticed in a trial whose stops rarely fell
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import uuid
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from shared.kafka.records import Output
+from shared.kafka.transactions import Addressed, Transactions
 from shared.pipeline import ownership, writer
 from shared.pipeline.crash_points import VARIABLE
 from shared.pipeline.options import PipelineOptions
@@ -51,11 +53,13 @@ def _random_ids() -> None:
 
 
 def _unawaited_sends() -> None:
-    async def all_done(sent: Sequence[writer.Sent]) -> None:
-        for one in sent:
-            one.future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    produce = Transactions.produce
 
-    writer.all_done = all_done
+    async def not_waiting(self: Transactions, batches: Sequence[Addressed]) -> None:
+        sending = asyncio.create_task(produce(self, batches))
+        sending.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    Transactions.produce = not_waiting  # type: ignore[method-assign]
 
 
 def _state_outside() -> None:
