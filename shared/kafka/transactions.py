@@ -22,7 +22,6 @@ from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     DuplicateSequenceNumber,
-    IllegalOperation,
     KafkaError,
     LeaderNotAvailableError,
     MessageSizeTooLargeError,
@@ -79,7 +78,8 @@ class Transactions:
 
     Requests that may be repeated are, for as long as the caller waits: adding partitions, and producing,
     which the sequence numbers make safe. The end is asked for once; what became of it, whoever opens
-    the id next finds out.
+    the id next finds out. Whoever lets go of the producer first cancels what still waits here, or a
+    repetition would connect anew.
 
     Parameters
     ----------
@@ -100,11 +100,6 @@ class Transactions:
         self._producer_id: int = manager.producer_id
         self._epoch: int = manager.producer_epoch
         self._sequences: dict[TopicPartition, int] = {}
-        self._closed = False
-
-    def close(self) -> None:
-        """Send nothing from now on."""
-        self._closed = True
 
     async def begin(self, partitions: Iterable[TopicPartition]) -> None:
         """Add every partition that will be written; the transaction is open once this returns.
@@ -218,22 +213,16 @@ class Transactions:
         return found
 
     async def _ask_leader(self, leader: int, topics: Mapping[str, list[Any]]) -> Any:
-        self._check_open()
         request = ProduceRequest(self._id, -1, self._timeout_ms, list(topics.items()))
         return await self._client.send(leader, request)
 
     async def _ask_coordinator(self, request: Any) -> Any:
-        self._check_open()
         node = await self._producer._sender._find_coordinator(CoordinationType.TRANSACTION, self._id)
         try:
             return await self._client.send(node, request, group=ConnectionGroup.COORDINATION)
         except KafkaError:  # the connection is gone or silent: ask anew who coordinates
             self._producer._sender._coordinator_dead(CoordinationType.TRANSACTION)
             raise
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise IllegalOperation("the partition was given up")
 
     async def _until_done(self, attempt: Callable[[], Any]) -> None:
         """Repeat what may be repeated, with growing pauses; the caller's deadline ends it."""

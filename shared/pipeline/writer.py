@@ -106,6 +106,7 @@ class TransactionalWriter:
         self._max_batch_bytes = max_batch_bytes
         self._producer: AIOKafkaProducer | None = None
         self._transactions: Transactions | None = None
+        self._work: asyncio.Task[None] | None = None
         self._stamp = 0
 
     async def open(self) -> None:
@@ -141,7 +142,23 @@ class TransactionalWriter:
         self._stamp = max(self._stamp, timestamp)
 
     async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
-        """Commit one transaction.
+        """Commit one transaction, in a task that ends with the deadline or with :meth:`discard`."""
+        work = self._work = asyncio.create_task(self._transact([*outputs, *position]))
+        try:
+            await asyncio.wait([work], timeout=self._options.deadline)
+        finally:
+            in_time = work.done()
+            work.cancel()
+        if not in_time:
+            await asyncio.wait([work])
+            raise TimeoutError("the transaction did not end in time")
+        if work.cancelled():
+            raise IllegalOperation("the partition was given up while it was committed")
+        work.result()
+        await crash_point("after-commit")
+
+    async def _transact(self, outputs: Sequence[Output]) -> None:
+        """Write one transaction.
 
         1. begin: add every partition that is written to
         2. write every record batch, those of the position among them, and wait for every answer: an
@@ -152,28 +169,23 @@ class TransactionalWriter:
         assert producer is not None
         assert transactions is not None
         self._stamp = next_stamp(int(time.time() * 1000), self._stamp)
-        async with asyncio.timeout(self._options.deadline):
-            batches = await filled(
-                producer,
-                [*outputs, *position],
-                self._options,
-                max_batch_bytes=self._max_batch_bytes,
-                timestamp=self._stamp,
-            )
-            await transactions.begin({one.tp for one in batches})  # 1
-            await crash_point("after-begin")
-            writing = asyncio.create_task(transactions.produce(batches))  # 2
-            await asyncio.sleep(0)  # it is on its way
-            await crash_point("after-send")
-            await writing
-            await crash_point("before-commit")
-            await transactions.end()  # 3
-        await crash_point("after-commit")
+        batches = await filled(
+            producer, outputs, self._options, max_batch_bytes=self._max_batch_bytes, timestamp=self._stamp
+        )
+        await transactions.begin({one.tp for one in batches})  # 1
+        await crash_point("after-begin")
+        writing = asyncio.create_task(transactions.produce(batches))  # 2
+        await asyncio.sleep(0)  # it is on its way
+        await crash_point("after-send")
+        await writing
+        await crash_point("before-commit")
+        await transactions.end()  # 3
 
     async def discard(self) -> None:
         """Drop the producer; what it left open is aborted by the next owner or by the broker."""
-        if self._transactions is not None:
-            self._transactions.close()
+        if self._work is not None and not self._work.done():
+            self._work.cancel()
+            await asyncio.wait([self._work])
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await cut_off(producer)

@@ -210,6 +210,8 @@ async def test_broker_away_and_back_while_records_flow(
         await everything_once_and_in_order(client, topic_prefix, sent[0])
 
 
+# aiokafka leaks the socket of a connection that is given up while the frozen broker has not greeted it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_broker_frozen_longer_than_every_deadline(
     node: KafkaNode, client: Client, topic_prefix: str
 ) -> None:
