@@ -11,8 +11,10 @@ import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from pydantic import SecretStr
 
 from shared.errors import ServiceError
+from shared.http_guard import Guard
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -26,6 +28,7 @@ Check = Callable[[], str | None]
 _KEEPALIVE_SECONDS: Final = 30.0
 _SHUTDOWN_SECONDS: Final = 1.0
 _LONGEST_REQUEST: Final = 16 * 1024
+_OPEN: Final = frozenset({"/healthz", "/readyz"})
 _PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -52,6 +55,8 @@ class HealthServer:
         Returns when the main loop last came round, by ``time.monotonic``.
     stall_seconds
         How old that may be.
+    token
+        What ``/metrics`` and pages ask for (:mod:`shared.http_guard`); probes are never asked.
     """
 
     def __init__(
@@ -62,8 +67,10 @@ class HealthServer:
         port: int = 0,
         last_turn: Callable[[], float] | None = None,
         stall_seconds: float = 60.0,
+        token: SecretStr | None = None,
     ) -> None:
         self._registry = registry
+        self._guard = Guard(token, _OPEN)
         self._address = (host, port)
         self._last_turn = last_turn
         self._stall_seconds = stall_seconds
@@ -87,7 +94,7 @@ class HealthServer:
         return {name: reason for name, reason in reasons.items() if reason is not None}
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=_LONGEST_REQUEST)
+        app = web.Application(client_max_size=_LONGEST_REQUEST, middlewares=[self._guard.middleware])
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -108,6 +115,8 @@ class HealthServer:
             await runner.cleanup()
             raise ServiceError(f"http_host, http_port: cannot listen on {host}:{port}: {error}") from error
         self._runner = runner
+        assert runner.server is not None
+        self._guard.watch(runner.server)
         self.port = runner.addresses[0][1]
         log.info("http server listens", host=host, port=self.port)
         return self
@@ -116,6 +125,7 @@ class HealthServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._runner is not None:
+            await self._guard.close()
             await self._runner.cleanup()
             self._runner = None
 

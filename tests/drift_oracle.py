@@ -66,6 +66,21 @@ def slots_of(partition: int, rows: Sequence[Row]) -> list[_Slot]:
     return made
 
 
+def _in_order(partitions: Sequence[Sequence[Row]]) -> list[_Slot]:
+    slots = [slot for number, rows in enumerate(partitions) for slot in slots_of(number, rows)]
+    return sorted(slots, key=lambda slot: (slot.time, slot.partition, slot.number))
+
+
+def settled_rows(partitions: Sequence[Sequence[Row]]) -> int:
+    """How many rows must have had their turn: a partition's clock is told with its complete slots."""
+    clocks = []
+    for number, rows in enumerate(partitions):
+        made = slots_of(number, rows)
+        complete = made if made and len(made[-1].rows) == 16 else made[:-1]
+        clocks.append(complete[-1].time if complete else -1)
+    return sum(len(slot.rows) for slot in _in_order(partitions) if slot.time < min(clocks, default=-1))
+
+
 def answer(
     partitions: Sequence[Sequence[Row]],
     baseline: Baseline,
@@ -73,10 +88,17 @@ def answer(
     of: int,
     declared: float | None = None,
     false_alarms: float = 1.0,
+    rows: int | None = None,
 ) -> Answer:
-    """The detector over all partitions' rows; ``of`` channels of the model share the budget."""
-    slots = [slot for number, rows in enumerate(partitions) for slot in slots_of(number, rows)]
-    slots.sort(key=lambda slot: (slot.time, slot.partition, slot.number))
+    """The detector over all partitions' rows, or the first ``rows`` in their order.
+
+    ``of`` channels of the model share the budget.
+    """
+    slots = _in_order(partitions)
+    if rows is not None:
+        totals = np.cumsum([len(slot.rows) for slot in slots]).tolist()
+        assert rows in totals, f"{rows} rows are no whole number of slots, or more than there are"
+        slots = slots[: totals.index(rows) + 1]
     channels = baseline.calibrated
     names = [channel.name for channel in baseline.channels]
     counter = SlotCounter(baseline)

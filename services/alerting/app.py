@@ -66,7 +66,11 @@ async def serve(settings: AlertingSettings) -> None:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
         background = await stack.enter_async_context(Background(stop))
         health = HealthServer(
-            collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: turns.last
+            collectors,
+            host=settings.http_host,
+            port=settings.http_port,
+            token=settings.http_token,
+            last_turn=lambda: turns.last,
         )
         health.add_check("group", lambda: None if duty.joined else "has not joined its group yet")
         health.add_page("/", lambda _: overview(said, shown, epoch_ms()))

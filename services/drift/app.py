@@ -83,6 +83,7 @@ async def serve(settings: DriftSettings) -> None:
             collectors,
             host=settings.http_host,
             port=settings.http_port,
+            token=settings.http_token,
             last_turn=lambda: min(first.last_turn, second.last_turn),
         )
         health.add_check("models", champions.presence.missing)

@@ -69,7 +69,11 @@ async def serve(settings: InferenceSettings) -> None:
         )
         ModelTrouble(collectors, lambda: champions.loader.trouble)
         health = HealthServer(
-            collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
+            collectors,
+            host=settings.http_host,
+            port=settings.http_port,
+            token=settings.http_token,
+            last_turn=lambda: pipeline.last_turn,
         )
         health.add_check("models", champions.presence.missing)
         health.add_check("partitions", lambda: None if pipeline.ready else "not every partition is open yet")

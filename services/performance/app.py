@@ -53,7 +53,11 @@ async def serve(settings: PerformanceSettings) -> None:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
         book = FactsBook(await stack.enter_async_context(_shelf(settings, collectors)))
         health = HealthServer(
-            collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: alive.last_turn
+            collectors,
+            host=settings.http_host,
+            port=settings.http_port,
+            token=settings.http_token,
+            last_turn=lambda: alive.last_turn,
         )
         health.add_check("partitions", alive.not_ready)
         await stack.enter_async_context(health)

@@ -66,7 +66,11 @@ async def serve(settings: ShadowSettings) -> None:
         labels = _labels(settings, topics, client, lineups, metrics)
         ModelTrouble(collectors, lambda: lineups.loader.trouble)
         health = HealthServer(
-            collectors, host=settings.http_host, port=settings.http_port, last_turn=lambda: pipeline.last_turn
+            collectors,
+            host=settings.http_host,
+            port=settings.http_port,
+            token=settings.http_token,
+            last_turn=lambda: pipeline.last_turn,
         )
         health.add_check("models", lineups.missing)
         health.add_check("partitions", lambda: None if pipeline.ready else "not every partition is open yet")

@@ -131,6 +131,11 @@ class ServiceSettings(BaseSettings):
     http_port: int = Field(
         default=8080, ge=0, le=65_535, description="Port for the same; 0 takes a free one and logs it"
     )
+    http_token: SecretStr | None = Field(
+        default=None,
+        description="What /metrics and the pages ask for, as a bearer token or a browser's password; "
+        "none asks nobody",
+    )
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field(
         default="INFO", description="Lowest level to log"
     )

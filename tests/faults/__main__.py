@@ -13,17 +13,20 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
+from tests.faults.campaign import Campaign
 from tests.faults.catalogue import CATALOGUE, SAMPLE
 from tests.faults.controls import CONTROLS
-from tests.faults.run import Result, Servers, run
+from tests.faults.result import Result
+from tests.faults.run import Servers, run
 from tests.faults.stage import SERVICES
 
 NODES = {"one": 1, "three": 3}
+PAIRS = tuple(("inference", other) for other in SERVICES[1:])
 SAMPLE_JOBS = ((1, "kill-before-commit", ""), (1, "kill-before-commit", "state-outside"))
 """What ``--sample`` runs: the same crash with and without a mistake that it must show."""
 
@@ -41,9 +44,9 @@ def seeds(text: str) -> list[int]:
 
 
 def faults(text: str) -> list[str]:
-    """Return the named faults; ``all`` is every one but the long outage, ``sample`` a few."""
+    """Return the named faults; ``all`` is every one, ``sample`` a few."""
     if text == "all":
-        return [name for name in CATALOGUE if name != "broker-outage"]
+        return list(CATALOGUE)
     names = list(SAMPLE) if text == "sample" else text.split(",")
     if unknown := [name for name in names if name not in CATALOGUE]:
         raise argparse.ArgumentTypeError(
@@ -63,7 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--topology", choices=(*NODES, "both"), default="one", help="brokers (default: one)")
     parser.add_argument(
-        "--services", default="inference", help=f"services at work, with commas: {', '.join(SERVICES)}"
+        "--services",
+        default="inference",
+        help=f"all, each (inference with the others in turn), or with commas: {', '.join(SERVICES)}",
+    )
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        default=0,
+        help="so many seeds side by side, each on one fleet through all faults (default: a fleet per run)",
     )
     parser.add_argument(
         "--controls", action="store_true", help="the deliberate mistakes instead: every one must be noticed"
@@ -87,22 +98,58 @@ def _jobs(options: argparse.Namespace) -> Iterator[tuple[int, str, str]]:
             yield from ((seed, fault, "") for fault in options.faults)
 
 
-def _carry_out(options: argparse.Namespace, topology: str) -> Iterator[Result]:
-    services = tuple(options.services.split(","))
+def services_of(text: str, number: int) -> tuple[str, ...]:
+    """Return the services at work; ``each`` is inference with the others in turn.
+
+    Examples
+    --------
+    >>> services_of("inference,drift", 7)
+    ('inference', 'drift')
+    >>> services_of("each", 1), services_of("each", 2)
+    (('inference', 'shadow'), ('inference', 'drift'))
+    """
+    if text == "all":
+        return SERVICES
+    return PAIRS[(number - 1) % len(PAIRS)] if text == "each" else tuple(text.split(","))
+
+
+Took = Callable[[Result], None]
+
+
+def _carry_out(options: argparse.Namespace, topology: str, took: Took) -> None:
     with ApacheKafka(nodes=NODES[topology]) as kafka, RedisServer() as redis:
         servers = Servers(kafka, redis, topology)
-        for seed, fault, control in _jobs(options):
-            stamp = f"{topology}-{fault}-{seed}{'-' + control if control else ''}"
-            folder = options.folder.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp}"
-            result = asyncio.run(
-                run(servers, folder, seed=seed, fault=fault, services=services, control=control)
-            )
-            servers.heal()
-            as_hoped = result.noticed if control else result.passed
-            if as_hoped and not options.keep:
-                shutil.rmtree(folder)
-                result.folder = ""
-            yield result
+        (_side_by_side if options.lanes else _one_by_one)(options, servers, took)
+
+
+def _one_by_one(options: argparse.Namespace, servers: Servers, took: Took) -> None:
+    """Carry out every job with a fleet of its own."""
+    for seed, fault, control in _jobs(options):
+        stamp = f"{servers.topology}-{fault}-{seed}{'-' + control if control else ''}"
+        folder = options.folder.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp}"
+        services = services_of(options.services, seed)
+        result = asyncio.run(run(servers, folder, seed=seed, fault=fault, services=services, control=control))
+        servers.heal()
+        as_hoped = result.noticed if control else result.passed
+        if as_hoped and not options.keep:
+            shutil.rmtree(folder)
+            result.folder = ""
+        took(result)
+
+
+def _side_by_side(options: argparse.Namespace, servers: Servers, took: Took) -> None:
+    """Take the seeds in groups, each of which goes through all faults side by side."""
+    for first in range(0, len(options.seeds), options.lanes):
+        seeds_ = options.seeds[first : first + options.lanes]
+        lanes = [(seed, services_of(options.services, seed)) for seed in seeds_]
+        folder = options.folder.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{servers.topology}"
+        asyncio.run(_all_results(Campaign(servers, folder, lanes, options.faults), took))
+        servers.heal()
+
+
+async def _all_results(campaign: Campaign, took: Took) -> None:
+    async for result in campaign.results():
+        took(result)
 
 
 def _line(result: Result) -> str:
@@ -114,7 +161,8 @@ def _line(result: Result) -> str:
             f"\n      {v}" for v in result.violations[:2]
         )
     if result.passed:
-        return f"{who}  ok, moving again after {result.resumed_after:.1f} s  ({took})"
+        again = "" if result.resumed_after is None else f", moving again after {result.resumed_after:.1f} s"
+        return f"{who}  ok{again}  ({took})"
     return f"{who}  BROKEN  ({took}; {result.folder})" + "".join(f"\n      {v}" for v in result.violations)
 
 
@@ -124,10 +172,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(options.faults, str):
         options.faults = faults(options.faults)
     results: list[Result] = []
+
+    def took(result: Result) -> None:
+        results.append(result)
+        print(json.dumps(result.as_json()) if options.json else _line(result), flush=True)
+
     for topology in NODES if options.topology == "both" else (options.topology,):
-        for result in _carry_out(options, topology):
-            results.append(result)
-            print(json.dumps(result.as_json()) if options.json else _line(result), flush=True)
+        _carry_out(options, topology, took)
     wrong = [r for r in results if not r.control and not r.passed]
     blind = [r for r in results if r.control and not r.noticed]
     verdict = {"runs": len(results), "broken": len(wrong), "controls_not_noticed": len(blind)}

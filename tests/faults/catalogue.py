@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import resource
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from devstack.kafka_node import KafkaNode
 from devstack.part import Part
 from shared.errors import RegistryError
+from tests.faults.progress import positions
 from tests.faults.stage import HOLD, SESSION, Stage
 from tests.faults.traffic import Traffic
 from tests.streams import leader_of, until
@@ -22,86 +24,99 @@ from tests.streams import leader_of, until
 Fault = Callable[[Stage, Traffic], Awaitable[None]]
 
 _OUTAGE_SECONDS: Final = 70.0
-_EXIT_SECONDS: Final = 60.0
+_EXIT_SECONDS: Final = 90.0
+
+_ALERTING_POINTS: Final = {
+    "after-begin": "alerts-published",
+    "after-send": "alerts-kept",
+    "before-commit": "before-post",
+    "after-commit": "after-post",
+}
+"""Its steps: it has no transactions."""
 
 
 async def _exit_of(part: Part) -> None:
     await until(lambda: not part.running, seconds=_EXIT_SECONDS, what=f"{part.name} to end")
 
 
-async def _pick(stage: Stage) -> Part:
-    """One running process, of a service that the schedule draws."""
-    candidates = [part for service in stage.services for part in stage.fleet.alive(service)]
-    return stage.rng.choice(candidates)
+async def _each(stage: Stage, action: Callable[[Stage, str, random.Random], Awaitable[None]]) -> None:
+    """Do the same to every service at once, each with choices of its own."""
+    drawn = [(service, stage.drawing(service)) for service in stage.services]
+    await asyncio.gather(*(action(stage, service, rng) for service, rng in drawn))
 
 
-def _service_of(part: Part) -> str:
-    return part.name.rpartition("-")[0]
-
-
-async def _some_time(stage: Stage, least: float, most: float) -> None:
-    seconds = stage.rng.uniform(least, most)
+async def _wait(stage: Stage, rng: random.Random, least: float, most: float) -> None:
+    seconds = rng.uniform(least, most)
     stage.journal.note("wait", seconds=round(seconds, 3))
     await asyncio.sleep(seconds)
 
 
+async def _some_time(stage: Stage, least: float, most: float) -> None:
+    await _wait(stage, stage.rng, least, most)
+
+
+def _point(service: str, point: str) -> str:
+    """The step of a commit in this service's own words."""
+    return _ALERTING_POINTS[point] if service == "alerting" else point
+
+
 def _killed_at(point: str) -> Fault:
-    async def kill(stage: Stage, _: Traffic) -> None:
-        victim = await _pick(stage)
-        service = _service_of(victim)
+    async def kill(stage: Stage, service: str, rng: random.Random) -> None:
         for other in stage.fleet.alive(service):  # the one that crashes must own partitions
             await stage.fleet.stop(other)
-        doomed = stage.fleet.start(service, crash=f"{point}:{stage.rng.randint(2, 9)}{HOLD}")
+        doomed = stage.fleet.start(service, crash=f"{_point(service, point)}:{rng.randint(2, 9)}{HOLD}")
         await _exit_of(doomed)
         stage.journal.note("crashed", process=doomed.name, point=point)
         stage.fleet.start(service)
 
-    return kill
+    async def fault(stage: Stage, _: Traffic) -> None:
+        await _each(stage, kill)
+
+    return fault
 
 
-async def _zombie(stage: Stage, point: str) -> None:
-    service = stage.rng.choice(stage.services)
+async def _freeze(stage: Stage, service: str, rng: random.Random, point: str) -> None:
     for other in stage.fleet.alive(service):
         await stage.fleet.stop(other)
-    frozen = stage.fleet.start(service, crash=f"{point}:1000000:hold=1.0")
-    before = await stage.positions()
+    before = await positions(stage)
+    frozen = stage.fleet.start(service, crash=f"{_point(service, point)}:1000000:hold=1.0")
 
     async def it_works() -> bool:
-        now = await stage.positions()
-        return bool(now) and any(now[p] > before.get(p, 0) for p in now)
+        now = await positions(stage)
+        return any(at > before.get(p, 0) for p, at in now.items() if p[0].partition("-")[0] == service)
 
-    if service == "inference":
-        await until(it_works, seconds=60, what="the process that will be frozen to own partitions")
-    else:
-        await asyncio.sleep(15)
-    await _some_time(stage, 0.0, 1.0)
+    await until(it_works, seconds=90, what=f"the {service} process that will be frozen to own partitions")
+    await _wait(stage, rng, 0.0, 1.0)
     stage.fleet.signal(frozen, signal.SIGSTOP)
     stage.fleet.start(service)
     await asyncio.sleep(SESSION + 8)  # past the session, and long enough for the other to take over
     stage.fleet.signal(frozen, signal.SIGCONT)
-    await _some_time(stage, 3.0, 5.0)
+    await _wait(stage, rng, 3.0, 5.0)
     await stage.fleet.kill(frozen)
 
 
 async def zombie(stage: Stage, _: Traffic) -> None:
     """SIGSTOP past the session inside an open transaction, then SIGCONT."""
-    await _zombie(stage, "before-commit")
+    await _each(stage, lambda stage, service, rng: _freeze(stage, service, rng, "before-commit"))
 
 
 async def zombie_before_begin(stage: Stage, _: Traffic) -> None:
     """SIGSTOP past the session with a decoded batch in hand, then SIGCONT."""
-    await _zombie(stage, "after-begin")
+    await _each(stage, lambda stage, service, rng: _freeze(stage, service, rng, "after-begin"))
 
 
 async def scale(stage: Stage, _: Traffic) -> None:
     """One process, then three, then one: two leave, one in order and one killed."""
-    service = stage.rng.choice(stage.services)
+    await _each(stage, _scale)
+
+
+async def _scale(stage: Stage, service: str, rng: random.Random) -> None:
     while len(stage.fleet.alive(service)) < 3:
-        stage.fleet.start(service, crash=f"before-commit:1000000{HOLD}")
-    await _some_time(stage, 6, 10)
-    leaving, killed = stage.rng.sample(stage.fleet.alive(service), 2)
+        stage.fleet.start(service, crash=f"{_point(service, 'before-commit')}:1000000{HOLD}")
+    await _wait(stage, rng, 6, 10)
+    leaving, killed = rng.sample(stage.fleet.alive(service), 2)
     await stage.fleet.kill(killed)
-    await _some_time(stage, 0.5, 3)
+    await _wait(stage, rng, 0.5, 3)
     await stage.fleet.stop(leaving)
     stage.journal.note("scaled down", killed=killed.name, left=leaving.name)
 
@@ -195,6 +210,7 @@ async def redis_loss(stage: Stage, _: Traffic) -> None:
     """Redis loses everything: what serves goes on serving."""
     async with aioredis.Redis.from_url(stage.redis.url) as client:
         await client.flushall()
+    stage.registry_lost = True
     stage.journal.note("redis empty")
     await redis_restart(stage, _)
 
@@ -206,7 +222,7 @@ async def message_bytes(stage: Stage, traffic: Traffic) -> None:
     stage.fleet.start("inference", crash="after-commit:1000000:hold=0.5")  # gathers more than one batch takes
     await _limit(stage, 1_500)
     before = traffic.sent
-    await until(lambda: traffic.sent > before + 600, seconds=60, what="more events")
+    await until(lambda: traffic.sent > before + 600, seconds=120, what="more events")
     await asyncio.sleep(3)
     await _limit(stage, 1_048_588)
 
@@ -226,20 +242,24 @@ async def _limit(stage: Stage, limit: int) -> None:
 
 async def blocked_loop(stage: Stage, _: Traffic) -> None:
     """A process's event loop stands still past its session."""
-    victim = await _pick(stage)
-    stage.fleet.signal(victim, signal.SIGUSR2)
+    for service in stage.services:
+        stage.fleet.signal(stage.drawing(service).choice(stage.fleet.alive(service)), signal.SIGUSR2)
     await asyncio.sleep(SESSION + 6)
 
 
 async def clock_jump(stage: Stage, _: Traffic) -> None:
     """A process's clock jumps ahead or back, and later back to the truth; then the process is killed."""
-    victim = await _pick(stage)
-    stage.fleet.shift_clock(victim, stage.rng.choice((-7_200.0, -90.0, 90.0, 1_800.0)))
-    await _some_time(stage, 3, 6)
+    await _each(stage, _jump)
+
+
+async def _jump(stage: Stage, service: str, rng: random.Random) -> None:
+    victim = rng.choice(stage.fleet.alive(service))
+    stage.fleet.shift_clock(victim, rng.choice((-7_200.0, -90.0, 90.0, 1_800.0)))
+    await _wait(stage, rng, 3, 6)
     stage.fleet.shift_clock(victim, 0.0)
-    await _some_time(stage, 1, 3)
+    await _wait(stage, rng, 1, 3)
     await stage.fleet.kill(victim)
-    stage.fleet.start(_service_of(victim))
+    stage.fleet.start(service)
 
 
 async def corrupt_bundle(stage: Stage, _: Traffic) -> None:
@@ -258,10 +278,13 @@ async def corrupt_bundle(stage: Stage, _: Traffic) -> None:
 async def poison(stage: Stage, traffic: Traffic) -> None:
     """A storm of bad events of every kind, and a process killed in the middle of it."""
     traffic.poison(600)
-    await _some_time(stage, 1, 3)
-    victim = await _pick(stage)
-    await stage.fleet.kill(victim)
-    stage.fleet.start(_service_of(victim))
+    await _each(stage, _kill_one)
+
+
+async def _kill_one(stage: Stage, service: str, rng: random.Random) -> None:
+    await _wait(stage, rng, 1, 3)
+    await stage.fleet.kill(rng.choice(stage.fleet.alive(service)))
+    stage.fleet.start(service)
 
 
 CATALOGUE: dict[str, Fault] = {
@@ -289,6 +312,20 @@ CATALOGUE: dict[str, Fault] = {
     "poison": poison,
 }
 """By name."""
+
+OF_SERVERS: Final = frozenset(
+    {
+        "broker-stop",
+        "broker-kill",
+        "broker-outage",
+        "broker-freeze",
+        "leader-change",
+        "disk-full",
+        "redis-restart",
+        "redis-loss",
+    }
+)
+"""Those that hurt what all fleets on a cluster share."""
 
 SAMPLE: Final = ("kill-before-commit", "zombie-before-begin", "partition")
 """Those that a short run takes."""

@@ -23,6 +23,7 @@ from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
 from shared.dead_letters import read_dead_letter
 from tests.faults.journal import Journal
+from tests.faults.progress import inference_positions
 from tests.faults.stage import PARTITIONS, Stage, staged
 from tests.faults.traffic import bad_event, good_event
 from tests.streams import Client, until
@@ -114,7 +115,7 @@ async def check(stage: Stage, count: int) -> tuple[list[str], dict[str, int]]:
     await send(stage.client, stage.topics.events, count)
 
     async def done() -> bool:
-        return sum((await stage.positions()).values()) == count
+        return sum((await inference_positions(stage)).values()) == count
 
     await until(done, seconds=60 + count / 500, every=0.5, what=f"{count} events done")
     found, problems, errors = await letters(stage.client, stage.topics.dead_letters)

@@ -13,21 +13,21 @@ import json
 import random
 import sys
 import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
 from tests.faults.__main__ import NODES
-from tests.faults.catalogue import CATALOGUE
-from tests.faults.invariants import broken
 from tests.faults.journal import Journal
-from tests.faults.run import Result, Servers, all_done, leave_in_order, moving_beyond, resumes
+from tests.faults.lane import Lane
+from tests.faults.progress import inference_positions
+from tests.faults.result import Result
+from tests.faults.run import Servers
 from tests.faults.seen import SURVIVABLE, Seen, Series
 from tests.faults.soak_page import page
-from tests.faults.stage import PARTITIONS, Stage, staged
-from tests.faults.traffic import Traffic, Witness
+from tests.faults.stage import SERVICES, Stage, staged
+from tests.faults.traffic import Traffic
 
 SAMPLE_SECONDS: Final = 2.0
 RATE: Final = 60.0
@@ -53,8 +53,8 @@ async def _watch(seen: Seen, stage: Stage, traffic: Traffic) -> None:
             _look(seen, stage)
         except OSError as error:  # a process ended while it was looked at
             stage.journal.note("not seen", error=repr(error))
-        if positions := await stage.positions():
-            seen.lag.append((seen.now(), traffic.sent - sum(positions.values())))
+        if at := await inference_positions(stage):
+            seen.lag.append((seen.now(), traffic.sent - sum(at.values())))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
@@ -66,30 +66,22 @@ async def soak(
     journal = Journal(folder)
     rng = random.Random(f"soak {seed}")
     async with staged(servers.kafka, servers.redis, journal, seed=f"soak {seed}", services=services) as stage:
-        traffic = Traffic(stage.client, stage.topics.events, PARTITIONS, seed, RATE)
-        witness = Witness(stage.client, stage.topics.predictions, PARTITIONS)
-        for service in (*services, *services):
-            stage.fleet.start(service)
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(witness.watching())
-            async with traffic.flowing():
-                await moving_beyond(stage, {}, 120)
-                watching = asyncio.create_task(_watch(seen, stage, traffic))
-                while seen.now() < seconds:
-                    await _one_fault(seen, stage, traffic, result, rng)
-                watching.cancel()
-                await asyncio.wait([watching])
-                if not watching.cancelled():
-                    watching.result()  # it ended by itself: say why
-            result.events = traffic.sent
-            if await all_done(stage, traffic.sent, result):
-                seen.lag.append((seen.now(), 0))
-                await asyncio.sleep(1.5)
-                for service in services:
-                    await leave_in_order(stage, service, result)
-                await asyncio.sleep(1.0)
-        result.violations += stage.fleet.ended_by_themselves()
-        result.violations += await broken(stage, witness)
+        lane = Lane(stage, seed, RATE)
+        async with lane.at_work():
+            seen.started = time.monotonic()
+            watching = asyncio.create_task(_watch(seen, stage, lane.traffic))
+            while seen.now() < seconds:
+                await _one_fault(seen, lane, result, rng)
+            watching.cancel()
+            await asyncio.wait([watching])
+            if not watching.cancelled():
+                watching.result()  # it ended by itself: say why
+            result.events = lane.traffic.sent
+            await lane.judge(result)
+            at = await inference_positions(stage)
+            seen.lag.append((seen.now(), lane.traffic.sent - sum(at.values())))
+            await lane.leave(result)
+            await lane.look_again(result)
     for name, series in seen.processes.items():
         result.violations += series.complaints(name)
     result.seconds = round(seen.now(), 1)
@@ -98,13 +90,11 @@ async def soak(
     return seen, result
 
 
-async def _one_fault(seen: Seen, stage: Stage, traffic: Traffic, result: Result, rng: random.Random) -> None:
-    name = rng.choice(SURVIVABLE)
+async def _one_fault(seen: Seen, lane: Lane, result: Result, rng: random.Random) -> None:
+    result.fault = rng.choice(SURVIVABLE)
     began = seen.now()
-    stage.journal.note("fault", name=name, sent=traffic.sent)
-    await CATALOGUE[name](stage, traffic)
-    after = await resumes(stage, result)
-    seen.faults.append((began, name, after))
+    await lane.hurt(result)
+    seen.faults.append((began, result.fault, result.resumed_after))
     await asyncio.sleep(rng.uniform(2, 20))
 
 
@@ -127,7 +117,7 @@ def main() -> int:
                 folder,
                 seconds=options.hours * 3600,
                 seed=options.seed,
-                services=tuple(options.services.split(",")),
+                services=SERVICES if options.services == "all" else tuple(options.services.split(",")),
             )
         )
     page(seen, result).write(options.html)

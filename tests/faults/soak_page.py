@@ -7,7 +7,7 @@ import statistics
 from matplotlib.figure import Figure
 
 from services.cli.page import Page
-from tests.faults.run import Result
+from tests.faults.result import Result
 from tests.faults.seen import Seen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import random
@@ -11,21 +12,32 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
+
+import msgspec
+import numpy as np
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.part import Part
 from devstack.ports import Ports
 from devstack.redis_server import RedisServer
+from shared.bundle.truth import KpiSpec
+from shared.drift import Baseline, fit_baseline
+from shared.drift.prediction_channels import fit_predictions
 from shared.kafka.topics import create_topics
 from shared.registry import RedisRegistry
+from shared.settings import ServiceSettings
 from shared.topics import TopicNames
+from tests.alert_oracle import FAILING
 from tests.faults.journal import Journal
 from tests.faults.proxy import Proxy
+from tests.faults.traffic import CANDIDATE, KPIS, MODEL
 from tests.models import linear, numeric_spec, write_bundle
-from tests.streams import Client, committed_offsets
+from tests.streams import Client
+from tests.webhooks import WebhookReceiver
 
 PARTITIONS: Final = 3
 SESSION: Final = 6.0
@@ -36,8 +48,35 @@ RESUMES_WITHIN: Final = SESSION + TRANSACTION + 15.0
 HOLD: Final = ":hold=0.3"
 """Widens the window in which a transaction is open, so that a stop falls into it."""
 
-SERVICES: Final = ("inference", "drift", "shadow")
-"""Services that the suite knows how to judge; those that are asked for run together."""
+SERVICES: Final = ("inference", "shadow", "drift", "performance", "alerting")
+"""Those that are asked for run together; what they read, the others or the traffic must write."""
+
+EVENTS_PER_DAY: Final = 40_000.0
+
+_NEVER: Final = "3600"
+"""Idle seconds: nothing counts as late, however long a broker is away: an oracle knows what is due."""
+
+_OF_SERVICE: Final[dict[str, dict[str, str]]] = {
+    "drift": {"DRIFTLINE_IDLE_SECONDS": _NEVER},
+    "performance": {
+        "DRIFTLINE_IDLE_SECONDS": _NEVER,
+        "DRIFTLINE_REPORT_SECONDS": "0.5",
+        "DRIFTLINE_CHECKPOINT_SECONDS": "1",
+    },
+}
+"""Settings on top of the common ones."""
+
+
+@cache
+def _known(service: str) -> frozenset[str]:
+    """The variables that a service takes: it refuses others."""
+    config = importlib.import_module(f"services.{service}.config")
+    (fields,) = (
+        made.model_fields
+        for made in vars(config).values()
+        if isinstance(made, type) and issubclass(made, ServiceSettings) and made is not ServiceSettings
+    )
+    return frozenset(f"DRIFTLINE_{name.upper()}" for name in fields)
 
 
 class Fleet:
@@ -62,7 +101,10 @@ class Fleet:
         self._count += 1
         name = f"{service}-{self._count}"
         folder = self._journal.folder / name
-        environment = self._settings | extra | {"DRIFTLINE_HTTP_PORT": str(self._ports.reserve())}
+        environment = self._settings | _OF_SERVICE.get(service, {}) | extra
+        environment["DRIFTLINE_HTTP_PORT"] = str(self._ports.reserve())
+        environment["DRIFTLINE_JOIN_DIR"] = str(folder / "join")  # a disk of its own, empty at the start
+        environment = {k: v for k, v in environment.items() if k in _known(service) or k[:6] == "FAULTS"}
         environment["FAULTS_CLOCK"] = str(folder / "clock")
         environment["FAULTS_BLOCK_SECONDS"] = str(SESSION + 4)
         if crash:
@@ -157,32 +199,50 @@ class Stage:
     proxies: list[Proxy]
     rng: random.Random
     services: tuple[str, ...]
+    baseline: Baseline
+    receiver: WebhookReceiver
+    registry_lost: bool = False
+    champions: list[str] = field(default_factory=list)
     versions: int = 0
+
+    def drawing(self, service: str) -> random.Random:
+        """Return what draws the choices about one service, whatever happens beside it meanwhile."""
+        return random.Random(f"{self.rng.random()} {service}")
 
     async def publish(self, *, corrupt: bool = False) -> str:
         """Register the next version of the model and make it champion; return its name."""
         self.versions += 1
         version = str(self.versions)
-        spec = numeric_spec(3, version=version, window=3600, events_per_day=40_000.0)
-        folder = self.journal.folder / "bundles" / version
-        bundle = write_bundle(folder, linear(3, [0.1, 0.2, -0.3], 0.1 * self.versions), spec)
-        await self.registry.register(bundle.path, who="faults", why="test")
+        await self._register(version, [0.1, 0.2, -0.3], 0.1 * self.versions)
         if corrupt:
             _spoil(self.journal.folder / "store", version)
-        await self.registry.promote("demo", version, who="faults", why="test")
+        await self.registry.promote(MODEL, version, who="faults", why="test")
         self.journal.note("promoted", version=version, corrupt=corrupt)
+        self.champions.append(version)
         return version
 
-    async def positions(self) -> dict[int, int]:
-        """Return what the inference service has told the group, by partition; empty while nobody answers."""
-        try:
-            async with asyncio.timeout(10):
-                return await committed_offsets(
-                    self.client, f"{self.topics.prefix}driftline.inference", self.topics.events
-                )
-        except Exception as error:  # whatever the broken broker makes of it, the answer is "not yet"
-            self.journal.note("positions unknown", error=repr(error))
-            return {}
+    async def publish_candidate(self) -> None:
+        """Register a version that is asked in the shadow."""
+        await self._register(CANDIDATE, [0.3, -0.1, 0.2], 0.05)
+        await self.registry.set_candidate(MODEL, CANDIDATE, who="faults", why="test")
+
+    async def _register(self, version: str, weights: list[float], bias: float) -> None:
+        kpis = tuple(
+            KpiSpec(name=name, value=value, missing=0 if name == "sales" else None)
+            for name, value in KPIS.items()
+        )
+        spec = numeric_spec(
+            3,
+            version=version,
+            window=3600,
+            quality_window=3600,
+            events_per_day=EVENTS_PER_DAY,
+            label_horizon=30 * 86_400,
+            kpis=kpis,
+        )
+        folder = self.journal.folder / "bundles" / version
+        bundle = write_bundle(folder, linear(3, weights, bias), spec, self.baseline.encode())
+        await self.registry.register(bundle.path, who="faults", why="test")
 
 
 def _spoil(store: Path, version: str) -> None:
@@ -196,6 +256,27 @@ def _spoil(store: Path, version: str) -> None:
             file.write_bytes(raw)
             spoiled += 1
     assert spoiled, f"version {version} has no graph in {store}"
+
+
+@cache
+def fitted() -> Baseline:
+    """Return the baseline of all versions: the features of the traffic, and scores as the first one gives."""
+    rng = np.random.default_rng(1)
+    columns = {f"f{i}": rng.normal(size=20_000) for i in range(3)}
+    baseline = fit_baseline(columns, dict.fromkeys(columns, "numeric"))
+    logits = 0.1 * columns["f0"] + 0.2 * columns["f1"] - 0.3 * columns["f2"] + 0.1
+    scores = 1 / (1 + np.exp(-logits))
+    classes = ["yes" if score >= 0.5 else "no" for score in scores.tolist()]
+    return msgspec.structs.replace(baseline, predictions=fit_predictions(list(columns), scores, classes))
+
+
+def _rules_file(folder: Path, receiver: WebhookReceiver) -> Path:
+    """Write the one rule that the oracle knows, for the models of the planted reports."""
+    hook = {"name": "hook", "url": receiver.url, "allow_http": True, "allow_private": True}
+    rule = FAILING | {"where": {"model": "m?"}}
+    file = folder / "rules.yml"
+    file.write_text(json.dumps({"defaults": False, "rules": [rule], "receivers": [hook]}))
+    return file
 
 
 @asynccontextmanager
@@ -215,6 +296,7 @@ async def staged(
     await create_topics(client, names, partitions=PARTITIONS)
     store = journal.folder / "store"
     async with AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(WebhookReceiver())
         proxies = [await stack.enter_async_context(Proxy(node.port)) for node in kafka.nodes]
         settings = {
             "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -227,6 +309,7 @@ async def staged(
             "DRIFTLINE_REPORT_SECONDS": "1",
             "DRIFTLINE_MODELS": "demo",
             "DRIFTLINE_SESSION_SECONDS": str(SESSION),
+            "DRIFTLINE_ALERT_RULES": str(_rules_file(journal.folder, receiver)),
             "FAULTS_ROUTES": json.dumps({str(proxy.target): proxy.port for proxy in proxies}),
         }
         if control:
@@ -237,7 +320,20 @@ async def staged(
         fleet = Fleet(settings, journal)
         stack.callback(fleet.close)
         stage = Stage(
-            kafka, redis, client, names, registry, journal, fleet, proxies, random.Random(seed), services
+            kafka,
+            redis,
+            client,
+            names,
+            registry,
+            journal,
+            fleet,
+            proxies,
+            random.Random(seed),
+            services,
+            fitted(),
+            receiver,
         )
         await stage.publish()
+        if "shadow" in services:
+            await stage.publish_candidate()
         yield stage

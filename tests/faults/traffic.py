@@ -1,25 +1,36 @@
-"""Events through the whole run, good ones and bad ones, and a reader that watches what comes of them."""
+"""What flows through the whole run: events, good ones and bad ones, their labels, reports to be judged."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaProducer
 
+from shared.topics import TopicNames
+from tests.alert_oracle import stream
+from tests.reports import record
 from tests.streams import Client
 
 POISON: Final = b"poison"
 """Key of the bad events: every one of them must end in the dead letters, and nothing else."""
 
+MODEL: Final = "demo"
+CANDIDATE: Final = "candidate"
+"""Version that runs in the shadow."""
+
+KPIS: Final = {"cost": "-5 * fp - 20 * fn", "sales": "sale - decision"}
+"""What decisions are worth: by their truth, and by what followed."""
+
 START_MS: Final = 1_700_000_000_000
 STEP_MS: Final = 2_000
+_MINUTES: Final = 2_000
+_EVENTS_PER_REPORT: Final = 4
 
 
 def good_event(number: int, rng: random.Random) -> bytes:
@@ -55,23 +66,65 @@ def bad_event(number: int, rng: random.Random) -> bytes:
     return rng.choice(kinds)
 
 
+class Truths:
+    """Labels and outcomes of the events, each some events later, some never, some corrected or repeated."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(f"truths {seed}")
+        self._later: dict[int, list[tuple[str, int, bytes]]] = {}
+
+    def after(self, number: int, topics: TopicNames, partitions: int) -> list[tuple[str, int, bytes]]:
+        """Return topic, partition and value of what becomes known with the ``number``-th event."""
+        rng, name, occurred = self._rng, f"e{number}", START_MS + STEP_MS * number
+        for chance in (0.7, 0.15):  # the second one corrects, or says the same again
+            if rng.random() < chance:
+                events = rng.choice((0, 0, 10, 40, 200))
+                label = {"event_id": name, "label": rng.choice(("yes", "no"))}
+                label["observed_at"] = occurred + STEP_MS * events  # type: ignore[assignment]
+                self._know(number + events, topics.labels, number % partitions, label)
+        if rng.random() < 0.2:
+            sale = {"kpi": "sale", "value": rng.randrange(40) / 4, "observed_at": occurred, "event_id": name}
+            self._know(number + rng.choice((0, 20)), topics.outcomes, number % partitions, sale)
+        return self._later.pop(number, [])
+
+    def _know(self, when: int, topic: str, partition: int, message: dict[str, object]) -> None:
+        self._later.setdefault(when, []).append((topic, partition, msgspec.json.encode(message)))
+
+
 class Traffic:
-    """Numbered events into one topic, round robin over its partitions.
+    """Numbered events into one topic, round robin over its partitions, and what belongs to them.
+
+    Parameters
+    ----------
+    services
+        Those at work: labels flow for the performance service, reports for the alerting service.
 
     Attributes
     ----------
     sent
-        How many have been handed over.
+        How many events have been handed over.
     """
 
-    def __init__(self, client: Client, topic: str, partitions: int, seed: int, rate: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        topics: TopicNames,
+        partitions: int,
+        seed: int,
+        rate: float,
+        services: tuple[str, ...] = (),
+    ) -> None:
         self._client = client
-        self._topic = topic
+        self._topics = topics
         self._partitions = partitions
         self._rng = random.Random(f"traffic {seed}")
         self._rate = rate
         self._poison = 0
-        self._done = asyncio.Event()
+        self._going = asyncio.Event()
+        self._going.set()
+        self._done = False
+        self._truths = Truths(seed) if "performance" in services else None
+        self._reports = iter(stream(seed, minutes=_MINUTES)) if "alerting" in services else None
         self._acknowledged: list[asyncio.Future[object]] = []
         self.sent = 0
 
@@ -79,9 +132,19 @@ class Traffic:
         """Make the next so many events bad ones."""
         self._poison += count
 
+    async def pause(self) -> None:
+        """Stop sending; return once every record is acknowledged."""
+        self._going.clear()
+        waiting, self._acknowledged = self._acknowledged, []
+        await asyncio.wait_for(asyncio.gather(*waiting), 120)
+
+    def resume(self) -> None:
+        """Go on sending."""
+        self._going.set()
+
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
-        """Send until the block is left, then wait until every event is acknowledged."""
+        """Send until the block is left, then wait until every record is acknowledged."""
         producer = AIOKafkaProducer(
             **self._client, linger_ms=5, enable_idempotence=True, request_timeout_ms=120_000
         )
@@ -89,9 +152,10 @@ class Traffic:
         task = asyncio.create_task(self._flow(producer))
         try:
             yield
-            self._done.set()
+            self._done = True
+            self._going.set()
             await asyncio.wait_for(task, 120)
-            await asyncio.wait_for(asyncio.gather(*self._acknowledged), 120)
+            await self.pause()
         finally:
             task.cancel()
             await asyncio.wait([task])
@@ -99,56 +163,25 @@ class Traffic:
 
     async def _flow(self, producer: AIOKafkaProducer) -> None:
         for number in itertools.count():
-            if self._done.is_set():
+            await self._going.wait()
+            if self._done:
                 return
             bad = self._poison > 0 or self._rng.random() < 0.02
             self._poison = max(0, self._poison - 1)
             value = (bad_event if bad else good_event)(number, self._rng)
             key = POISON if bad else b"k%d" % (number % 50)
-            partition = number % self._partitions
-            self._acknowledged.append(await producer.send(self._topic, value, key=key, partition=partition))
+            records = [(self._topics.events, number % self._partitions, key, value), *self._others(number)]
+            for topic, partition, key, value in records:
+                sending = await producer.send(topic, value, key=key, partition=partition)
+                self._acknowledged.append(sending)
             self.sent += 1
             await asyncio.sleep(1 / self._rate)
 
-
-class Witness:
-    """Reads a topic from its beginning while everything breaks, and remembers what it was told."""
-
-    def __init__(self, client: Client, topic: str, partitions: int) -> None:
-        self._client = client
-        self._tps = [TopicPartition(topic, p) for p in range(partitions)]
-        self.seen: dict[int, list[tuple[int, int]]] = {tp.partition: [] for tp in self._tps}
-        """Offset and hash of the value, by partition."""
-
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Read until the block is left."""
-        consumer = AIOKafkaConsumer(
-            **self._client,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-        )
-        await consumer.start()
-        consumer.assign(self._tps)
-        for tp in self._tps:
-            consumer.seek(tp, 0)
-        over = asyncio.Event()
-        task = asyncio.create_task(self._watch(consumer, over))
-        try:
-            yield
-        finally:
-            over.set()
-            await asyncio.wait([task], timeout=20)
-            await consumer.stop()
-            task.result()
-
-    async def _watch(self, consumer: AIOKafkaConsumer, over: asyncio.Event) -> None:
-        while not over.is_set():
-            try:
-                found = await consumer.getmany(timeout_ms=200)
-            except (KafkaError, OSError):
-                await asyncio.sleep(0.2)
-                continue
-            for tp, records in found.items():
-                self.seen[tp.partition] += [(record.offset, hash(record.value)) for record in records]
+    def _others(self, number: int) -> Iterator[tuple[str, int, bytes, bytes]]:
+        if self._truths is not None:
+            for topic, partition, value in self._truths.after(number, self._topics, self._partitions):
+                yield topic, partition, b"t", value
+        if self._reports is not None and number % _EVENTS_PER_REPORT == 0:
+            report = next(self._reports)
+            key, value = record(report)
+            yield self._topics.reports, sum(report.model.encode()) % self._partitions, key, value

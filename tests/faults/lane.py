@@ -1,0 +1,160 @@
+"""One fleet at work with its traffic and its reader: faults are tried on it, and afterwards it is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.progress import Place, everybody_at_the_end, moving_beyond, positions
+from tests.faults.result import Result
+from tests.faults.rules.alerting import alert_state, alerting
+from tests.faults.rules.comparing import comparing, judging
+from tests.faults.rules.drifting import drifting
+from tests.faults.rules.found import Found
+from tests.faults.rules.quality import quality
+from tests.faults.rules.scoring import scoring
+from tests.faults.stage import PARTITIONS, RESUMES_WITHIN, Stage
+from tests.faults.traffic import Traffic
+from tests.faults.witness import Witness
+from tests.streams import until
+
+STARTS_WITHIN: Final = 180.0
+
+_PATIENCE: Final = 10.0
+"""Seconds that a planted mistake is waited for to mend itself: what is lost does not come back."""
+
+Break = Callable[[Stage, Traffic], Awaitable[None]]
+
+
+class Lane:
+    """A stage with everything at work on it.
+
+    Parameters
+    ----------
+    seed
+        Of the traffic; the stage draws its choices by itself.
+    """
+
+    def __init__(self, stage: Stage, seed: int, rate: float) -> None:
+        self.stage = stage
+        topics = stage.topics
+        self.traffic = Traffic(stage.client, topics, PARTITIONS, seed, rate, stage.services)
+        read = [topics.events, topics.predictions, topics.dead_letters, topics.reports]
+        if "shadow" in stage.services or "performance" in stage.services:
+            read.append(topics.shadow_predictions)
+        if "drift" in stage.services:
+            read.append(topics.drift_counts)
+        if "performance" in stage.services:
+            read += [topics.labels, topics.outcomes, topics.labelled]
+        if "alerting" in stage.services:
+            read.append(topics.alerts)
+        self.witness = Witness(stage.client, read)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Start the fleet and the traffic; every partition has moved when the block is entered."""
+        stage = self.stage
+        for service in stage.services:
+            for _ in range(2 if len(stage.services) == 1 else stage.rng.choice((1, 2))):
+                stage.fleet.start(service)
+        async with self.witness.watching():
+            await self._candidate_runs()
+            async with self.traffic.flowing():
+                await moving_beyond(stage, {}, STARTS_WITHIN)
+                yield
+
+    async def _candidate_runs(self) -> None:
+        """Wait until the candidate is asked: what comes before then is compared with nothing."""
+        parts = self.stage.fleet.alive("shadow")
+
+        def running() -> bool:
+            return all('"candidates changed"' in part.log_tail(1_000_000) for part in parts)
+
+        await until(running, seconds=STARTS_WITHIN, what="the shadow to have its candidate")
+
+    async def hurt(self, result: Result, fault: Break | None = None) -> None:
+        """Carry out the fault of a result, then watch whether everybody moves again in time."""
+        stage, traffic = self.stage, self.traffic
+        await asyncio.sleep(stage.rng.uniform(0.5, 2.0))
+        stage.journal.note("fault", name=result.fault, seed=result.seed, sent=traffic.sent)
+        before = traffic.sent
+        await (fault or CATALOGUE[result.fault])(stage, traffic)
+        stage.journal.note("healed", sent=traffic.sent)
+        result.resumed_after = await self._resumes(result)
+        result.events = traffic.sent - before
+
+    async def _resumes(self, result: Result) -> float | None:
+        """Return after how many seconds every partition had moved; trace and report a stall."""
+        began, stage = time.monotonic(), self.stage
+        before: dict[Place, int] = {}
+        try:
+            while not before and time.monotonic() < began + RESUMES_WITHIN:
+                before = await positions(stage)
+            await moving_beyond(stage, before, began + RESUMES_WITHIN - time.monotonic())
+        except AssertionError as error:
+            stage.journal.note("stall", positions=str(before))
+            stage.fleet.trace()
+            await asyncio.sleep(1)
+            result.violations.append(
+                f"no progress of every partition in {RESUMES_WITHIN:g} s after the fault: {error}; "
+                "where every task waits is in the logs of the processes"
+            )
+            return None
+        return round(time.monotonic() - began, 1)
+
+    async def judge(self, result: Result) -> None:
+        """Pause the traffic and wait until every rule holds; report those that do not in time."""
+        await self.traffic.pause()
+        deadline = time.monotonic() + (_PATIENCE if result.control else RESUMES_WITHIN)
+        while broken := await self.broken():
+            if time.monotonic() > deadline:
+                self.stage.fleet.trace()
+                result.violations += broken
+                return
+            await asyncio.sleep(1.0)
+
+    async def broken(self) -> list[str]:
+        """Return what does not hold now, a sentence each."""
+        stage = self.stage
+        await self.witness.caught_up()
+        found = Found(stage.topics, self.witness.seen)
+        problems = scoring(found)
+        if problems:
+            return problems  # the others stand on it
+        if "shadow" in stage.services:
+            problems += comparing(found, lost_sight=stage.registry_lost)
+        if "performance" in stage.services:
+            problems += quality(found)
+        if {"shadow", "performance"} <= set(stage.services):
+            problems += judging(found)
+        if "alerting" in stage.services:
+            problems += alerting(found, stage.receiver)
+            problems += await alert_state(stage, found)
+        problems += await everybody_at_the_end(stage, found)
+        if "drift" in stage.services:
+            problems += await drifting(stage, found)
+        return problems
+
+    async def leave(self, result: Result) -> None:
+        """SIGTERM to all; whoever does not stop in time, or ended before, is a violation."""
+        stage = self.stage
+        for service in stage.services:
+            parts = stage.fleet.alive(service)
+            for part in parts:
+                part.resume()
+            stopped = await asyncio.gather(*map(stage.fleet.stop, parts))
+            result.violations += [
+                f"{part.name} did not stop within 30 s of SIGTERM"
+                for part, in_time in zip(parts, stopped, strict=True)
+                if not in_time
+            ]
+        result.violations += stage.fleet.ended_by_themselves()
+
+    async def look_again(self, result: Result) -> None:
+        """Judge what was written to the last, and whether a reader that comes now sees the same."""
+        result.violations += [v for v in await self.broken() if v not in result.violations]
+        result.violations += await self.witness.disagreements()

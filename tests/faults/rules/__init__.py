@@ -1,0 +1,1 @@
+"""What must hold when everything has healed, whatever happened: each rule returns the sentences it broke."""
