@@ -15,6 +15,7 @@ from shared.dead_letters import dead_letter_headers
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Output, Records
 from shared.messages import Label, Outcome, Prediction, epoch_ms
+from shared.scoring.events import NOT_JSON
 from shared.topics import TopicNames
 
 SERVICE: Final = "performance"
@@ -145,7 +146,7 @@ class RouteStep:
         for row, value in enumerate(part.values):
             try:
                 p = _prediction(value or b"")
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except NOT_JSON as error:
                 share.rejected.append((row, _undecodable(error)))
                 continue
             if self._ahead(share, row, p.occurred_at, "occurred_at"):
@@ -167,7 +168,7 @@ class RouteStep:
         for row, value in enumerate(part.values):
             try:
                 label = _label(value or b"")
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except NOT_JSON as error:
                 share.rejected.append((row, _undecodable(error)))
                 continue
             at = epoch_ms(label.observed_at)
@@ -180,7 +181,7 @@ class RouteStep:
         for row, value in enumerate(part.values):
             try:
                 outcome = _outcome(value or b"")
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except NOT_JSON as error:
                 share.rejected.append((row, _undecodable(error)))
                 continue
             at = epoch_ms(outcome.observed_at)

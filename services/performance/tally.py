@@ -153,7 +153,8 @@ def _count_answers(facts: Facts, changes: list[tuple[WindowCells, Answered, int]
         cell.predictions += number
     if facts.task == "regression":
         return
-    scores = np.array([answer.score for _, answer, _ in changes], np.float64)
+    # A probability, whatever a stranger writes: the sums are integers, and have no room for more.
+    scores = np.clip(np.array([answer.score for _, answer, _ in changes], np.float64), 0.0, 1.0)
     width = len(facts.edges) + 1
     bins = bins_of(scores, facts.edges).astype(np.int64)
     counts = spread.by_bin(bins, signs, width)

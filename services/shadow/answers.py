@@ -14,13 +14,14 @@ import numpy as np
 from services.shadow.sides import Answered, Names
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Records
+from shared.messages.common import EpochMs, Offset, Score
 from shared.scoring.events import NOT_JSON
 
 
 class _Source(msgspec.Struct, gc=False):
     topic: str
     partition: int
-    offset: int
+    offset: Offset
 
 
 class _Prediction(msgspec.Struct, gc=False):
@@ -28,8 +29,8 @@ class _Prediction(msgspec.Struct, gc=False):
 
     model: str
     model_version: str
-    score: float
-    scored_at: int
+    score: Score
+    scored_at: EpochMs
     source: _Source
     label: str | None = None
     canary: bool = False
@@ -42,7 +43,7 @@ _decode = msgspec.json.Decoder(_Prediction).decode
 def _decoder_of(topic: str, partition: int) -> Callable[[bytes], Any]:
     """Return a decoder that takes only answers to the events of one partition: the check is done in C."""
     source = msgspec.defstruct(
-        "source", [("topic", Literal[topic]), ("partition", Literal[partition]), ("offset", int)], gc=False
+        "source", [("topic", Literal[topic]), ("partition", Literal[partition]), ("offset", Offset)], gc=False
     )
     fields = [("source", source) if f.name == "source" else (f.name, f.type, f.default) for f in _FIELDS]
     required = [(name, kind) for name, kind, *rest in fields if not rest or rest[0] is msgspec.NODEFAULT]

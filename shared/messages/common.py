@@ -10,6 +10,14 @@ import msgspec
 EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999, description="milliseconds since 1970")]
 """Whole milliseconds since the epoch, up to the year 9999."""
 
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a column of NumPy and MessagePack can hold: JSON's integers have no end."""
+
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+PartitionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Score = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
+"""Of a size whose square is still a number: sums of squares are kept."""
+
 OccurredAt = EpochMs | Annotated[datetime, msgspec.Meta(tz=True)]
 """What a producer may write: epoch milliseconds, or an RFC 3339 string with its offset."""
 
@@ -35,4 +43,17 @@ def epoch_ms(moment: int | datetime) -> int:
     return moment if isinstance(moment, int) else int(moment.timestamp() * 1000)
 
 
-__all__ = ["UTC", "EntityId", "EpochMs", "EventId", "FeatureValue", "Message", "OccurredAt", "epoch_ms"]
+__all__ = [
+    "UTC",
+    "EntityId",
+    "EpochMs",
+    "EventId",
+    "FeatureValue",
+    "Int64",
+    "Message",
+    "OccurredAt",
+    "Offset",
+    "PartitionNumber",
+    "Score",
+    "epoch_ms",
+]

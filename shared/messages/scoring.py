@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from shared.messages.common import EntityId, EventId, FeatureValue, Message, OccurredAt
+from shared.messages.common import (
+    EntityId,
+    EpochMs,
+    EventId,
+    FeatureValue,
+    Message,
+    OccurredAt,
+    Offset,
+    PartitionNumber,
+    Score,
+)
 
 
 class Event(Message, frozen=True, kw_only=True):
@@ -33,8 +43,8 @@ class Source(Message, frozen=True):
     """Where the event of a prediction lies: how everything downstream joins and deduplicates."""
 
     topic: str
-    partition: int
-    offset: int
+    partition: PartitionNumber
+    offset: Offset
 
 
 class Prediction(Message, frozen=True):
@@ -63,9 +73,9 @@ class Prediction(Message, frozen=True):
     event_id: str
     model: str
     model_version: str
-    score: float
-    occurred_at: int
-    scored_at: int
+    score: Score
+    occurred_at: EpochMs
+    scored_at: EpochMs
     source: Source
     entity_id: str | None = None
     label: str | None = None

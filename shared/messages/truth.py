@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from shared.messages.common import EntityId, EventId, Message, OccurredAt
+from shared.messages.common import EntityId, EpochMs, EventId, Message, OccurredAt, Score
 from shared.messages.scoring import Source
 
 
@@ -14,7 +14,7 @@ class Label(Message, frozen=True, kw_only=True):
     """The truth about one event, known later; the last one for an ``event_id`` wins."""
 
     event_id: EventId
-    label: str | float | bool
+    label: str | Score | bool
     observed_at: OccurredAt
 
 
@@ -22,7 +22,7 @@ class Outcome(Message, frozen=True, kw_only=True):
     """A business figure that followed: revenue, churn, a chargeback."""
 
     kpi: Annotated[str, msgspec.Meta(min_length=1)]
-    value: float
+    value: Score
     observed_at: OccurredAt
     event_id: EventId | None = None
     entity_id: EntityId | None = None
@@ -40,8 +40,8 @@ class Answer(Message, frozen=True, kw_only=True):
     """
 
     model_version: str
-    score: float
-    scored_at: int
+    score: Score
+    scored_at: EpochMs
     label: str | None = None
     probabilities: dict[str, float] | None = None
     shadow: bool = False
@@ -68,9 +68,9 @@ class Labelled(Message, frozen=True, kw_only=True):
     event_id: str
     model: str
     source: Source
-    occurred_at: int
-    observed_at: int
-    truth: str | float
+    occurred_at: EpochMs
+    observed_at: EpochMs
+    truth: str | Score
     matured: bool = False
     answers: tuple[Answer, ...] = ()
     segments: dict[str, str] | None = None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.messages import OccurredAt, epoch_ms
+from shared.messages.common import EpochMs, Score
 from shared.messages.scoring import Source
 
 Column = Sequence[Any] | NDArray[Any]
@@ -180,8 +181,8 @@ class _Prediction(msgspec.Struct, gc=False):
 
     model: str
     model_version: str
-    score: float
-    occurred_at: int
+    score: Score
+    occurred_at: EpochMs
     source: Source
     label: str | None = None
 
