@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from pydantic import SecretStr
 
 from shared.errors import ServiceError
-from shared.http_guard import Guard
+from shared.http_guard import QUIET, Guard
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -103,6 +103,7 @@ class HealthServer:
         runner = web.AppRunner(
             app,
             access_log=None,  # probes every few seconds say nothing
+            logger=QUIET,
             handle_signals=False,
             keepalive_timeout=_KEEPALIVE_SECONDS,
             shutdown_timeout=_SHUTDOWN_SECONDS,

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -13,12 +14,20 @@ from typing import Final
 from aiohttp import web
 from pydantic import SecretStr
 
+from shared.logs import get_logger
+
 IDLE_SECONDS: Final = 35.0
 """A connection on which no request has begun or been answered for so long is ended."""
 
 MOST_CONNECTIONS: Final = 200
 _LOOK_SECONDS: Final = 1.0
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="driftline", Basic realm="driftline"'}
+
+log = get_logger(__name__)
+
+QUIET: Final = logging.getLogger("driftline.http")
+"""What aiohttp says of requests that are none: a traceback for each would let strangers fill the log."""
+QUIET.setLevel(logging.CRITICAL)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,16 +82,22 @@ class Guard:
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._busy.add(request.protocol)
             try:
-                if self._token is not None and request.path not in self._open:
-                    header = request.headers.get("Authorization", "")
-                    if not is_allowed(header, self._token.get_secret_value()):
-                        raise web.HTTPUnauthorized(headers=_CHALLENGE)
-                return await handler(request)
+                return await (handler(request) if self._admits(request) else _refuse())
+            except web.HTTPException:
+                raise
+            except Exception as error:
+                log.exception("a page failed", path=request.path)
+                raise web.HTTPInternalServerError from error
             finally:
                 self._busy.discard(request.protocol)
                 self._quiet_since[request.protocol] = time.monotonic()
 
         return guarded
+
+    def _admits(self, request: web.Request) -> bool:
+        if self._token is None or request.path in self._open:
+            return True
+        return is_allowed(request.headers.get("Authorization", ""), self._token.get_secret_value())
 
     def watch(self, server: web.Server[web.Request]) -> None:
         """Begin to end connections that dawdle."""
@@ -108,3 +123,7 @@ class Guard:
             too_many = len(there) - number > MOST_CONNECTIONS
             if (too_many or now - self._quiet_since[one] > IDLE_SECONDS) and one.transport is not None:
                 one.transport.abort()
+
+
+async def _refuse() -> web.Response:
+    return web.Response(status=401, text="401: a token is asked for\n", headers=_CHALLENGE)

@@ -13,7 +13,7 @@ from shared.alerting.muting import muted_by
 from shared.alerting.rules_file import Rulebook
 from shared.alerting.states import Watch
 from shared.errors import DecodeError
-from shared.messages import Alert, Redeliver, Report, ServiceReport, Silence
+from shared.messages import NOT_JSON, Alert, Redeliver, Report, ServiceReport, Silence
 from shared.reports import decode_report
 
 SILENCE: Final = "silence"
@@ -42,10 +42,10 @@ def decode(value: bytes) -> Report | ServiceReport | None:
     """
     try:
         return decode_report(value)
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         try:
             kind = _kind(value).kind
-        except msgspec.DecodeError:
+        except NOT_JSON:
             kind = ""
         if kind and kind not in _KNOWN:
             return None
@@ -101,7 +101,7 @@ class Alerting:
         """
         try:
             command = _command(value)
-        except msgspec.DecodeError as error:
+        except NOT_JSON as error:
             raise DecodeError(f"no command: {error}") from error
         if isinstance(command, Redeliver):
             return f"{self.outbox.redeliver(command, now)} notifications queued again"

@@ -12,7 +12,7 @@ from services.cli.connection import Connection
 from services.cli.letters import bounds, scan
 from shared.alerting.states import Delivery, Watch
 from shared.errors import ServiceError
-from shared.messages import Alert, AlertCommand, Silence
+from shared.messages import NOT_JSON, Alert, AlertCommand, Silence
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ async def known_alerts(connection: Connection) -> Known:
         async for record in scan(consumer, await bounds(consumer, partitions)):
             try:
                 alert = msgspec.json.decode(record.value or b"", type=Alert)
-            except msgspec.DecodeError:
+            except NOT_JSON:
                 continue
             known.alerts.pop(alert.alert_id, None)
             known.alerts[alert.alert_id] = alert
@@ -68,7 +68,7 @@ def _keep(known: Known, kind: str, value: bytes) -> None:
                 known.deliveries.append(msgspec.json.decode(value, type=Delivery))
             case "silence":
                 known.silences.append(msgspec.json.decode(value, type=Silence))
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return  # of another version
 
 

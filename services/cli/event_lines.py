@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shared.errors import DecodeError
-from shared.messages import Event, FeatureValue
+from shared.messages import NOT_JSON, Event, FeatureValue
 
 _check = msgspec.json.Decoder(Event).decode
 
@@ -50,7 +50,7 @@ def key_of(value: bytes) -> bytes | None:
     """
     try:
         identity = _identify(value)
-    except msgspec.DecodeError:  # sent as it is with --no-check: nobody can say where it belongs
+    except NOT_JSON:  # sent as it is with --no-check: nobody can say where it belongs
         return None
     name = identity.entity_id or identity.event_id
     return None if name is None else name.encode()
@@ -87,7 +87,7 @@ def outgoing(value: bytes, *, check: bool, place: str) -> Outgoing:
     if check:
         try:
             _check(value)
-        except msgspec.DecodeError as error:  # a ValidationError is one
+        except NOT_JSON as error:  # a ValidationError is one
             raise DecodeError(f"{place}: {error}") from error
     return Outgoing(place, key_of(value), value)
 

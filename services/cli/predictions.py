@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 
 from services.cli.connection import Connection, connection_options
 from services.cli.printing import moment, safe
-from shared.messages import Prediction
+from shared.messages import NOT_JSON, Prediction
 
 _decode = msgspec.json.Decoder(Prediction).decode
 _METADATA_MS = 5_000
@@ -66,7 +66,7 @@ async def _print_records(
 def _read(value: bytes | None) -> Prediction | None:
     try:
         return _decode(value or b"")
-    except msgspec.DecodeError:  # shown as what it is
+    except NOT_JSON:  # shown as what it is
         return None
 
 

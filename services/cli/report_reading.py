@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import msgspec
-
 from services.cli.connection import Connection
 from services.cli.letters import bounds, scan
+from shared.messages import NOT_JSON
 from shared.reports import AnyReport, LatestReports, decode_report
 
 
@@ -28,7 +27,7 @@ async def all_reports(connection: Connection) -> AsyncIterator[AnyReport]:
         async for record in scan(consumer, await bounds(consumer, partitions)):
             try:
                 yield decode_report(record.value or b"")
-            except msgspec.DecodeError:
+            except NOT_JSON:
                 continue
 
 

@@ -12,7 +12,7 @@ from shared.drift.stream.merging import Merger
 from shared.drift.stream.partials import Partial, decode_partial
 from shared.kafka.records import Output, Records
 from shared.logs import get_logger
-from shared.messages import DriftReport
+from shared.messages import NOT_JSON, DriftReport
 from shared.reports import message_key
 from shared.topics import TopicNames
 
@@ -75,7 +75,7 @@ class MergeStep:
             for offset, value in zip(records.offsets, records.values, strict=True):
                 try:
                     mine.append((offset, decode_partial(value or b"")))
-                except msgspec.DecodeError as error:
+                except NOT_JSON as error:
                     self._metrics.dead_letters.labels("DecodeError").inc()
                     log.error(
                         "a record of the merge topic holds no counts",

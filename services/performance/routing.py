@@ -15,7 +15,7 @@ from shared.dead_letters import dead_letter_headers
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Output, Records
 from shared.messages import Label, Outcome, Prediction, epoch_ms
-from shared.scoring.events import NOT_JSON
+from shared.messages.common import NOT_JSON
 from shared.topics import TopicNames
 
 SERVICE: Final = "performance"

@@ -14,8 +14,7 @@ import numpy as np
 from services.shadow.sides import Answered, Names
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Records
-from shared.messages.common import EpochMs, Offset, Score
-from shared.scoring.events import NOT_JSON
+from shared.messages.common import NOT_JSON, EpochMs, Offset, Score
 
 
 class _Source(msgspec.Struct, gc=False):

@@ -53,6 +53,9 @@ def loss(answer: Answer, truth: str | float, spec: ModelSpec) -> Loss | None:
     named = class_of(truth)
     if named not in classes:
         return None
+    given = (answer.score,) if spec.task == "binary" else (answer.probabilities or {}).values()
+    if not all(0.0 <= one <= 1.0 for one in given):
+        return None  # no probability: nothing bounded can be said of it
     if spec.task == "binary":
         chance = {classes[0]: 1.0 - answer.score, classes[1]: answer.score}
         brier = chance[classes[0]] ** 2 if named == classes[1] else chance[classes[1]] ** 2

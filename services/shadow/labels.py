@@ -14,9 +14,9 @@ from shared.bundle.spec import ModelSpec
 from shared.errors import DecodeError, ServiceError
 from shared.kafka.records import Output, Records
 from shared.messages import Labelled
+from shared.messages.common import NOT_JSON
 from shared.metrics import PipelineMetrics
 from shared.reports import message_key
-from shared.scoring.events import NOT_JSON
 from shared.serving.letters import dead_letters
 from shared.topics import TopicNames
 

@@ -11,6 +11,7 @@ from shared.drift.channel import ChannelBaseline
 from shared.drift.joint import JointBaseline
 from shared.drift.label_baseline import LabelBaseline
 from shared.errors import BundleError
+from shared.messages import NOT_JSON
 
 
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,5 +88,5 @@ def decode_baseline(raw: bytes) -> Baseline:
     """
     try:
         return msgspec.json.decode(raw, type=Baseline)
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise BundleError(f"baseline.json: {error}") from error

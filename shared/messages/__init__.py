@@ -7,6 +7,7 @@ Times are integers, milliseconds since 1970-01-01T00:00:00Z, in everything Drift
 
 from shared.messages.alerts import Alert, AlertCommand, Redeliver, Silence
 from shared.messages.common import (
+    NOT_JSON,
     UTC,
     EntityId,
     EpochMs,
@@ -60,6 +61,7 @@ Where there are several, each names itself in the field ``kind``.
 """
 
 __all__ = [
+    "NOT_JSON",
     "TOPIC_MESSAGES",
     "UTC",
     "Alert",

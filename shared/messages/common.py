@@ -10,6 +10,9 @@ import msgspec
 EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999, description="milliseconds since 1970")]
 """Whole milliseconds since the epoch, up to the year 9999."""
 
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes from anywhere may raise: no JSON or another shape, no UTF-8, nested without end."""
+
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What a column of NumPy and MessagePack can hold: JSON's integers have no end."""
 
@@ -44,6 +47,7 @@ def epoch_ms(moment: int | datetime) -> int:
 
 
 __all__ = [
+    "NOT_JSON",
     "UTC",
     "EntityId",
     "EpochMs",

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from shared.errors import TransientError
 from shared.kafka.reader import reader
 from shared.kafka.stopping import cut_off, stop_within
-from shared.messages import DecisionReport
+from shared.messages import NOT_JSON, DecisionReport
 from shared.reports import AnyReport, decode_report, message_key
 
 TROUBLE: Final = (KafkaError, TimeoutError, OSError, AssertionError)
@@ -70,7 +70,7 @@ class ReportsTopic:
                     deadline = loop.time() + _DEADLINE
                     for record in records:
                         if (record.key or b"").startswith(self._prefixes):
-                            with contextlib.suppress(msgspec.DecodeError):
+                            with contextlib.suppress(*NOT_JSON):
                                 take(decode_report(record.value or b""))
         except TROUBLE as error:
             await self._drop_consumer()

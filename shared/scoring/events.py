@@ -18,15 +18,12 @@ import numpy as np
 
 from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.errors import DecodeError, ServiceError, ValidationError
-from shared.messages import EntityId, EventId, OccurredAt, epoch_ms
+from shared.messages import NOT_JSON, EntityId, EventId, OccurredAt, epoch_ms
 from shared.scoring.diagnosis import explain
 from shared.scoring.matrix import Column
 
 MAX_EVENT_BYTES = 1 << 20
 """Largest event accepted, in bytes; Kafka's own default limit of a message."""
-
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not a message of the expected type."""
 
 Columns = list[Column]
 """One column per feature, in the model's order."""

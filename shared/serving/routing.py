@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from shared.errors import ServiceError, ValidationError
 from shared.kafka.records import Records
-from shared.scoring.events import NOT_JSON, DecodedEvents, EventDecoder, wrong_model
+from shared.messages import NOT_JSON
+from shared.scoring.events import DecodedEvents, EventDecoder, wrong_model
 
 Rows = npt.NDArray[np.intp]
 Times = npt.NDArray[np.int64]

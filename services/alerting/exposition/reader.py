@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.kafka.reader import reader
 from shared.logs import RateLimit, get_logger
-from shared.messages import Report, ServiceReport
+from shared.messages import NOT_JSON, Report, ServiceReport
 from shared.reports import decode_report
 
 log = get_logger(__name__)
@@ -51,7 +50,7 @@ async def follow(
         What to read.
     take
         Called with each value, in order within each partition. What it cannot decode
-        (``msgspec.DecodeError``) is passed over: a newer version may have written it.
+        (:data:`shared.messages.NOT_JSON`) is passed over: a newer version may have written it.
     back_ms
         Begin with what was written so many milliseconds ago; without it at the beginning.
     """
@@ -86,7 +85,7 @@ async def _read(
         fetched = await consumer.getmany(timeout_ms=_POLL_MS)
         for records in fetched.values():
             for record in records:
-                with contextlib.suppress(msgspec.DecodeError):
+                with contextlib.suppress(*NOT_JSON):
                     take(record.value or b"")
 
 
