@@ -9,6 +9,8 @@ SERVICES := inference shadow drift alerting performance cli feed
 WORKERS ?= 2
 SEEDS ?= 1
 TOPOLOGY ?= both
+AT_WORK ?= all
+LANES ?= 1
 HOURS ?= 1
 
 .DEFAULT_GOAL := help
@@ -38,13 +40,13 @@ demo: $(VENV)/demo ## score a year of real flights on an embedded broker (KAFKA=
 test: $(VENV)/dev ## the whole test suite, against a real Apache Kafka for each worker (WORKERS=0 for none)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
-faults: $(VENV)/dev ## break services and brokers, look for lost or repeated records (SEEDS=1..20, TOPOLOGY=one)
+faults: $(VENV)/dev ## break services and brokers, look for lost or repeated records (SEEDS=1..20, TOPOLOGY=one, LANES=8)
 	$(BIN)/python -m pytest -m faults
 	$(BIN)/python -m tests.faults --controls
-	$(BIN)/python -m tests.faults --seeds $(SEEDS) --faults all --topology $(TOPOLOGY)
+	$(BIN)/python -m tests.faults --seeds $(SEEDS) --faults all --topology $(TOPOLOGY) --services $(AT_WORK) --lanes $(LANES)
 
 soak: $(VENV)/dev ## faults at random for hours; writes soak.html (HOURS=8)
-	$(BIN)/python -m tests.faults.soak --hours $(HOURS) --html soak.html
+	$(BIN)/python -m tests.faults.soak --hours $(HOURS) --services $(AT_WORK) --html soak.html
 
 audit: $(VENV)/dev ## look up the locked packages in the database of known vulnerabilities
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/demo.lock

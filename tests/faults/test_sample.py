@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import ServiceError
 from shared.scoring.events import EventDecoder
-from tests.faults.__main__ import faults, main, seeds
+from tests.faults.__main__ import faults, main, seeds, services_of
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.controls import CONTROLS
 from tests.faults.traffic import bad_event, good_event
@@ -50,4 +50,5 @@ def test_every_bad_event_of_the_traffic_is_bad_and_every_good_one_is_good() -> N
 def test_the_arguments() -> None:
     assert seeds("3..5") == [3, 4, 5]
     assert faults("zombie,scale") == ["zombie", "scale"]
-    assert "broker-outage" not in faults("all")
+    assert faults("all") == list(CATALOGUE)
+    assert services_of("each", 5) == services_of("each", 1) == ("inference", "shadow")
