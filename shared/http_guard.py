@@ -8,10 +8,10 @@ import binascii
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from pydantic import SecretStr
 
 from shared.logs import get_logger
@@ -28,8 +28,6 @@ log = get_logger(__name__)
 QUIET: Final = logging.getLogger("driftline.http")
 """What aiohttp says of requests that are none: a traceback for each would let strangers fill the log."""
 QUIET.setLevel(logging.CRITICAL)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def is_allowed(header: str, token: str) -> bool:
@@ -75,7 +73,7 @@ class Guard:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """The aiohttp middleware."""
 
         @web.middleware
@@ -99,7 +97,7 @@ class Guard:
             return True
         return is_allowed(request.headers.get("Authorization", ""), self._token.get_secret_value())
 
-    def watch(self, server: web.Server[web.Request]) -> None:
+    def watch(self, server: web.Server) -> None:
         """Begin to end connections that dawdle."""
         self._task = asyncio.create_task(self._watch(server))
 
@@ -109,12 +107,12 @@ class Guard:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _watch(self, server: web.Server[web.Request]) -> None:
+    async def _watch(self, server: web.Server) -> None:
         while True:
             self.look(server, time.monotonic())
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def look(self, server: web.Server[web.Request], now: float) -> None:
+    def look(self, server: web.Server, now: float) -> None:
         """End what has been quiet for too long; where there are too many, whatever has been longest."""
         there = [one for one in server.connections if one.transport is not None]
         self._quiet_since = {one: self._quiet_since.get(one, now) for one in there}

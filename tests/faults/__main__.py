@@ -21,6 +21,7 @@ from devstack.redis_server import RedisServer
 from tests.faults.campaign import Campaign
 from tests.faults.catalogue import CATALOGUE, SAMPLE
 from tests.faults.controls import CONTROLS
+from tests.faults.nursling import nursery
 from tests.faults.result import Result
 from tests.faults.run import Servers, run
 from tests.faults.stage import SERVICES
@@ -143,7 +144,8 @@ def _side_by_side(options: argparse.Namespace, servers: Servers, took: Took) -> 
         seeds_ = options.seeds[first : first + options.lanes]
         lanes = [(seed, services_of(options.services, seed)) for seed in seeds_]
         folder = options.folder.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{servers.topology}"
-        asyncio.run(_all_results(Campaign(servers, folder, lanes, options.faults), took))
+        with nursery() as path:
+            asyncio.run(_all_results(Campaign(servers, folder, lanes, options.faults, path), took))
         servers.heal()
 
 

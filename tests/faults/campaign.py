@@ -53,6 +53,8 @@ class Campaign:
         Seed and services of each lane.
     faults
         In the order in which they are tried; those of :data:`LAST` go last.
+    nursery
+        Where processes are forked; without one each is started by itself.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Campaign:
         folder: Path,
         lanes: Sequence[tuple[int, tuple[str, ...]]],
         faults: Sequence[str],
+        nursery: Path | None = None,
     ) -> None:
+        self._nursery = nursery
         self._servers = servers
         self._folder = folder
         self._lanes = dict(lanes)
@@ -98,7 +102,14 @@ class Campaign:
         servers, services = self._servers, self._lanes[seed]
         try:
             stage = await stack.enter_async_context(
-                staged(servers.kafka, servers.redis, journal, seed=str(seed), services=services)
+                staged(
+                    servers.kafka,
+                    servers.redis,
+                    journal,
+                    seed=str(seed),
+                    services=services,
+                    nursery=self._nursery,
+                )
             )
             lane = Lane(stage, seed, RATE)
             await stack.enter_async_context(lane.at_work())

@@ -33,6 +33,7 @@ from shared.settings import ServiceSettings
 from shared.topics import TopicNames
 from tests.alert_oracle import FAILING
 from tests.faults.journal import Journal
+from tests.faults.nursling import Nursling
 from tests.faults.proxy import Proxy
 from tests.faults.traffic import CANDIDATE, KPIS, MODEL
 from tests.models import linear, numeric_spec, write_bundle
@@ -82,7 +83,8 @@ def _known(service: str) -> frozenset[str]:
 class Fleet:
     """Processes of the services, each of which can be hurt by itself."""
 
-    def __init__(self, settings: dict[str, str], journal: Journal) -> None:
+    def __init__(self, settings: dict[str, str], journal: Journal, nursery: Path | None = None) -> None:
+        self._nursery = nursery
         self._settings = settings
         self._journal = journal
         self._ports = Ports()
@@ -109,9 +111,11 @@ class Fleet:
         environment["FAULTS_BLOCK_SECONDS"] = str(SESSION + 4)
         if crash:
             environment["DRIFTLINE_CRASH_POINT"] = crash
-        part = Part(
-            name, [sys.executable, "-m", "tests.faults.inside", service], folder, environment=environment
-        )
+        if self._nursery is not None:
+            part: Part = Nursling(name, service, folder, self._nursery, environment)
+        else:
+            command = [sys.executable, "-m", "tests.faults.inside", service]
+            part = Part(name, command, folder, environment=environment)
         part.launch()
         self.parts.setdefault(service, []).append(part)
         if ":1000000" not in crash and crash:
@@ -288,8 +292,9 @@ async def staged(
     seed: str,
     services: tuple[str, ...],
     control: str = "",
+    nursery: Path | None = None,
 ) -> AsyncIterator[Stage]:
-    """Topics, a first model and a fleet that has not been started yet."""
+    """Topics, a first model and a fleet that has not been started yet; a nursery makes it start cheaply."""
     prefix = f"f{secrets.token_hex(3)}-"
     client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
     names = TopicNames(prefix)
@@ -317,7 +322,7 @@ async def staged(
         registry = await stack.enter_async_context(
             RedisRegistry(redis.url, str(store), journal.folder / "cache", prefix)
         )
-        fleet = Fleet(settings, journal)
+        fleet = Fleet(settings, journal, nursery)
         stack.callback(fleet.close)
         stage = Stage(
             kafka,
