@@ -19,8 +19,7 @@ from services.alerting.metrics import AlertingMetrics
 from services.alerting.page import SaidAlerts, overview, runbook
 from shared.alerting.rules_file import load_rules
 from shared.errors import ServiceError
-from shared.health import HealthServer
-from shared.heartbeat import Heartbeat
+from shared.frame import watched
 from shared.kafka.security import client_options
 from shared.kafka.startup import require_topics, when_reachable
 from shared.lifecycle import Background, stop_on_signals
@@ -65,26 +64,15 @@ async def serve(settings: AlertingSettings) -> None:
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
         background = await stack.enter_async_context(Background(stop))
-        health = HealthServer(
-            collectors,
-            host=settings.http_host,
-            port=settings.http_port,
-            token=settings.http_token,
-            last_turn=lambda: turns.last,
+        await stack.enter_async_context(
+            watched(
+                settings,
+                collectors,
+                last_turn=lambda: turns.last,
+                checks={"group": lambda: None if duty.joined else "has not joined its group yet"},
+                pages={"/": lambda _: overview(said, shown, epoch_ms()), "/runbooks/{name}": runbook},
+            )
         )
-        health.add_check("group", lambda: None if duty.joined else "has not joined its group yet")
-        health.add_page("/", lambda _: overview(said, shown, epoch_ms()))
-        health.add_page("/runbooks/{name}", runbook)
-        await stack.enter_async_context(health)
-        heartbeat = Heartbeat(
-            "alerting",
-            client,
-            topics.reports,
-            collectors,
-            every=settings.heartbeat_seconds,
-            not_ready=health.failing,
-        )
-        await stack.enter_async_context(heartbeat)
         await when_reachable(client, stop, turn=turns.turn)
         if stop.is_set():
             return

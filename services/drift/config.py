@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
-from shared.settings import CommaSeparated, ServiceSettings
+from shared.settings import CommaSeparated, PipelineSettings
 
 
-class DriftSettings(ServiceSettings):
+class DriftSettings(PipelineSettings):
     """Watch events and predictions for drift under a false-alarm budget, exactly once."""
 
     service: ClassVar[str] = "drift"
 
-    delivery: Literal["exactly-once", "at-least-once"] = Field(
-        "exactly-once", description="The guarantee to hold; the service refuses to start without it"
-    )
     models: CommaSeparated = Field(
         (), description="Models to watch; none named watches every model that has a champion"
     )
@@ -24,9 +21,6 @@ class DriftSettings(ServiceSettings):
         (), description="Bundle directories to watch without a registry, each the champion of its model"
     )
     max_batch_events: int = Field(8_000, ge=1, le=100_000, description="Events per micro-batch, about")
-    session_seconds: float = Field(
-        default=30.0, ge=6, le=300, description="Silence after which the group gives our partitions to others"
-    )
     commit_seconds: float = Field(
         default=0.2, gt=0, le=60, description="How long events and counts gather between two commits"
     )

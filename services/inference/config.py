@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
-from shared.settings import CommaSeparated, ServiceSettings
+from shared.settings import CommaSeparated, PipelineSettings
 
 
-class InferenceSettings(ServiceSettings):
+class InferenceSettings(PipelineSettings):
     """Score events from Kafka and write predictions, exactly once."""
 
     service: ClassVar[str] = "inference"
 
-    delivery: Literal["exactly-once", "at-least-once"] = Field(
-        "exactly-once", description="The guarantee to hold; the service refuses to start without it"
-    )
     models: CommaSeparated = Field(
         (), description="Models to serve; none named serves every model that has a champion"
     )
@@ -25,10 +22,6 @@ class InferenceSettings(ServiceSettings):
     )
     threads: int = Field(1, ge=1, le=64, description="Threads of one ONNX Runtime call")
     max_event_bytes: int = Field(1 << 20, ge=100, description="Larger events become dead letters")
-    max_batch_events: int = Field(4_000, ge=1, le=100_000, description="Events per micro-batch, about")
-    session_seconds: float = Field(
-        default=30.0, ge=6, le=300, description="Silence after which the group gives our partitions to others"
-    )
     report_seconds: float = Field(
         5.0, gt=0, description="Seconds between two reports of a window that is still open"
     )

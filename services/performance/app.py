@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
 from services.performance.config import PerformanceSettings
@@ -19,20 +18,13 @@ from services.performance.recovery import Recovery
 from services.performance.routing import RouteStep
 from services.performance.shelf import FolderShelf, Shelf
 from services.performance.trimming import trim_log
-from shared.health import HealthServer
-from shared.heartbeat import Heartbeat
-from shared.kafka.capability import require_transactions
+from shared.frame import guaranteed, pipeline_options, watched
 from shared.kafka.security import client_options
-from shared.kafka.startup import require_topics, when_reachable
 from shared.lifecycle import Background, stop_on_signals
-from shared.logs import get_logger
 from shared.metrics import describe_process
-from shared.pipeline.options import PipelineOptions, Recover
 from shared.pipeline.pipeline import Pipeline
 from shared.registry.opening import redis_registry
 from shared.topics import TopicNames
-
-log = get_logger(__name__)
 
 
 async def serve(settings: PerformanceSettings) -> None:
@@ -52,36 +44,25 @@ async def serve(settings: PerformanceSettings) -> None:
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
         book = FactsBook(await stack.enter_async_context(_shelf(settings, collectors)))
-        health = HealthServer(
-            collectors,
-            host=settings.http_host,
-            port=settings.http_port,
-            token=settings.http_token,
-            last_turn=lambda: alive.last_turn,
+        await stack.enter_async_context(
+            watched(
+                settings,
+                collectors,
+                last_turn=lambda: alive.last_turn,
+                checks={"partitions": alive.not_ready},
+                trouble=lambda: book.trouble,
+            )
         )
-        health.add_check("partitions", alive.not_ready)
-        await stack.enter_async_context(health)
-        heartbeat = Heartbeat(
-            "performance",
-            client,
-            topics.reports,
-            collectors,
-            every=settings.heartbeat_seconds,
-            not_ready=health.failing,
-            model_trouble=lambda: book.trouble,
-        )
-        await stack.enter_async_context(heartbeat)
-        await when_reachable(client, stop, turn=alive.turn)
-        await require_topics(
-            client,
+        counts = await guaranteed(
+            settings,
+            stop,
+            turn=alive.turn,
             same_partitions=(topics.performance_log, topics.state("performance")),
             others=(*_inputs(topics), topics.labelled, topics.dead_letters, topics.reports,
                     topics.state("performance-routing")),
         )  # fmt: skip
-        if settings.delivery == "exactly-once":
-            await require_transactions(client, group=settings.group, topic=topics.predictions)
-        log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
-        counts = await _partition_counts(client, (*_inputs(topics), topics.performance_log))
+        if stop.is_set():
+            return
         routing, joining, step = _pipelines(settings, topics, client, metrics, book, counts)
         alive.pipelines = (routing, joining)
         background = await stack.enter_async_context(Background(stop))
@@ -126,16 +107,6 @@ def _inputs(topics: TopicNames) -> tuple[str, ...]:
     return topics.predictions, topics.shadow_predictions, topics.labels, topics.outcomes
 
 
-async def _partition_counts(client: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:
-    admin = AIOKafkaAdminClient(**client)
-    await admin.start()
-    try:
-        described = await admin.describe_topics(list(names))
-    finally:
-        await admin.close()
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
-
-
 def _pipelines(
     settings: PerformanceSettings,
     topics: TopicNames,
@@ -178,12 +149,12 @@ def _pipelines(
         on_recovered=metrics.recovery_seconds.set,
     )
     sorted_into = (topics.performance_log, topics.dead_letters)
-    routing_options = _options(
-        settings, topics, client, "performance-routing", _inputs(topics), sorted_into, None
+    routing_options = pipeline_options(
+        settings, "performance-routing", topics=_inputs(topics), outputs=sorted_into
     )
     written = (topics.performance_log, topics.labelled, topics.reports, topics.state("performance"))
-    joining_options = _options(
-        settings, topics, client, "performance", (topics.performance_log,), written, recovery
+    joining_options = pipeline_options(
+        settings, "performance", topics=(topics.performance_log,), outputs=written, recover=recovery
     )
     return (
         Pipeline(route, routing_options, metrics.of_routing()),
@@ -202,28 +173,3 @@ def _shelf(settings: PerformanceSettings, collectors: CollectorRegistry) -> Shel
     if settings.model_bundles:
         return FolderShelf([Path(path) for path in settings.model_bundles])
     return redis_registry(settings, collectors)
-
-
-def _options(
-    settings: PerformanceSettings,
-    topics: TopicNames,
-    client: dict[str, Any],
-    name: str,
-    inputs: tuple[str, ...],
-    outputs: tuple[str, ...],
-    recover: Recover | None,
-) -> PipelineOptions:
-    return PipelineOptions(
-        service=name,
-        topics=inputs,
-        group=f"{settings.group_prefix}.{name}",
-        delivery=settings.delivery,
-        client=client,
-        outputs=outputs,
-        state_topic=topics.state(name),
-        recover=recover,
-        max_records=settings.max_batch_events,
-        session_timeout=settings.session_seconds,
-        heartbeat_interval=settings.session_seconds / 10,
-        rebalance_timeout=settings.session_seconds * 2 / 3,
-    )

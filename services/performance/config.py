@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
-from shared.settings import CommaSeparated, ServiceSettings
+from shared.settings import CommaSeparated, PipelineSettings
 
 
-class PerformanceSettings(ServiceSettings):
+class PerformanceSettings(PipelineSettings):
     """Join labels and outcomes to predictions, and say how good the versions are."""
 
     service: ClassVar[str] = "performance"
 
-    delivery: Literal["exactly-once", "at-least-once"] = Field(
-        "exactly-once", description="The guarantee to hold; the service refuses to start without it"
-    )
     model_bundles: CommaSeparated = Field(
         (), description="Bundle directories to judge labels by without a registry"
     )
@@ -25,10 +22,6 @@ class PerformanceSettings(ServiceSettings):
         None,
         description="Where open predictions are kept, a cache that is rebuilt from Kafka; by default "
         "performance in cache_dir",
-    )
-    max_batch_events: int = Field(4_000, ge=1, le=100_000, description="Records per micro-batch, about")
-    session_seconds: float = Field(
-        default=30.0, ge=6, le=300, description="Silence after which the group gives our partitions to others"
     )
     report_seconds: float = Field(
         5.0,

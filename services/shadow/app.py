@@ -16,16 +16,12 @@ from services.shadow.loading import Lineups
 from services.shadow.metrics import ShadowMetrics
 from services.shadow.process import ShadowOptions, ShadowStep
 from services.shadow.progress import ChampionProgress
-from shared.health import HealthServer
-from shared.heartbeat import Heartbeat
-from shared.kafka.capability import require_transactions
+from shared.frame import guaranteed, opened, pipeline_options, watched
 from shared.kafka.security import client_options
-from shared.kafka.startup import require_topics, when_reachable, when_topic_exists
+from shared.kafka.startup import when_topic_exists
 from shared.lifecycle import Background, alive_until, stop_on_signals
-from shared.logs import get_logger
 from shared.metrics import describe_process
 from shared.pipeline.companion import Companion
-from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
 from shared.promotion.following import ReportsTopic
 from shared.promotion.judge import Judge
@@ -33,8 +29,6 @@ from shared.registry import RedisRegistry
 from shared.registry.opening import redis_registry
 from shared.serving.trouble import ModelTrouble
 from shared.topics import TopicNames
-
-log = get_logger(__name__)
 
 
 async def serve(settings: ShadowSettings) -> None:
@@ -52,7 +46,12 @@ async def serve(settings: ShadowSettings) -> None:
     metrics = ShadowMetrics(collectors)
     candidates = Candidates()
     step = ShadowStep(candidates, topics, metrics, clock=_now, options=_step_options(settings))
-    options = _pipeline_options(settings, topics, client, topics.events)
+    options = pipeline_options(
+        settings,
+        "shadow",
+        topics=(topics.events,),
+        outputs=(topics.shadow_predictions, topics.dead_letters, topics.reports),
+    )
     pipeline = Pipeline(step, options, metrics, wants=step.wants)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
@@ -63,48 +62,36 @@ async def serve(settings: ShadowSettings) -> None:
         stack.push_async_callback(reports.close)
         # After the registry, so that its watcher has ended before the registry is closed under it.
         background = await stack.enter_async_context(Background(stop))
-        labels = _labels(settings, topics, client, lineups, metrics)
+        labels = _labels(settings, topics, lineups, metrics)
         ModelTrouble(collectors, lambda: lineups.loader.trouble)
-        health = HealthServer(
-            collectors,
-            host=settings.http_host,
-            port=settings.http_port,
-            token=settings.http_token,
-            last_turn=lambda: pipeline.last_turn,
+        await stack.enter_async_context(
+            watched(
+                settings,
+                collectors,
+                last_turn=lambda: pipeline.last_turn,
+                checks={
+                    "models": lineups.missing,
+                    "partitions": opened(pipeline),
+                    "labels": opened(labels, "no partition of the labelled events is open yet"),
+                },
+                trouble=lambda: {
+                    f"{model} {version}": text for (model, version), text in candidates.troubles().items()
+                },
+            )
         )
-        health.add_check("models", lineups.missing)
-        health.add_check("partitions", lambda: None if pipeline.ready else "not every partition is open yet")
-        health.add_check(
-            "labels", lambda: None if labels.ready else "no partition of the labelled events is open yet"
-        )
-        await stack.enter_async_context(health)
-        heartbeat = Heartbeat(
-            "shadow",
-            client,
-            topics.reports,
-            collectors,
-            every=settings.heartbeat_seconds,
-            not_ready=health.failing,
-            model_trouble=lambda: {
-                f"{model} {version}": text for (model, version), text in candidates.troubles().items()
-            },
-        )
-        await stack.enter_async_context(heartbeat)
         background.start("registry watch", lineups.loader.watch())
         background.start("model loading", lineups.loader.load())
         if settings.judge_seconds > 0:
             judge = Judge(registry, reports, models=settings.models, interval=settings.judge_seconds)
             background.start("judge", judge.run())
-        await when_reachable(client, stop, turn=pipeline.turn)
         states = (topics.state("shadow"), topics.state("shadow-labels"))
-        await require_topics(
-            client,
+        await guaranteed(
+            settings,
+            stop,
+            turn=pipeline.turn,
             same_partitions=(topics.events, topics.predictions, topics.shadow_predictions, *states),
             others=(topics.dead_letters, topics.reports),
         )
-        if settings.delivery == "exactly-once":
-            await require_transactions(client, group=settings.group, topic=topics.events)
-        log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
         if await alive_until(lineups.loader.settled.wait(), stop, turn=pipeline.turn):
             background.start("predictions", Companion(client, topics.predictions, step).run())
             progress = ChampionProgress(
@@ -153,11 +140,7 @@ def _lineups(
 
 
 def _labels(
-    settings: ShadowSettings,
-    topics: TopicNames,
-    client: dict[str, object],
-    lineups: Lineups,
-    metrics: ShadowMetrics,
+    settings: ShadowSettings, topics: TopicNames, lineups: Lineups, metrics: ShadowMetrics
 ) -> Pipeline[LabelWork]:
     step = LabelStep(
         lambda: lineups.specs,
@@ -166,25 +149,10 @@ def _labels(
         clock=_now,
         report_interval=int(settings.report_seconds * 1000),
     )
-    options = _pipeline_options(settings, topics, client, topics.labelled)
-    return Pipeline(step, options, metrics.beside())
-
-
-def _pipeline_options(
-    settings: ShadowSettings, topics: TopicNames, client: dict[str, object], topic: str
-) -> PipelineOptions:
-    name = "shadow-labels" if topic == topics.labelled else "shadow"
-    scored = () if topic == topics.labelled else (topics.shadow_predictions,)
-    return PipelineOptions(
-        service=name,
-        topics=(topic,),
-        group=f"{settings.group_prefix}.{name}",
-        delivery=settings.delivery,
-        client=client,
-        state_topic=topics.state(name),
-        outputs=(*scored, topics.dead_letters, topics.reports),
-        max_records=settings.max_batch_events,
-        session_timeout=settings.session_seconds,
-        heartbeat_interval=settings.session_seconds / 10,
-        rebalance_timeout=settings.session_seconds * 2 / 3,
+    options = pipeline_options(
+        settings,
+        "shadow-labels",
+        topics=(topics.labelled,),
+        outputs=(topics.dead_letters, topics.reports),
     )
+    return Pipeline(step, options, metrics.beside())
