@@ -28,6 +28,10 @@ TIMED_SHARE = 8
 MOST_WINDOWS = 100
 """Windows of a partition that are held before the closed ones are reported out of turn."""
 
+MOST_AHEAD = 1_000
+"""Answers of the champion that are read before their events are put to the candidates, at least: what
+waits is written with every commit, and Kafka keeps it as well."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -90,6 +94,7 @@ class ShadowStep:
         self._metrics = metrics
         self._clock = clock
         self._options = options or ShadowOptions()
+        self._most_ahead = min(MOST_AHEAD, self._options.join_window)
         self._partitions: dict[int, PartitionComparison] = {}
         self._fetched: dict[int, int] = {}
         self._next_report: dict[int, int] = {}
@@ -126,7 +131,7 @@ class ShadowStep:
     def wants_more(self, partition: int) -> bool:
         """Return whether predictions may be read on: not too far ahead of the candidates."""
         comparison = self._partitions.get(partition)
-        return comparison is not None and comparison.answers_waiting < self._options.join_window
+        return comparison is not None and comparison.answers_waiting < self._most_ahead
 
     def take(self, records: Records) -> None:
         """Take predictions; they count from the next commit on, and ``read_to`` with them."""
@@ -142,7 +147,7 @@ class ShadowStep:
             )
             self._letters[partition].append(letters)
         comparison.answer(answers.answered, answers.answered_to, records.end)
-        if comparison.answers_waiting >= self._options.join_window // 2:
+        if comparison.answers_waiting >= self._most_ahead // 2:
             comparison.settle()
 
     def awaiting_champion(self) -> dict[int, int]:
