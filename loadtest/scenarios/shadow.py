@@ -19,7 +19,7 @@ from loadtest.contenders.shadow import a_shadow, inference_beside_a_shadow, shad
 from loadtest.errors import FAILURES, LoadTestError
 from loadtest.events import EventSource
 from loadtest.measure import drain_seconds
-from loadtest.meter import Usage, usage
+from loadtest.meter import Usage, proportional_bytes, usage
 from loadtest.models import Model, make_model
 from loadtest.report import Report
 from loadtest.scenarios import latency
@@ -53,11 +53,20 @@ class ShadowOptions:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one service used for the backlog; its model processes are part of it."""
+    """What one service used for the backlog; its model processes are part of it.
+
+    Attributes
+    ----------
+    peak_mib
+        Largest resident sizes, added up: libraries count for every process.
+    shared_mib
+        Memory when it was done, what several processes share counted once.
+    """
 
     cpu_us: float
     events_per_second: float
     peak_mib: float
+    shared_mib: float
 
 
 async def run(bootstrap_servers: str, options: ShadowOptions) -> Report:
@@ -106,11 +115,11 @@ async def _cost(
         before, began = running.usage(), time.perf_counter()
         running.part.resume()
         await running.wait_for(everything, drain_seconds(backlog.events))
-        inference = _used(before, running.usage(), time.perf_counter() - began, backlog.events)
+        inference = _used(running.part, before, time.perf_counter() - began, backlog.events)
         before, began = _usage(shadow), time.perf_counter()
         shadow.resume()
         await shadow_has_done(running, shadow, everything, drain_seconds(backlog.events))
-        shadowing = _used(before, _usage(shadow), time.perf_counter() - began, backlog.events)
+        shadowing = _used(shadow, before, time.perf_counter() - began, backlog.events)
         await _verify(running, everything)
     return inference, shadowing
 
@@ -151,16 +160,19 @@ def _usage(part: Part) -> Usage:
     return usage(part.pid)
 
 
-def _used(before: Usage, after: Usage, seconds: float, events: int) -> Cost:
+def _used(part: Part, before: Usage, seconds: float, events: int) -> Cost:
+    after = _usage(part)
     cpu = (after.cpu_seconds - before.cpu_seconds) / events * 1e6
-    return Cost(round(cpu, 3), round(events / seconds), round(after.peak_resident_bytes / 2**20, 1))
+    assert part.pid is not None
+    peak, shared = after.peak_resident_bytes / 2**20, proportional_bytes(part.pid) / 2**20
+    return Cost(round(cpu, 3), round(events / seconds), round(peak, 1), round(shared, 1))
 
 
 def _brief(costs: tuple[Cost, Cost]) -> str:
     names = ("inference", "shadow")
     return "; ".join(
         f"{name} {cost.cpu_us:.2f} us CPU/event, {cost.events_per_second:,.0f} events/s,"
-        f" {cost.peak_mib:.0f} MiB"
+        f" {cost.peak_mib:.0f} MiB, {cost.shared_mib:.0f} counted once"
         for name, cost in zip(names, costs, strict=True)
     )
 
@@ -176,9 +188,10 @@ def _lay_out(report: Report, costs: Sequence[tuple[Cost, Cost]]) -> None:
                 Spread.of([cost.cpu_us for cost in of]),
                 Spread.of([cost.events_per_second for cost in of]),
                 Spread.of([cost.peak_mib for cost in of]),
+                Spread.of([cost.shared_mib for cost in of]),
                 ratios([cost.cpu_us for cost in of], [pair[0].cpu_us for pair in costs]),
             ]
         )
     report.text.append(
-        markdown(["service", "CPU us/event", "events/s", "peak MiB with models", "x inference"], rows)
+        markdown(["service", "CPU us/event", "events/s", "peak MiB", "MiB counted once", "x inference"], rows)
     )

@@ -114,7 +114,8 @@ def metric_rows(one: Compared) -> list[tuple[str, ...]]:
         alpha = one.gates.alpha if one.gates else 0.05
         measured = measure(one.evidence, metric, alpha)
         champion, candidate = arms(one.evidence, metric)
-        marked = UNITS[metric] + (" *" if metric == one.metric else "")
+        marked = UNITS[metric] + ("" if measured.interval.exact else " (asymptotic)")
+        marked += " *" if metric == one.metric else ""
         rows.append((marked, champion, candidate, *_interval_cells(measured), f"{measured.interval.n:,}"))
     return rows
 

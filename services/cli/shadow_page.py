@@ -57,7 +57,8 @@ def _comparison(page: Page, one: Compared) -> None:
         page.table(("Metric", "Champion", "Candidate", "Advantage", "From", "To", "Labels"), rows)
         page.text(
             "From and to are the bounds of a confidence sequence: they hold at every moment at once, "
-            "however often one looks. * marks the metric of the gates."
+            "however often one looks; of an area under the curve in the limit of many labels (asymptotic). "
+            "* marks the metric of the gates."
         )
         _advantage(page, one)
     _scores(page, one)

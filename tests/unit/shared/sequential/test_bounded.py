@@ -9,13 +9,14 @@ import pytest
 
 from shared.sequential import PairedSums, difference
 from shared.sequential.bounded import log_evidence
+from shared.sequential.losses import CLIP, LOSS_BOUNDS
 
 ALPHA = 0.05
 RUNS, STEPS, LOOK_EVERY = 1_000, 3_000, 10
 
 
 def no_difference(kind: str, rng: np.random.Generator) -> np.ndarray:
-    """Differences with mean zero in [-1, 1], runs by steps, of five very different kinds."""
+    """Differences with mean zero in [-1, 1], runs by steps, of six very different kinds."""
     shape = (RUNS, STEPS)
     if kind == "wins":  # win, tie or loss
         return rng.choice([-1.0, 0.0, 1.0], size=shape, p=[0.1, 0.8, 0.1])
@@ -23,13 +24,16 @@ def no_difference(kind: str, rng: np.random.Generator) -> np.ndarray:
         return np.where(rng.random(shape) < 0.02, -0.98, 0.02)
     if kind == "mirrored":  # a small loss mostly, a large gain now and then
         return np.where(rng.random(shape) < 0.02, 0.98, -0.02)
-    if kind == "brier":  # two models, equally far from the truth that decides the label
+    if kind in ("brier", "log loss"):  # two models, equally far from the truth that decides the label
         truth = rng.beta(1, 4, shape)
         label = rng.random(shape) < truth
         shift = rng.normal(0, 0.05, shape)
         one, other = np.clip(truth + shift, 0, 1), np.clip(truth - shift, 0, 1)
         swap = rng.random(shape) < 0.5
-        return np.where(swap, -1, 1) * ((one - label) ** 2 - (other - label) ** 2)
+        if kind == "brier":
+            return np.where(swap, -1, 1) * ((one - label) ** 2 - (other - label) ** 2)
+        right = [np.clip(np.where(label, score, 1 - score), CLIP, 1 - CLIP) for score in (one, other)]
+        return np.where(swap, -1, 1) * (np.log(right[1]) - np.log(right[0])) / LOSS_BOUNDS["log_loss"]
     # Dependent: the size of the next difference follows the last ones (bursts), its sign is fair.
     burst = np.abs(np.sin(np.cumsum(rng.normal(0, 0.1, shape), axis=1)))
     return rng.choice([-1.0, 1.0], size=shape) * burst
@@ -42,7 +46,7 @@ def looks(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return n, total, squares
 
 
-@pytest.mark.parametrize("kind", ["wins", "rare", "mirrored", "brier", "bursts"])
+@pytest.mark.parametrize("kind", ["wins", "rare", "mirrored", "brier", "log loss", "bursts"])
 def test_under_no_difference_the_chance_of_ever_crossing_stays_below_alpha(kind):
     _, total, squares = looks(no_difference(kind, np.random.default_rng(20130101)))
     goal = math.log(2 / ALPHA)  # what `difference` asks of either side
