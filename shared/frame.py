@@ -124,7 +124,7 @@ def pipeline_options(
     more
         Other options of :class:`PipelineOptions`, instead of the settings' and the defaults.
     """
-    said = {
+    said: dict[str, Any] = {
         "max_records": settings.max_batch_events,
         "session_timeout": settings.session_seconds,
         "heartbeat_interval": settings.session_seconds / 10,

@@ -96,7 +96,9 @@ class EventDecoder:
     def __init__(self, spec: ModelSpec, *, max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._spec = spec
         self._max_bytes = max_bytes
-        self._columns_of = partial(_numbers, len(spec.features)) if _all_numbers(spec) else _any_kind(spec)
+        self._columns_of: Callable[[list[Any]], Columns] = (
+            partial(_numbers, len(spec.features)) if _all_numbers(spec) else _any_kind(spec)
+        )
         self._decode = msgspec.json.Decoder(event_type(spec)).decode
         self._models = {spec.name, None}  # an event may leave the model out where one is served
 
