@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.shadow.process import MOST_AHEAD
 from shared.dead_letters import read_dead_letter
 from shared.messages import ShadowReport
 from shared.scoring.isolated import ModelLost
@@ -237,6 +238,17 @@ def test_each_side_waits_for_the_other_within_the_join_window(tmp_path: Path) ->
     assert harness.step.wants_more(0)
     assert counts(harness.report()) == [230, 0, 0, 0, 0]
     assert counts(harness.report(champion="none")) == [0, 0, 60, 0, 0]
+
+
+def test_only_so_many_answers_are_read_before_their_events_are_asked_about(tmp_path: Path) -> None:
+    harness = Harness(tmp_path)  # a join window of 10,000
+    harness.line_up(harness.candidate())
+    harness.tell([answer(i, 0.5) for i in range(MOST_AHEAD)])
+    assert not harness.step.wants_more(0)
+    assert harness.step.wants("events", 0)
+    harness.ask([of(0, 1, f"e{i}") for i in range(10)])
+    assert harness.step.wants_more(0)
+    assert counts(harness.report()) == [10, 0, 0, 0, 0]
 
 
 def test_what_is_no_prediction_of_these_events_is_a_dead_letter(harness: Harness) -> None:

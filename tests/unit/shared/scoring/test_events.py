@@ -161,6 +161,23 @@ def test_good_events_come_out_as_columns_in_the_models_order() -> None:
     ]
 
 
+def test_numbers_alone_come_out_in_the_models_order_too() -> None:
+    features = tuple(FeatureSpec(name=name) for name in ("z", "a b", "m"))
+    spec = ModelSpec(
+        name="n", version="1", task="regression", output=OutputSpec(score="y"), features=features
+    )
+    raw = [b'{"event_id":"e","occurred_at":5,"features":{"m":%d,"z":1,"a b":2.5}}' % m for m in (3, 4)]
+    decoder = EventDecoder(spec)
+
+    assert [column.tolist() for column in decoder.decode(raw).features] == [
+        [1.0, 1.0],
+        [2.5, 2.5],
+        [3.0, 4.0],
+    ]
+    assert [column.tolist() for column in decoder.decode([b"{", raw[1]]).features] == [[1], [2.5], [4]]
+    assert [len(column) for column in decoder.decode([b"{"]).features] == [0, 0, 0]
+
+
 def test_an_absent_nullable_feature_is_null() -> None:
     assert EventDecoder(SPEC).decode([without("wind speed")]).features[1] == [None]
 
