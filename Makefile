@@ -17,7 +17,7 @@ HOURS ?= 1
 .PHONY: help demo test faults soak audit check monitoring lock schemas bench images k8s k8s-check compose-check clean
 
 help: ## list the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 # The environment is laid from a lock file with hashes: the same everywhere, every time.
 $(VENV)/dev: requirements/dev.lock requirements/uv.lock pyproject.toml
@@ -81,7 +81,7 @@ lock: $(VENV)/dev ## resolve the lock files anew from pyproject.toml
 	done
 	echo uv | $(BIN)/uv pip compile - --universal --generate-hashes --no-header --quiet --output-file requirements/uv.lock
 
-images: $(VENV)/dev ## build every service's image with Buildah, run it with Podman, say what came of it
+images: $(VENV)/dev ## build every image with Buildah, run it with Podman, say what came of it
 	$(BIN)/python -m devstack.images
 
 k8s: $(VENV)/dev ## regenerate the parts of k8s/ that are made from topics and rules
@@ -90,10 +90,11 @@ k8s: $(VENV)/dev ## regenerate the parts of k8s/ that are made from topics and r
 k8s-check: $(VENV)/dev ## render every overlay, hold it against schemas and rules
 	$(BIN)/python -m devstack.k8s
 
-compose-check: $(VENV)/dev ## check docker-compose.yml and run what it says as processes, up to a webhook
+compose-check: $(VENV)/dev ## check docker-compose.yml, run it as processes and, where Podman is, by Docker Compose itself
 	$(BIN)/python -m pytest tests/deploy/test_compose.py tests/deploy/test_compose_topology.py
-	@echo "VALIDATED against the Compose Specification; RUN as processes with its commands, settings and files;"
-	@echo "NOT RUN: docker compose itself, nor the images of Kafka, Redis, Prometheus, Alertmanager, Grafana, MLflow"
+	@echo "VALIDATED: docker-compose.yml against the Compose Specification, every path, port and setting in it"
+	@echo "RUN as processes of this machine: its commands, settings and files, up to a webhook"
+	$(BIN)/python -m devstack.compose --if-possible
 
 clean: ## remove the environment and everything devstack keeps here
 	rm -rf $(VENV) .devstack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

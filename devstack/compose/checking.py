@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from devstack.compose.composing import Compose
+from devstack.compose.usage import usage
 from devstack.errors import DevstackError
 from devstack.http_client import get_json
 from shared.topics import TopicNames
@@ -17,7 +18,8 @@ from shared.topics import TopicNames
 _CLIENT: Final = {"bootstrap_servers": "127.0.0.1:9092"}
 _SERVICES: Final = ("alerting", "drift", "inference", "performance", "shadow")
 _PREDICTIONS: Final = 2_000
-_SECONDS: Final = 240.0
+_SECONDS: Final = 360.0
+_USED_SECONDS: Final = 30.0
 
 
 async def check(compose: Compose) -> None:
@@ -32,7 +34,7 @@ async def check(compose: Compose) -> None:
     try:
         await asyncio.to_thread(compose, "up", "--detach", "--no-build")
         print(f"  up, each after what it needs is well: {time.monotonic() - began:.0f} s", flush=True)
-        for step in (_healthy, _predicted, _scraped, _diagnosed, _still_alive, _told):
+        for step in (_healthy, _predicted, _scraped, _diagnosed, _still_alive, _used, _told):
             moment = time.monotonic()
             print(f"  {await step(compose)}: {time.monotonic() - moment:.0f} s", flush=True)
         print(f"  {await _down(compose)}", flush=True)
@@ -77,6 +79,18 @@ async def _still_alive(compose: Compose) -> str:
     return "the dead man's switch went from Prometheus over Alertmanager to its webhook"
 
 
+async def _used(compose: Compose) -> str:
+    """Return what each container used over half a minute, while flights come at their rate."""
+    began, before = time.monotonic(), await asyncio.to_thread(usage, compose.engine)
+    await asyncio.sleep(_USED_SECONDS)
+    took, after = time.monotonic() - began, await asyncio.to_thread(usage, compose.engine)
+    lines = []
+    for name in sorted(before.keys() & after.keys()):
+        cores = (after[name].cpu - before[name].cpu) / took
+        lines.append(f"    {name:32} {cores:5.2f} cores {after[name].memory / 1e6:6.0f} MB")
+    return "\n".join(["used meanwhile, health checks included:", *lines, "  looked at"])
+
+
 async def _told(compose: Compose) -> str:
     await asyncio.to_thread(compose, "kill", "shadow")
     await _received(compose, "/people service-gone firing")
@@ -111,6 +125,6 @@ async def _until(compose: Compose, condition: Callable[[], Awaitable[bool]], wha
     deadline = time.monotonic() + _SECONDS
     while not await condition():
         if time.monotonic() > deadline:
-            said = await asyncio.to_thread(compose, "logs", "--tail=5")
+            said = await asyncio.to_thread(compose, "logs", "--tail=2")
             raise DevstackError(f"no {what} within {_SECONDS:.0f} s:\n{said}")
         await asyncio.sleep(1)

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from devstack.images.engine import Engine
 from devstack.images.programs import execute
 
 _START_SECONDS: Final = 30.0
+_AT_ONCE: Final = 4
 _NANOSECONDS: Final = 1e9
 _CONF: Final = """\
 [containers]
@@ -66,11 +68,12 @@ def _until_there(socket: Path, server: subprocess.Popen[bytes]) -> None:
 
 def _check_health(engine: Engine, environment: dict[str, str], over: threading.Event) -> None:
     due: dict[str, float] = {}
-    while not over.wait(0.5):
-        for name, interval in _checked(engine).items():
-            if due.setdefault(name, 0.0) <= time.monotonic() and not over.is_set():
-                _podman(engine, environment, "healthcheck", "run", name)
-                due[name] = time.monotonic() + interval
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while not over.wait(0.5):
+            for name, interval in _checked(engine).items():
+                if due.setdefault(name, 0.0) <= time.monotonic():
+                    due[name] = time.monotonic() + interval
+                    pool.submit(_podman, engine, environment, "healthcheck", "run", name)
 
 
 def _checked(engine: Engine) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -13,7 +14,8 @@ class Receiver(BaseHTTPRequestHandler):
         """Print the alerts of one notification."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         for alert in body["alerts"]:
-            print(f"received {self.path} {alert['labels']['alertname']} {alert['status']}")
+            line = f"received {self.path} {alert['labels']['alertname']} {alert['status']}"
+            sys.stdout.write(f"{line}\n")  # at once: two notifications may come together
         self.send_response(200)
         self.end_headers()
 

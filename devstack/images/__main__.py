@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,31 +74,37 @@ def main() -> int:
     parser.add_argument("images", nargs="*", help=f"which (default: all): {', '.join(images())}")
     parser.add_argument("--public-base", action="store_true", help="build on the public base images")
     parser.add_argument("--no-run", action="store_true", help="build only")
+    parser.add_argument("--no-build", action="store_true", help="run the images that are there already")
     parser.add_argument("--storage", type=Path, default=STORAGE, help="where images are kept")
     chosen = parser.parse_args()
     if unknown := sorted(set(chosen.images) - set(images())):
         parser.error(f"there is no image {', '.join(unknown)}")
     try:
-        require("buildah", "podman", *(() if chosen.no_run else ("runc",)))
+        require("buildah", "podman", "runc")
         engine = Engine(chosen.storage)
-        if not chosen.public_base:
-            require("mmdebstrap")
-            make_bases(engine, chosen.storage / "bases")
-        outcomes = []
-        for image in chosen.images or images():
-            build(engine, image, public=chosen.public_base)
-            outcomes.append(weigh(engine, image))
+        if not chosen.no_build:
+            _build(engine, chosen.images or images(), public=chosen.public_base)
+        outcomes = [weigh(engine, image) for image in chosen.images or images()]
         if not chosen.no_run:
             asyncio.run(run_all(engine, outcomes))
     except DevstackError as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
+    base = "the public base images" if chosen.public_base else "a base made here of Debian packages"
+    when = " earlier" if chosen.no_build else ""
+    print(f"BUILT{when} with Buildah, chroot isolation, on {base}:")
     return _report(outcomes, public=chosen.public_base, run=not chosen.no_run)
 
 
+def _build(engine: Engine, chosen: Iterable[str], *, public: bool) -> None:
+    if not public:
+        require("mmdebstrap")
+        make_bases(engine, engine.storage / "bases")
+    for image in chosen:
+        build(engine, image, public=public)
+
+
 def _report(outcomes: list[Outcome], *, public: bool, run: bool) -> int:
-    base = "the public base images" if public else "a base made here from Debian packages (mmdebstrap)"
-    print(f"BUILT with Buildah, chroot isolation, on {base}:")
     for outcome in outcomes:
         sizes = f"{outcome.size / MEGABYTE:.0f} MB, {outcome.compressed / MEGABYTE:.0f} MB compressed"
         print("; ".join([f"  {outcome.image:12} {sizes}", *(tried.sentence for tried in outcome.tried)]))
