@@ -35,7 +35,7 @@ def settings_class(service: str) -> type[ServiceSettings]:
     (found,) = [
         kind
         for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, ServiceSettings) and kind is not ServiceSettings
+        if isinstance(kind, type) and issubclass(kind, ServiceSettings) and kind.__module__ == module.__name__
     ]
     return found
 
