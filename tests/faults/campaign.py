@@ -28,6 +28,9 @@ from tests.faults.stage import Stage, staged
 from tests.faults.traffic import Traffic
 
 RATE: Final = 45.0
+FRESH_AFTER: Final = 6
+"""Faults that a lane goes through before another takes its place: judging takes longer with every event."""
+
 LAST: Final = ("corrupt-bundle", "redis-loss")
 """Afterwards no new process finds its model, or nothing says which event a new champion was first for."""
 
@@ -41,6 +44,7 @@ class _Running:
     journal: Journal
     stack: AsyncExitStack
     started: float
+    trials: int = 0
     spoilt: bool = False
 
 
@@ -83,11 +87,14 @@ class Campaign:
                     if isinstance(result, Result):
                         result.fault = fault
                         yield result
+                tired = [one for one in self._running.values() if one.trials >= FRESH_AFTER]
+                for result in await asyncio.gather(*map(self._end, tired)):
+                    yield result
             for result in await asyncio.gather(*map(self._end, list(self._running.values()))):
                 yield result
         finally:
-            for running in self._running.values():
-                await running.stack.aclose()
+            for running in list(self._running.values()):
+                await self._give_up(running)
 
     async def _ready(self, seed: int) -> _Running | Result:
         """Return the lane of a seed, started anew where the last one was given up."""
@@ -140,6 +147,7 @@ class Campaign:
             result.violations.append(f"the run broke off: {type(error).__name__}: {str(error)[:300]}")
         result.seconds = round(time.monotonic() - began, 1)
         result.violations += running.lane.stage.fleet.ended_by_themselves()
+        running.trials += 1
         running.spoilt = bool(result.violations)
         running.journal.note("result", **result.as_json())
         return result
@@ -157,6 +165,7 @@ class Campaign:
             result.violations.append(f"the end broke off: {type(error).__name__}: {str(error)[:300]}")
         result.seconds = round(time.monotonic() - began, 1)
         running.journal.note("result", **result.as_json())
+        await self._give_up(running)
         return result
 
     async def _give_up(self, running: _Running) -> None:

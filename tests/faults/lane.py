@@ -27,6 +27,9 @@ STARTS_WITHIN: Final = 180.0
 _PATIENCE: Final = 10.0
 """Seconds that a planted mistake is waited for to mend itself: what is lost does not come back."""
 
+_REPORTED_AFTER: Final = 1.5
+"""Seconds until the reports have caught up, mostly: to look sooner costs a look."""
+
 Break = Callable[[Stage, Traffic], Awaitable[None]]
 
 
@@ -109,6 +112,7 @@ class Lane:
     async def judge(self, result: Result) -> None:
         """Pause the traffic and wait until every rule holds; report those that do not in time."""
         await self.traffic.pause()
+        await asyncio.sleep(_REPORTED_AFTER)
         deadline = time.monotonic() + (_PATIENCE if result.control else RESUMES_WITHIN)
         while broken := await self.broken():
             if time.monotonic() > deadline:

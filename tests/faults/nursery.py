@@ -7,6 +7,7 @@ process has ended, and the process is killed when the connection is closed.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -97,6 +98,8 @@ class Nursery:
             pid, _status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # what it has started goes with it
             self._children.pop(pid).close()
 
 

@@ -84,7 +84,7 @@ async def moving_beyond(stage: Stage, before: dict[Place, int], seconds: float) 
         return not still
 
     try:
-        await until(moved, seconds=seconds, every=0.25)
+        await until(moved, seconds=seconds, every=0.5)
     except AssertionError:
         where = ", ".join(f"{g} {t}[{p}] at {at}" for (g, t, p), at in still.items())
         raise AssertionError(f"within {seconds:.0f} s these did not move: {where}") from None
