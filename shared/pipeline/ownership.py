@@ -16,7 +16,7 @@ from aiokafka.errors import (
 )
 
 from shared.errors import ServiceError
-from shared.kafka.transactions import BatchTooLarge
+from shared.kafka.producing import BatchTooLarge
 from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.published import OffsetPublisher, group_offset

@@ -5,30 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import IllegalOperation
 
 from shared.kafka.batch import ColumnBatch
+from shared.kafka.producing import Addressed, BatchRequests
 from shared.kafka.records import Output
 from shared.kafka.stopping import cut_off
-from shared.kafka.transactions import Addressed, BatchTooLarge, Transactions
+from shared.kafka.transactions import Transactions
 from shared.pipeline.crash_points import crash_point
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.settling import next_stamp, settle
 
 _CODECS = {None: 0, "lz4": 3, "zstd": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One record batch on its way."""
-
-    topic: str
-    records: int
-    future: asyncio.Future[Any]
 
 
 class PartitionWriter(Protocol):
@@ -80,14 +71,17 @@ async def filled(
     return made
 
 
-async def all_done(sent: Sequence[Sent]) -> None:
-    """Wait for every one, then raise the first failure: nothing is left in flight behind an error."""
-    results = await asyncio.gather(*(one.future for one in sent), return_exceptions=True)
-    for one, result in zip(sent, results, strict=True):
-        if isinstance(result, MessageSizeTooLargeError | RecordListTooLargeError):
-            raise BatchTooLarge(one.topic, one.records) from result
-        if isinstance(result, BaseException):
-            raise result
+async def _written(
+    requests: BatchRequests | Transactions, batches: Sequence[Addressed], on_its_way: str
+) -> None:
+    """Write batches, and pass a crash point while their requests are on their way."""
+    writing = asyncio.create_task(requests.produce(batches))
+    try:
+        await asyncio.sleep(0)
+        await crash_point(on_its_way)
+        await writing
+    finally:
+        writing.cancel()
 
 
 class TransactionalWriter:
@@ -174,10 +168,7 @@ class TransactionalWriter:
         )
         await transactions.begin({one.tp for one in batches})  # 1
         await crash_point("after-begin")
-        writing = asyncio.create_task(transactions.produce(batches))  # 2
-        await asyncio.sleep(0)  # it is on its way
-        await crash_point("after-send")
-        await writing
+        await _written(transactions, batches, "after-send")  # 2
         await crash_point("before-commit")
         await transactions.end()  # 3
 
@@ -203,6 +194,7 @@ class AtLeastOnceWriter:
     ) -> None:
         self._options = options
         self._producer = producer
+        self._requests = BatchRequests(producer.client, request_timeout=options.request_timeout)
         self._max_batch_bytes = max_batch_bytes
 
     async def open(self) -> None:
@@ -212,16 +204,14 @@ class AtLeastOnceWriter:
         """Nothing to tell apart: there are no transactions."""
 
     async def commit(self, outputs: Sequence[Output], position: Sequence[Output]) -> None:
-        """Send the outputs, wait for every acknowledgement, then do the same with the position."""
+        """Write the outputs, wait for every acknowledgement, then do the same with the position."""
         async with asyncio.timeout(self._options.deadline):
-            sends = await self._send(outputs)
-            await crash_point("after-send")
-            await all_done(sends)
+            await self._write(outputs, "after-send")
             await crash_point("before-commit")
-            await all_done(await self._send(position))
+            await self._write(position)
         await crash_point("after-commit")
 
-    async def _send(self, outputs: Sequence[Output]) -> list[Sent]:
+    async def _write(self, outputs: Sequence[Output], on_its_way: str = "") -> None:
         batches = await filled(
             self._producer,
             outputs,
@@ -229,11 +219,7 @@ class AtLeastOnceWriter:
             max_batch_bytes=self._max_batch_bytes,
             timestamp=int(time.time() * 1000),
         )
-        sent = []
-        for tp, batch in ((one.tp, one.batch) for one in batches):
-            future = await self._producer.send_batch(batch, tp.topic, partition=tp.partition)
-            sent.append(Sent(tp.topic, batch.record_count(), future))
-        return sent
+        await _written(self._requests, batches, on_its_way)
 
     async def discard(self) -> None:
         """Nothing to let go of: the producer is shared."""

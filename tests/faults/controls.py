@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
+from shared.kafka.producing import Addressed
 from shared.kafka.records import Output
-from shared.kafka.transactions import Addressed, Transactions
+from shared.kafka.transactions import Transactions
 from shared.pipeline import ownership, writer
 from shared.pipeline.crash_points import VARIABLE
 from shared.pipeline.options import PipelineOptions

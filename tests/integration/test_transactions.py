@@ -12,8 +12,9 @@ from aiokafka.errors import ProducerFenced
 
 from devstack.apache_kafka import ApacheKafka
 from shared.kafka.batch import ColumnBatch
+from shared.kafka.producing import Addressed, BatchTooLarge
 from shared.kafka.records import Output
-from shared.kafka.transactions import Addressed, BatchTooLarge, Transactions
+from shared.kafka.transactions import Transactions
 from tests.streams import create_topics, read_all
 
 pytestmark = pytest.mark.kafka
