@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import runpy
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -138,10 +139,10 @@ def run(service: str, arguments: tuple[str, ...]) -> None:
     runpy.run_module(f"services.{service}", run_name="__main__", alter_sys=True)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error is one line, and the exit code says whose fault it is."""
     try:
-        cli(standalone_mode=True)
+        cli(arguments, standalone_mode=True)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"driftline: {problem}", err=True)
