@@ -30,14 +30,14 @@ def pytest_report_to_serializable() -> Generator[None, Any, Any]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[ApacheKafka]:
-    """One node of Apache Kafka for the whole session: never kill or suspend this one."""
+    """One node of Apache Kafka for all tests of a worker: never kill or suspend this one."""
     with ApacheKafka() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """One Redis for the whole session: never kill or suspend this one."""
+    """One Redis for all tests of a worker: never kill or suspend this one."""
     with RedisServer() as server:
         yield server
 

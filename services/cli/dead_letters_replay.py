@@ -56,7 +56,7 @@ def replay(
     job = _Job(selection, limit, again, connection.run(spans_of(connection)), options)
     plan = connection.run(_plan(connection, job))
     if _confirmed(connection, plan, dry_run=dry_run, yes=yes):
-        _report(connection.run(_send(connection, job)))
+        _report(connection.run(_send(connection, job, plan)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,10 @@ async def _plan(connection: Connection, job: _Job) -> Plan:
         return await _replay_of(consumer, job).plan(job.spans)
 
 
-async def _send(connection: Connection, job: _Job) -> Tally:
+async def _send(connection: Connection, job: _Job, plan: Plan) -> Tally:
     async with connection.reader() as consumer:
-        return await _replay_of(consumer, job).run(job.spans, await partitions_by_topic(consumer))
+        known = await partitions_by_topic(consumer)
+        return await _replay_of(consumer, job).run(job.spans, known, plan.sources)
 
 
 def _replay_of(consumer: AIOKafkaConsumer, job: _Job) -> Replay:

@@ -41,10 +41,22 @@ Spans = dict[TopicPartition, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a replay would send, and how many of the selected letters were sent before."""
+    """What a replay would do.
+
+    Attributes
+    ----------
+    to_send
+        How many letters it would send.
+    done
+        How many of the selected ones were sent before.
+    sources
+        The topics that any letter came from, selected or not: where a replay may write, and where an earlier
+        one may have left a transaction open.
+    """
 
     to_send: int
     done: int
+    sources: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -91,20 +103,24 @@ class Replay:
     limit: int | None = None
     tally: Tally = field(default_factory=Tally, init=False)
     known: Mapping[str, set[int]] = field(default_factory=dict, init=False)
+    outputs: tuple[str, ...] = field(default=(), init=False)
 
     async def plan(self, spans: Spans) -> Plan:
         """Return what a run over these spans would do, as things stand now."""
         selected: set[tuple[int, int]] = set()
         marked: set[tuple[int, int]] = set()
+        sources: set[str] = set()
         async for letter in scan(self.consumer, spans):
+            if letter.reason is not None:
+                sources.add(letter.reason.topic)
             if (offset := marked_offset(letter)) is not None:
                 marked.add((letter.partition, offset))
             elif letter in self.selection:
                 selected.add((letter.partition, letter.offset))
         done = 0 if self.again else len(selected & marked)
-        return Plan(min(len(selected) - done, self.limit or sys.maxsize), done)
+        return Plan(min(len(selected) - done, self.limit or sys.maxsize), done, frozenset(sources))
 
-    async def run(self, spans: Spans, known: Mapping[str, set[int]]) -> Tally:
+    async def run(self, spans: Spans, known: Mapping[str, set[int]], sources: frozenset[str]) -> Tally:
         """Send the selected letters of these spans, partition by partition.
 
         Parameters
@@ -113,6 +129,8 @@ class Replay:
             First offset and the one behind the last, by partition of the dead-letters topic.
         known
             The partitions of every topic there is.
+        sources
+            The topics that the letters came from, of the plan.
 
         Raises
         ------
@@ -122,6 +140,7 @@ class Replay:
             The broker was away; the next replay finds out what was committed.
         """
         self.known = known
+        self.outputs = tuple(sorted(topic for topic in sources if topic in known))
         for tp, span in sorted(spans.items()):
             if self._left() > 0:
                 async with _explained(tp), self._writer(tp) as writer:
@@ -187,8 +206,9 @@ class Replay:
 
     @asynccontextmanager
     async def _writer(self, tp: TopicPartition) -> AsyncIterator[PartitionWriter]:
-        topics = tuple(topic for topic in self.known if not topic.startswith("__"))
-        options = dataclasses.replace(self.options, outputs=topics)
+        # Every one of these is looked through for what an earlier replay left open: no others, of which
+        # there may be thousands.
+        options = dataclasses.replace(self.options, outputs=self.outputs)
         if options.delivery == "exactly-once":
             writer = TransactionalWriter(tp, options, max_batch_bytes=options.max_batch_bytes)
             try:

@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from aiokafka import TopicPartition
 
 from devstack.embedded_kafka import EmbeddedKafka
 from shared.kafka.topics import create_topics
+from shared.pipeline.options import PipelineOptions
+from shared.pipeline.writer import TransactionalWriter
 from shared.topics import TopicNames
 from tests.integration.cli.conftest import Bad, Cli, read, write_letters
 
@@ -91,6 +94,23 @@ def test_a_letter_without_a_place_to_go_is_named_and_the_others_are_sent(cli: Cl
     assert "2 sent again" in out
     assert f"not sent: 1:1 came from topic {cli.topics.prefix}gone, which is not there any more" in err
     assert [r.value for r in read(cli.servers, cli.topics.events)] == [b"a", b"b"]
+
+
+def test_looks_for_what_was_left_open_where_letters_came_from_and_nowhere_else(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster may have thousands of topics."""
+    looked: list[tuple[str, ...]] = []
+
+    def writer(tp: TopicPartition, options: PipelineOptions, **more: int) -> TransactionalWriter:
+        looked.append(options.outputs)
+        return TransactionalWriter(tp, options, **more)
+
+    monkeypatch.setattr("services.cli.replay.TransactionalWriter", writer)
+    write_letters(cli.servers, cli.topics, [Bad(0, b"a")])
+    write_letters(cli.servers, cli.topics, [Bad(1, b"b")], topic=cli.topics.labels)
+    assert "1 sent again" in cli("dead-letters", "replay", "0:0", "--yes")[0]
+    assert set(looked) == {(cli.topics.events, cli.topics.labels)}
 
 
 @pytest.mark.parametrize("point", ["after-begin", "after-send", "before-commit", "after-commit"])
