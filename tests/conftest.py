@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -13,6 +14,9 @@ from devstack.debian import PACKAGES, find_program
 from devstack.errors import DevstackError
 from devstack.redis_server import RedisServer
 from tests.workers import ByFile, printable
+
+# A test's broker lives for minutes: compiled quickly rather than well, it takes half the processor.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 @pytest.hookimpl(optionalhook=True)
