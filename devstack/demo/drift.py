@@ -98,7 +98,9 @@ def story(channel: DriftChannel, alarm: DriftAlarm) -> str:
     """Return an alarm in one line for a person."""
     begun, raised = _day(alarm.change_point.occurred_at), _day(alarm.raised.occurred_at)
     text = f"drift in {channel.name} since {begun}, found {raised} after {_delay(alarm)} events"
-    return f"{text}: {alarm.detail}; {alarm.explanation}" + ("" if alarm.cleared is None else "; over since")
+    told = alarm.explanation.startswith(alarm.detail)
+    said = alarm.explanation if told else f"{alarm.detail}; {alarm.explanation}"
+    return f"{text}: {said}" + ("" if alarm.cleared is None else "; over since")
 
 
 def _delay(alarm: DriftAlarm) -> int:

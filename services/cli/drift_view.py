@@ -89,7 +89,8 @@ def _row(channel: DriftChannel, report: DriftReport) -> tuple[str | Text, ...]:
 def alarm_sentence(alarm: DriftAlarm) -> str:
     """Return an alarm as one sentence."""
     text = f"{alarm.change}: {alarm.detail}, since {moment(alarm.change_point.occurred_at)}"
-    text += f"; {alarm.explanation}" if alarm.explanation else ""
+    more = alarm.explanation.removeprefix(alarm.detail).lstrip(": ")
+    text += f"; {more}" if more else ""
     return text + (f"; over since {moment(alarm.cleared.occurred_at)}" if alarm.cleared is not None else "")
 
 

@@ -149,7 +149,8 @@ def _shadow_figures(part: Part) -> dict[str, float]:
         if count > 1:
             mean = sums[f"{source}_total"] / count
             variance = max(sums[f"{source}_squares"] / count - mean**2, 0.0)
-            figures[name] = mean
+            if variance > 0 or name not in figures:  # a classifier's relative errors are all zero
+                figures[name] = mean
             if variance > 0:
                 figures[f"{name}_z"] = mean / math.sqrt(variance / count)
     return figures
