@@ -64,10 +64,10 @@ _GROUP_HELP = {
     "topics": "Create and list Driftline's topics.",
     "events": "Send events from a terminal.",
     "predictions": "Watch predictions in a terminal.",
-    "shadow": "See what candidates say beside the champion, and what the gates make of it.",
-    "drift": "See what has drifted, what it is measured against, and what it will cost to find.",
+    "shadow": "See candidates beside the champion, and what the gates say.",
+    "drift": "See what has drifted, and what a change would take to find.",
     "performance": "See how good the versions are, and were estimated to be.",
-    "alerts": "Look at alerts, silence them, check and test rules, try receivers.",
+    "alerts": "Look at alerts, silence them, test rules and receivers.",
     "dead-letters": "Look at refused events, and send them again.",
 }
 _TOP_LEVEL = {
@@ -118,7 +118,7 @@ def _load(target: str) -> click.Command:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="driftline", prog_name="driftline")
 def cli() -> None:
     """Keep machine-learning models honest in production, on Kafka."""
@@ -130,11 +130,15 @@ for _name, (_target, _help) in _TOP_LEVEL.items():
     cli.add_command(LazyCommand(_name, _target, _help))
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+# What follows the name of the service is the service's own, `--help` too.
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("service", type=click.Choice(SERVICES))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(service: str, arguments: tuple[str, ...]) -> None:
-    """Run a service in this process: `driftline run inference --help` lists its settings."""
+    """Run a service in this process.
+
+    `driftline run inference --help` lists the settings of one.
+    """
     sys.argv = [f"driftline run {service}", *arguments]
     runpy.run_module(f"services.{service}", run_name="__main__", alter_sys=True)
 
