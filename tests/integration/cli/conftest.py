@@ -70,12 +70,15 @@ class Cli:
     def __call__(self, *arguments: str, stdin: bytes = b"", code: int = 0, **more: str) -> tuple[str, str]:
         """Return stdout and stderr of a command that must end with ``code``.
 
-        It runs in this process: Python and its libraries take a second to start. How a command does as a
-        process is tested by those that use `start` and `raw`.
+        What is given no input runs in this process: Python and its libraries take a second to start. How
+        commands do as processes is tested with input, by `start` and by `raw`.
         """
+        if stdin:
+            out, err = self.raw(*arguments, stdin=stdin, code=code, **more)
+            return out.decode(), err.decode()
         ours = dict.fromkeys(name for name in os.environ if name.startswith("DRIFTLINE_"))
         environment = {**ours, **self.environment(**more)}
-        result = CliRunner(env=environment).invoke(_Main(), arguments, stdin, catch_exceptions=False)
+        result = CliRunner(env=environment).invoke(_Main(), arguments, catch_exceptions=False)
         assert result.exit_code == code, result.output
         return result.stdout, result.stderr
 
