@@ -16,12 +16,16 @@ ByPartition = dict[int, list[ConsumerRecord]]
 
 
 async def create_topics(client: Client, topics: Mapping[str, int], **configs: str) -> None:
-    """Create topics with so many partitions each."""
+    """Create topics with so many partitions each.
+
+    They keep everything: tests write records of 2023, which the broker would throw away at its next look.
+    """
+    kept = {"retention.ms": "-1"} | configs
     admin = AIOKafkaAdminClient(**client)
     await admin.start()
     try:
         await admin.create_topics(
-            [NewTopic(name, count, 1, topic_configs=configs) for name, count in topics.items()]
+            [NewTopic(name, count, 1, topic_configs=kept) for name, count in topics.items()]
         )
     finally:
         await admin.close()
