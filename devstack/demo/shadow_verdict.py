@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
+from typing import Final
 
 from devstack.demo.contract import GATES
 from devstack.demo.contribution import Contribution
@@ -11,6 +13,8 @@ from devstack.demo.state import Run
 from devstack.demo.story import APPEAR_AFTER, DECIDED_AFTER
 from shared.bundle.read import load_bundle
 from shared.promotion import judge_candidate
+
+_WIDTH: Final = 120
 
 
 def shadow_contribution(run: Run) -> Contribution:
@@ -65,7 +69,8 @@ def _state(run: Run, version: str | None) -> str:
 
 def _remarks(run: Run) -> Iterator[str]:
     for told in (*run.shadow.decided("promoted"), *run.shadow.decided("refused")):
-        yield f"{told.model_version} was {told.decision} by the gates: {told.reason}"
+        text = f"{told.model_version} was {told.decision} by the gates: {told.reason}"
+        yield textwrap.fill(text, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     if run.events < DECIDED_AFTER and not run.shadow.decisions:
         when = f"{APPEAR_AFTER:,} events (SECONDS=60 at the usual rate shows all of it)"
         yield f"no newer version was decided about: two appear in the shadow after {when}"
