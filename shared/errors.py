@@ -7,6 +7,7 @@ ConfigError           no         no           exit code 2 before anything connec
 DecodeError           no         yes          the record is dead-lettered, the batch goes on
 ValidationError       no         yes          the record is dead-lettered, the batch goes on
 ProcessError          no         yes          the record is dead-lettered, the batch goes on
+NotDelivered          no         yes          the notification is dead-lettered, others go on
 BundleError           no         no           the bundle is refused, the old model serves on
 TransientError        yes        no           bounded backoff, nothing committed
 PartitionLost         yes        no           the partition's batch is dropped, the others go on
@@ -101,6 +102,12 @@ class WrongShape(ProcessError):
     def reason(self) -> str:
         """A model's failure like any other, to those who count them."""
         return ProcessError.__name__
+
+
+class NotDelivered(ServiceError):
+    """A receiver has not taken a notification, and no further attempt is made."""
+
+    dead_letter = True
 
 
 class BundleError(ServiceError):

@@ -32,9 +32,8 @@ async def deliver(receiver: Receiver, duty: Duty, metrics: AlertingMetrics, cloc
             await crash_point("before-post")
             outcome = await poster.post(delivery)
             await crash_point("after-post")
-            outbox.settle(delivery, outcome, clock())
+            await duty.settle(outbox, delivery, outcome)
             _say(delivery, outcome, metrics)
-            await duty.keep()
 
 
 async def _pause(duty: Duty) -> None:
@@ -59,5 +58,5 @@ def _say(delivery: Delivery, outcome: Outcome, metrics: AlertingMetrics) -> None
     elif delivery.state == "waiting":
         log.warning("notification not delivered yet", error=outcome.error, **fields)
     else:
-        log.error("notification given up: `driftline alerts redeliver` sends it again",
+        log.error("notification given up, it is a dead letter: `driftline alerts redeliver` sends it again",
                   error=outcome.error, **fields)  # fmt: skip

@@ -22,11 +22,15 @@ from aiokafka.errors import KafkaError
 from faust.exceptions import FaustError
 
 from services.alerting.faust_app import DurableTable, Worker
+from services.alerting.letters import Letter, notification_letter
 from services.alerting.metrics import AlertingMetrics
+from services.alerting.outbox import Outbox
 from services.alerting.process import Alerting, decode
+from shared.alerting.posting import Outcome
 from shared.alerting.rules_file import Rulebook
+from shared.alerting.states import Delivery
 from shared.dead_letters import dead_letter_headers
-from shared.errors import DecodeError, ProcessError, ServiceError
+from shared.errors import DecodeError, NotDelivered, ProcessError, ServiceError
 from shared.logs import get_logger
 from shared.messages import Alert, ServiceReport
 from shared.pipeline.crash_points import crash_point
@@ -77,7 +81,7 @@ class Duty:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._alerts: list[Alert] = []
-        self._letters: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = []
+        self._letters: list[Letter] = []
         self.alerting = Alerting(rulebook)
         self.joined = False
         """Whether the group has told this process whether it works or stands by."""
@@ -128,9 +132,19 @@ class Duty:
             self._say(self.alerting.tick(self._clock(), current=current))
             await self._save()
 
-    async def keep(self) -> None:
-        """Write what deliveries have changed."""
+    async def settle(self, outbox: Outbox, delivery: Delivery, outcome: Outcome) -> None:
+        """Note what became of an attempt; what is given up becomes a dead letter in the same step.
+
+        Parameters
+        ----------
+        outbox
+            The one that the delivery is of: after a rebalance it is nobody's, and its notification, still
+            waiting in the state, goes out once more under the same key.
+        """
         async with self._lock:
+            if outbox is not self.alerting.outbox:
+                return
+            outbox.settle(delivery, outcome, self._clock())
             await self._save()
 
     def _apply(self, event: Any, act: Callable[[bytes], None]) -> None:
@@ -143,7 +157,7 @@ class Duty:
         for attempt in range(_ATTEMPTS):
             try:
                 return act(value)
-            except DecodeError as error:
+            except (DecodeError, ProcessError) as error:
                 return self._refuse(event, error)
             except Exception as error:
                 log.exception("a record could not be acted on", attempt=attempt + 1, **_place(event))
@@ -191,6 +205,9 @@ class Duty:
     async def _save(self) -> None:
         """Publish and keep; tried until it is done, since there is nothing else to do without a broker."""
         backoff = _FIRST_BACKOFF
+        for delivery in self.alerting.outbox.given_up():
+            self._metrics.dead_letters.labels(NotDelivered.__name__).inc()
+            self._letters.append(notification_letter(delivery, self._topics.alert_commands, self._clock()))
         records = self.alerting.drain()
         if not (records or self._alerts or self._letters):
             return

@@ -5,6 +5,9 @@ Every rule has its cause in Faust 0.15.3 and aiokafka 0.14, and a test:
 - The consumer reads uncommitted records in at-least-once mode: its thread is subclassed.
 - Fetches wait 1.5 s on a quiet topic on brokers that do not answer early: the same subclass.
 - Topics are made by ``driftline topics create``, never by a worker.
+- Records that Faust has handed on before it has sought its committed offsets are thrown away, and a
+  partition without a commit is never sought: its reports were lost. No record is taken before the seek,
+  and every partition is sought: :class:`CommittedConsumer`.
 - Merging needs all partitions of ``reports`` in one place, so the assignor gives everything to one
   process; the others stand by and take over within the session timeout.
 - A table's write is only known to be durable once its future is done: :class:`DurableTable` keeps them.
@@ -13,7 +16,7 @@ Every rule has its cause in Faust 0.15.3 and aiokafka 0.14, and a test:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import faust
@@ -37,12 +40,50 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
         return consumer
 
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """Go to the committed offset of every partition, to the first record of one that has none."""
+        return await self.call_thread(self._seek_to_committed, self._ensure_consumer())
+
+    async def _seek_to_committed(self, consumer: Any) -> Mapping[Any, int]:
+        committed = await consumer.seek_to_committed()
+        unsought = [
+            tp for tp, offset in committed.items() if not offset and not self.consumer._is_changelog_tp(tp)
+        ]
+        if unsought:
+            await consumer.seek_to_beginning(*unsought)
+        return committed
+
 
 class CommittedConsumer(driver.Consumer):
-    """A consumer with that thread, that creates no topics."""
+    """A consumer with that thread, that creates no topics and takes no record before it has sought."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._held_back: set[Any] = set()
 
     def _new_consumer_thread(self) -> CommittedConsumerThread:
         return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def resume_partitions(self, tps: Iterable[Any]) -> None:
+        """Resume changelogs at once, other partitions once they are sought: Faust seeks right after this."""
+        wanted = set(tps)
+        changelogs = {tp for tp in wanted if self._is_changelog_tp(tp)}
+        self._held_back |= wanted - changelogs
+        super().resume_partitions(changelogs)
+
+    def pause_partitions(self, tps: Iterable[Any]) -> None:
+        """Pause partitions, also those that are not resumed yet."""
+        paused = set(tps)
+        self._held_back -= paused
+        super().pause_partitions(paused)
+
+    async def perform_seek(self) -> None:
+        """Seek, and only then let records be taken."""
+        held = set(self._held_back)  # what is resumed meanwhile waits for a seek of its own
+        await super().perform_seek()
+        held &= self._held_back & self.assignment()
+        self._held_back -= held
+        super().resume_partitions(held)
 
     async def create_topic(self, topic: str, *args: Any, **kwargs: Any) -> None:
         """Leave topics to ``driftline topics create``."""

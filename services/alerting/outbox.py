@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ from shared.alerting.muting import alert_labels
 from shared.alerting.posting import Outcome
 from shared.alerting.rules import Receiver
 from shared.alerting.states import Delivery, delivery_key
+from shared.errors import ProcessError
 from shared.messages import Alert, Redeliver
 
 DELIVERY: Final = "delivery"
@@ -23,10 +24,10 @@ FIRST_BACKOFF_MS: Final = 500
 LONGEST_BACKOFF_MS: Final = 60_000
 
 MOST_DONE: Final = 2_000
-"""Delivered ones that are remembered, so that a replay does not deliver them again."""
+"""Delivered and given-up ones that are remembered, so that a replay of reports does not repeat them."""
 
-MOST_KEPT: Final = 20_000
-"""Waiting and given-up ones of one receiver; past it the oldest that were given up go."""
+MOST_WAITING: Final = 10_000
+"""Waiting ones of one receiver; past it the oldest is given up."""
 
 _encode = msgspec.json.encode
 
@@ -47,6 +48,8 @@ class Outbox:
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._all: dict[str, Delivery] = {}
         self._waiting: dict[str, dict[str, Delivery]] = {name: {} for name in self._receivers}
+        self._done: dict[str, Delivery] = {}
+        self._given_up: list[Delivery] = []
         self._dirty: dict[str, bytes | None] = {}
 
     def load(self, records: Mapping[str, bytes]) -> None:
@@ -60,6 +63,8 @@ class Outbox:
             self._all[delivery.key] = delivery
             if delivery.state == "waiting" and delivery.receiver in self._waiting:
                 self._waiting[delivery.receiver][delivery.key] = delivery
+        done = [delivery for delivery in self._all.values() if delivery.state != "waiting"]
+        self._done = {delivery.key: delivery for delivery in sorted(done, key=lambda one: one.done_at)}
 
     def notify(self, alert: Alert, now: int) -> list[str]:
         """Put a notification into the queue of every receiver that wants it; return their names.
@@ -79,11 +84,21 @@ class Outbox:
                 delivery = Delivery(key, name, alert, created_at=now, next_at=now)
                 self._all[key] = self._waiting[name][key] = delivery
                 self._keep(delivery)
-        self._prune()
+                self._crowded(name, now)
         return wanted
 
     def redeliver(self, asked: Redeliver, now: int) -> int:
-        """Queue again what was given up, or everything of one alert; return how many."""
+        """Queue again what was given up, what one alert delivered, or one notification; return how many.
+
+        Of one alert, what was given up is left to its dead letter, so that it is not sent twice.
+
+        Raises
+        ------
+        ProcessError
+            The notification is for a receiver that the rules file does not name.
+        """
+        if asked.alert is not None:
+            return self._redeliver_one(asked.receiver or "", asked.alert, now)
         chosen = [
             delivery
             for delivery in self._all.values()
@@ -92,14 +107,11 @@ class Outbox:
             and (
                 delivery.state == "given-up"
                 if asked.alert_id is None
-                else delivery.alert.alert_id == asked.alert_id
+                else delivery.state != "given-up" and delivery.alert.alert_id == asked.alert_id
             )
         ]
         for delivery in chosen:
-            delivery.state, delivery.attempts, delivery.next_at = "waiting", 0, now
-            delivery.created_at, delivery.error = now, ""
-            self._waiting[delivery.receiver][delivery.key] = delivery
-            self._keep(delivery)
+            self._again(delivery, now)
         return len(chosen)
 
     def due(self, receiver: str, now: int) -> Delivery | None:
@@ -118,17 +130,22 @@ class Outbox:
         delivery.attempts += 1
         delivery.error = outcome.error
         too_old = now - delivery.created_at >= milliseconds(receiver.give_up_after)
-        if outcome.delivered or not outcome.again or too_old:
-            delivery.state = "delivered" if outcome.delivered else "given-up"
-            delivery.done_at = now
-            self._waiting[delivery.receiver].pop(delivery.key, None)
+        if outcome.delivered:
+            self._finish(delivery, "delivered", now)
+        elif not outcome.again or too_old:
+            self._finish(delivery, "given-up", now)
         else:
             delivery.next_at = now + self._pause(delivery.attempts, outcome.after)
-        self._keep(delivery)
+            self._keep(delivery)
 
     def waiting(self, receiver: str) -> int:
         """Return how long a queue is."""
         return len(self._waiting[receiver])
+
+    def given_up(self) -> list[Delivery]:
+        """Return what was given up since the last call: each becomes a dead letter."""
+        given_up, self._given_up = self._given_up, []
+        return given_up
 
     def drain(self) -> dict[str, bytes | None]:
         """Return the records to keep since the last call, ``None`` for those to delete."""
@@ -140,19 +157,44 @@ class Outbox:
         backoff = min(FIRST_BACKOFF_MS * 2 ** min(attempts - 1, 20), LONGEST_BACKOFF_MS)
         return max(int(backoff * (0.5 + 0.5 * self._jitter.random())), int(asked * 1000))
 
+    def _redeliver_one(self, receiver: str, alert: Alert, now: int) -> int:
+        if receiver not in self._receivers:
+            known = ", ".join(self._receivers) or "none"
+            raise ProcessError(f"no receiver is called {receiver!r}; there are: {known}", field="receiver")
+        key = delivery_key(receiver, alert)
+        delivery = self._all.setdefault(key, Delivery(key, receiver, alert, created_at=now))
+        self._again(delivery, now)
+        return 1
+
+    def _again(self, delivery: Delivery, now: int) -> None:
+        delivery.state, delivery.attempts, delivery.next_at = "waiting", 0, now
+        delivery.created_at, delivery.error = now, ""
+        self._done.pop(delivery.key, None)
+        self._waiting[delivery.receiver][delivery.key] = delivery
+        self._keep(delivery)
+
+    def _finish(self, delivery: Delivery, state: Literal["delivered", "given-up"], now: int) -> None:
+        delivery.state, delivery.done_at = state, now
+        self._waiting[delivery.receiver].pop(delivery.key, None)
+        self._done[delivery.key] = delivery
+        if state == "given-up":
+            self._given_up.append(delivery)
+        self._keep(delivery)
+        self._prune()
+
     def _keep(self, delivery: Delivery) -> None:
         self._dirty[f"{DELIVERY}/{delivery.key}"] = _encode(delivery)
 
+    def _crowded(self, receiver: str, now: int) -> None:
+        """Give up the oldest of a queue that is too long: memory is bounded, and its letter is kept."""
+        waiting = self._waiting[receiver]
+        while len(waiting) > MOST_WAITING:
+            oldest = next(iter(waiting.values()))
+            oldest.error = f"more than {MOST_WAITING} notifications wait; before: {oldest.error or 'nothing'}"
+            self._finish(oldest, "given-up", now)
+
     def _prune(self) -> None:
-        if len(self._all) <= MOST_DONE:
-            return
-        done = [one for one in self._all.values() if one.state == "delivered"]
-        surplus = sorted(done, key=lambda one: one.done_at)[: max(0, len(done) - MOST_DONE)]
-        if len(self._all) - len(surplus) > MOST_KEPT:
-            given_up = [one for one in self._all.values() if one.state == "given-up"]
-            surplus += sorted(given_up, key=lambda one: one.done_at)[
-                : len(self._all) - len(surplus) - MOST_KEPT
-            ]
-        for delivery in surplus:
-            del self._all[delivery.key]
-            self._dirty[f"{DELIVERY}/{delivery.key}"] = None
+        while len(self._done) > MOST_DONE:
+            oldest = next(iter(self._done))
+            del self._done[oldest], self._all[oldest]
+            self._dirty[f"{DELIVERY}/{oldest}"] = None

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import msgspec
 
-from services.cli.alerts_reading import known_alerts, now_ms, one_alert, send_command
+from services.cli.alerts_reading import Known, known_alerts, now_ms, one_alert, send_command
 from services.cli.connection import Connection, connection_options
+from services.cli.dead_letters_replay import send_again
+from services.cli.letters import Letter
+from services.cli.selection import Selection
 from shared.alerting.posting import Outcome, Poster
 from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import load_rules
 from shared.alerting.states import Delivery, delivery_key
-from shared.errors import ServiceError
+from shared.errors import NotDelivered, ServiceError
 from shared.messages import Alert, Redeliver
 
 RULES_OPTION = click.option(
@@ -47,21 +52,50 @@ def test_receiver(name: str, rules_file: Path, *, resolved: bool) -> None:
 @click.option("--receiver", help="Only to this receiver.")
 @connection_options
 def redeliver(connection: Connection, *, alert_id: str | None, receiver: str | None) -> None:
-    """Send notifications again that were given up, or everything of one alert."""
-    known = connection.run(known_alerts(connection))
+    """Send notifications again that were given up, or everything of one alert.
+
+    Those that were given up are dead letters; each is sent again once. Of an alert, what was delivered is
+    sent again too, as often as asked.
+    """
+    known = connection.run(known_alerts(connection)) if alert_id else Known()
     whole = one_alert(known, alert_id).alert_id if alert_id else None
-    chosen = [
+    letters = GivenUp(error=NotDelivered.__name__, alert_id=whole, receiver=receiver)
+    count = connection.run(send_again(connection, letters)).replayed
+    delivered = [
         delivery
         for delivery in known.deliveries
-        if receiver in (None, delivery.receiver)
-        and (delivery.state == "given-up" if whole is None else delivery.alert.alert_id == whole)
+        if delivery.state == "delivered"
+        and delivery.alert.alert_id == whole
+        and receiver in (None, delivery.receiver)
     ]
-    if not chosen:
+    if delivered:
+        asked = Redeliver(who=getpass.getuser(), at=now_ms(), receiver=receiver, alert_id=whole)
+        connection.run(send_command(connection, asked))
+    if not count and not delivered:
         raise ServiceError("there is nothing to send again: no notification that matches was given up")
-    asked = Redeliver(who=getpass.getuser(), at=now_ms(), receiver=receiver, alert_id=whole)
-    connection.run(send_command(connection, asked))
-    names = ", ".join(sorted({delivery.receiver for delivery in chosen}))
-    click.echo(f"{len(chosen)} notifications go to {names} again, under the same keys")
+    many = count + len(delivered)
+    click.echo(
+        "1 notification goes out again, under the same key"
+        if many == 1
+        else f"{many} notifications go out again, under the same keys"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp(Selection):
+    """Dead letters of notifications, of one alert or to one receiver where that is said."""
+
+    alert_id: str | None = None
+    receiver: str | None = None
+
+    def __contains__(self, letter: Letter) -> bool:
+        if not Selection.__contains__(self, letter):
+            return False
+        try:
+            asked = msgspec.json.decode(letter.value or b"", type=Redeliver)
+        except msgspec.DecodeError:
+            return False
+        return self.alert_id in (None, asked.alert_id) and self.receiver in (None, asked.receiver)
 
 
 async def _post(receiver: Receiver, resolved: bool) -> Outcome:

@@ -53,10 +53,16 @@ def replay(
     if selection == Selection() and not everything:
         raise click.UsageError("Say which: 0:12, 0:12-40, --error, --field, --since, or --all.")
     options = connection.run(_options(connection, at_least_once))
-    job = _Job(selection, limit, again, connection.run(spans_of(connection)), options)
+    job = _Job(selection, connection.run(spans_of(connection)), options, limit, again)
     plan = connection.run(_plan(connection, job))
     if _confirmed(connection, plan, dry_run=dry_run, yes=yes):
         _report(connection.run(_send(connection, job, plan)))
+
+
+async def send_again(connection: Connection, selection: Selection) -> Tally:
+    """Send letters again without asking: at least once where the broker cannot do it exactly once."""
+    options = await _options(connection, at_least_once=True)
+    return await _send(connection, _Job(selection, await spans_of(connection), options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,10 @@ class _Job:
     """A replay as it was asked for, over the spans that were there when it was planned."""
 
     selection: Selection
-    limit: int | None
-    again: bool
     spans: Spans
     options: PipelineOptions
+    limit: int | None = None
+    again: bool = False
 
 
 def _confirmed(connection: Connection, plan: Plan, *, dry_run: bool, yes: bool) -> bool:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any
+from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 
 from shared.errors import ServiceError
+
+FORBIDDEN: Final = "no public address: allow_private: true permits it"
+"""How every refusal ends."""
 
 
 class ForbiddenAddress(ServiceError):
@@ -57,7 +60,7 @@ def check_literal(host: str) -> None:
     except ValueError:
         return  # a name
     if not public:
-        raise ForbiddenAddress(f"{host} is no public address: allow_private: true permits it")
+        raise ForbiddenAddress(f"{host} is {FORBIDDEN}")
 
 
 class PublicOnly(AbstractResolver):
@@ -85,9 +88,7 @@ class PublicOnly(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         for entry in found:
             if not is_public(entry["host"]):
-                raise ForbiddenAddress(
-                    f"{host} leads to {entry['host']}, no public address: allow_private: true permits it"
-                )
+                raise ForbiddenAddress(f"{host} leads to {entry['host']}, {FORBIDDEN}")
         return list(found)
 
     async def close(self) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
-from shared.alerting.addresses import ForbiddenAddress, PublicOnly, check_literal
+from shared.alerting import apprise_child
+from shared.alerting.addresses import FORBIDDEN, ForbiddenAddress, PublicOnly, check_literal
+from shared.alerting.apprise_child import Errand
 from shared.alerting.durations import milliseconds
 from shared.alerting.formats import body, plain_text
 from shared.alerting.receivers import Secrets
@@ -123,9 +129,11 @@ class Poster:
 
     async def _post(self, delivery: Delivery) -> Outcome:
         assert self._session is not None
-        url = self._secrets.url()
+        url = URL(
+            self._secrets.url()
+        )  # spells the host as the connection will: 127\u30020\u30020\u30021 is 127.0.0.1
         if not self._receiver.allow_private:
-            check_literal(urlsplit(url).hostname or "")
+            check_literal(url.host or "")
         data, content_type = body(self._receiver.format, delivery)
         headers = self._headers(delivery, data) | {"Content-Type": content_type}
         async with self._session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
@@ -149,23 +157,23 @@ class Poster:
         return headers
 
     async def _notify(self, delivery: Delivery) -> Outcome:
-        url = self._secrets.url()
-        async with asyncio.timeout(milliseconds(self._receiver.timeout) / 1000):
-            sent = await asyncio.to_thread(_apprise, url, *plain_text(delivery.alert))
-        return Outcome() if sent else Outcome("Apprise could not deliver it: its log says why", again=True)
-
-
-def _apprise(url: str, title: str, text: str) -> bool:
-    try:
-        import apprise
-    except ImportError as error:
-        raise ConfigError(
-            ["format apprise needs the package apprise: pip install 'driftline[apprise]'"]
-        ) from error
-    service = apprise.Apprise()
-    if not service.add(url):
-        raise ConfigError(["Apprise does not know this URL"])
-    return bool(service.notify(title=title, body=text))
+        errand = Errand(self._secrets.url(), *plain_text(delivery.alert), self._receiver.allow_private)
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", apprise_child.__name__),
+            stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
+            env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(milliseconds(self._receiver.timeout) / 1000):
+                problem, _ = await child.communicate(msgspec.json.encode(errand))
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        if child.returncode:
+            return Outcome(f"the process that runs Apprise ended with code {child.returncode}", again=True)
+        said = problem.decode("utf-8", "replace")
+        return Outcome(redact(said), again=FORBIDDEN not in said)
 
 
 def _refusal(status: int, said: str) -> str:

@@ -6,17 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from shared.alerting.rules import Receiver
 from shared.errors import ConfigError
 from shared.logs import hide
 
-REFUSED_BY_APPRISE: Final = frozenset({
-    "json", "jsons", "xml", "xmls", "form", "forms", "apprise", "apprises", "file", "dbus", "glib", "qt",
-    "kde", "gnome", "macosx", "windows", "syslog", "rsyslog",
-})  # fmt: skip
-"""Apprise schemes that go to any address or to this machine: the other formats do that, with checks."""
+ON_THIS_MACHINE: Final = frozenset(
+    {"dbus", "file", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
+)
+"""Apprise schemes that go to nobody but the machine that the service runs on."""
 
 
 def check_receiver(receiver: Receiver) -> Iterator[tuple[str, str]]:
@@ -48,8 +47,10 @@ def check_url(receiver: Receiver, url: str) -> str | None:
     if receiver.format == "apprise":
         if not parts.scheme:
             return "is no Apprise URL: it has no scheme"
-        if parts.scheme.lower() in REFUSED_BY_APPRISE:
-            return f"{parts.scheme}:// goes to any address: use one of the other formats, which check it"
+        if parts.scheme.lower() in ON_THIS_MACHINE:
+            return f"{parts.scheme}:// tells only the machine that the alerting service runs on"
+        if parse_qs(parts.query).get("verify", ["yes"])[-1].lower() in ("no", "false", "0", "off"):
+            return "carries verify=no: certificates are always verified"
         return None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must be https://host/..."

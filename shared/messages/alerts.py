@@ -102,8 +102,12 @@ class Redeliver(AlertCommand, frozen=True, kw_only=True, tag="redeliver"):
     receiver
         Only to this receiver; absent for all.
     alert_id
-        Only of this alert; absent for every notification that was given up.
+        Only of this alert, what was delivered; absent for every notification that was given up.
+    alert
+        This very notification, to ``receiver``: what a dead letter of one that was given up holds, so that
+        replaying the letter sends it again, whatever the alerting service still knows of it.
     """
 
     receiver: str | None = None
     alert_id: str | None = None
+    alert: Alert | None = None

@@ -39,6 +39,11 @@ class Stage(BareStage):
     receiver: WebhookReceiver
     document: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def group(self) -> str:
+        """The service's consumer group."""
+        return f"{self.settings['DRIFTLINE_GROUP_PREFIX']}.alerting"
+
     def write_rules(self, *rules: dict[str, Any], receivers: list[dict[str, Any]] | None = None) -> None:
         to = {"name": "hook", "url": self.receiver.url, "allow_http": True, "allow_private": True}
         self.document = {

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from shared.messages import Alert
+from devstack.apache_kafka import ApacheKafka
+from shared.messages import Alert, InferenceReport
 from tests.alert_oracle import FAILING, oracle, stream
-from tests.integration.alerting.conftest import Stage
+from tests.integration.alerting.conftest import Stage, staged
 from tests.processes import service
 from tests.reports import inference, record
 from tests.reports import service as alive
-from tests.streams import until
+from tests.streams import committed_offsets, read_all, until
 from tests.webhooks import WebhookReceiver
 
 pytestmark = pytest.mark.kafka
@@ -34,7 +36,10 @@ async def arrived(stage: Stage, expected: Told, what: str) -> None:
     def here() -> Told:
         return told([one.notification().alert for one in stage.receiver.taken])
 
-    await until(lambda: expected <= here(), seconds=150, what=what)
+    try:
+        await until(lambda: expected <= here(), seconds=150, what=what)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{await situation(stage, expected - here())}") from error
     assert here() == expected
     published = await stage.alerts()
     assert told(published) == expected
@@ -45,20 +50,62 @@ async def arrived(stage: Stage, expected: Told, what: str) -> None:
     assert set().union(*by_key.values()) == expected
 
 
+async def situation(stage: Stage, missing: Told) -> str:
+    """What a person needs to know of a run that came to no end."""
+    committed = await committed_offsets(stage.client, stage.group, stage.topics.reports)
+    written = {p: len(found) for p, found in (await read_all(stage.client, stage.topics.reports)).items()}
+    logs = {path: path.read_text().splitlines()[-40:] for path in sorted(stage.folder.glob("*.log"))}
+    return "\n".join(
+        [
+            f"missing: {sorted(missing)}",
+            f"on the alerts topic: {sorted(missing & told(await stage.alerts()))}",
+            f"reports written {written}, committed {committed}",
+            *(f"state {key}: {value!r}" for key, value in (await stage.state()).items()),
+            *(f"{path.name}: {line}" for path, lines in logs.items() for line in lines),
+        ]
+    )
+
+
+async def killed_at(stage: Stage, point: str, reports: list[InferenceReport]) -> None:
+    """Work until the kill at one point of the code; what is missing then is for the next process."""
+    with service("alerting", stage.folder, stage.settings | {"DRIFTLINE_CRASH_POINT": point}) as alerting:
+        await stage.report(*reports)
+        await until(lambda: not alerting.part.running, seconds=120, what=f"the kill at {point}")
+
+
+@pytest.mark.timeout(300)
+async def test_killed_at_any_step_it_misses_nothing_and_repeats_under_the_same_keys(
+    kafka: ApacheKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Each point on topics of its own, all at once: most of it is waiting for a session to end."""
+    reports = stream(3, minutes=10)
+    half = len(reports) // 2
+
+    async def one(number: int, point: str) -> None:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with staged(kafka, f"{topic_prefix}{number}-", folder) as stage:
+            stage.write_rules(FAILING)
+            await killed_at(stage, point, reports[:half])
+            with service("alerting", stage.folder, stage.settings):
+                await stage.report(*reports[half:])
+                await arrived(stage, set(oracle(reports)), f"every alert after the kill at {point}")
+
+    async with asyncio.TaskGroup() as group:
+        for number, point in enumerate(POINTS):
+            group.create_task(one(number, point))
+
+
+@pytest.mark.faults
 @pytest.mark.timeout(600)
-async def test_killed_at_each_step_it_misses_nothing_and_repeats_under_the_same_keys(stage: Stage) -> None:
+async def test_killed_at_one_step_after_another(stage: Stage) -> None:
     stage.write_rules(FAILING)
     reports = stream(3, minutes=20)
     share = len(reports) // len(POINTS)
     for number, point in enumerate(POINTS):
-        with service("alerting", stage.folder, stage.settings | {"DRIFTLINE_CRASH_POINT": point}) as alerting:
-            await stage.report(*reports[number * share : (number + 1) * share])
-            await until(
-                lambda alerting=alerting: not alerting.part.running, seconds=120, what=f"the kill at {point}"
-            )
+        await killed_at(stage, point, reports[number * share : (number + 1) * share])
     await stage.report(*reports[len(POINTS) * share :])
-    with service("alerting", stage.folder, stage.settings) as alerting:
-        await alerting.ready()
+    with service("alerting", stage.folder, stage.settings):
         await arrived(stage, set(oracle(reports)), "every alert")
 
 

@@ -5,9 +5,12 @@ import random
 import msgspec
 import pytest
 
-from services.alerting.outbox import LONGEST_BACKOFF_MS, MOST_DONE, Outbox
+from services.alerting.letters import notification_letter
+from services.alerting.outbox import LONGEST_BACKOFF_MS, MOST_DONE, MOST_WAITING, Outbox
 from shared.alerting.posting import Outcome
 from shared.alerting.rules import Receiver
+from shared.dead_letters import read_dead_letter
+from shared.errors import ProcessError
 from shared.messages import Alert, Redeliver
 
 OK, AGAIN, NEVER = Outcome(), Outcome("no", again=True), Outcome("never")
@@ -92,7 +95,9 @@ def test_a_receiver_that_asks_for_time_gets_it() -> None:
     assert delivery.next_at == 120_000
 
 
-@pytest.mark.parametrize(("asked", "count"), [({}, 1), ({"receiver": "b"}, 0), ({"alert_id": "id1"}, 2)])
+@pytest.mark.parametrize(
+    ("asked", "count"), [({}, 1), ({"receiver": "b"}, 0), ({"alert_id": "id1"}, 2), ({"alert_id": "id0"}, 1)]
+)
 def test_what_is_sent_again(asked: dict[str, str], count: int) -> None:
     box = outbox()
     for number in (0, 1):
@@ -101,6 +106,8 @@ def test_what_is_sent_again(asked: dict[str, str], count: int) -> None:
             delivery = box.due(name, 0)
             assert delivery is not None
             box.settle(delivery, NEVER if (number, name) == (0, "a") else OK, 1)
+    assert [(one.receiver, one.alert.alert_id) for one in box.given_up()] == [("a", "id0")]
+    assert box.given_up() == [], "one letter each"
     assert box.redeliver(Redeliver(who="ana", at=1, **asked), 2) == count
 
 
@@ -129,3 +136,35 @@ def test_what_was_delivered_is_remembered_within_bounds() -> None:
         for key, value in box.drain().items():
             (kept.add if value is not None else kept.discard)(key)
     assert len(kept) <= MOST_DONE + 1
+
+
+def test_a_queue_that_is_too_long_gives_up_its_oldest() -> None:
+    box = outbox(A)
+    for number in range(MOST_WAITING + 2):
+        box.notify(alert(number), number)
+    assert box.waiting("a") == MOST_WAITING
+    assert [one.alert.alert_id for one in box.given_up()] == ["id0", "id1"]
+
+
+def test_a_letter_sends_its_notification_again_whatever_is_still_known_of_it() -> None:
+    box = outbox(A)
+    box.notify(alert(), 0)
+    delivery = box.due("a", 0)
+    assert delivery is not None
+    box.settle(delivery, NEVER, 60_000)
+    key, value, headers = notification_letter(box.given_up()[0], "alert-commands", 60_000)
+    asked = msgspec.json.decode(value or b"", type=Redeliver)
+    reason = read_dead_letter(headers)
+    assert reason is not None
+    assert (reason.error, reason.field, reason.topic) == ("NotDelivered", "a", "alert-commands")
+    assert (
+        reason.message
+        == "a was not told that r is firing (s): in 1 attempt over 60 s, the last failed with: never"
+    )
+    for knows in (box, outbox(A)):
+        assert knows.redeliver(asked, 70_000) == 1
+        again = knows.due("a", 70_000)
+        assert again is not None
+        assert (again.key.encode(), again.alert) == (key, delivery.alert)
+    with pytest.raises(ProcessError, match="no receiver is called 'a'; there are: b"):
+        outbox(B).redeliver(asked, 70_000)

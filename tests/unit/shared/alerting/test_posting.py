@@ -132,12 +132,20 @@ async def test_a_receiver_that_answers_without_end_takes_no_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "0.0.0.0", "[fe80::1]"]
+    "host",
+    [
+        *("127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0"),
+        *("[::1]", "[::ffff:10.0.0.1]", "[fe80::1]"),
+        *("127\u30020\u30020\u30021", "\u2460\u2461\u2466.\u24ea.\u24ea.\u2460", "0x7f000001", "localhost"),
+    ],
 )
 async def test_a_private_address_is_refused_unless_allowed(host: str) -> None:
-    outcome = await attempt(receiver(f"http://{host}:9/", allow_private=False))
+    """However it is spelled: the last ones are resolved, or normalised, to the loopback address."""
+    async with WebhookReceiver() as server:
+        outcome = await attempt(receiver(f"http://{host}:{server.port}/", allow_private=False))
+        assert server.requests == []
     assert not outcome.again
-    assert "is no public address: allow_private: true permits it" in outcome.error
+    assert outcome.error.endswith("no public address: allow_private: true permits it")
 
 
 class Names(AbstractResolver):
@@ -192,6 +200,34 @@ async def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch:
     assert set(connected) <= {"93.184.216.34"}
     assert first.again
     assert "leads to 127.0.0.1" in second.error
+
+
+def apprise(url: str, **fields: Any) -> Receiver:
+    return Receiver(name="hook", format="apprise", url=url, timeout="60s", **fields)
+
+
+async def test_apprise_sends_to_a_service_of_its_own() -> None:
+    async with WebhookReceiver() as server:
+        address = f"json://127.0.0.1:{server.port}/said"
+        assert (await attempt(apprise(address, allow_private=True))).delivered
+        (request,) = server.taken
+        said = json.loads(request.body)
+        server.answers[:] = [302]
+        moved = await attempt(apprise(address, allow_private=True))
+        assert len(server.requests) == 2, "a redirect must not be followed"
+    assert request.path == "/said"
+    assert said["title"] == "warning: drift"
+    assert said["message"] == f"{ALERT.summary}\nhttps://example.org/r?a=1&b=2"
+    assert moved.again
+    assert moved.error
+
+
+async def test_apprise_connects_to_no_private_address_unless_allowed() -> None:
+    async with WebhookReceiver() as server:
+        outcome = await attempt(apprise(f"gotify://localhost:{server.port}/token"))
+        assert server.requests == []
+    assert not outcome.again
+    assert outcome.error.endswith("is no public address: allow_private: true permits it")
 
 
 @pytest.fixture

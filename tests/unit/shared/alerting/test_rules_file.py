@@ -102,7 +102,8 @@ def test_a_file_adds_to_the_built_in_rules_replaces_them_and_switches_them_off()
         ("receivers:\n  - {name: a}\n", "receivers[0].name: exactly one of url, url_env, url_file"),
         ("receivers:\n  - {name: a, url: 'http://x.y/'}\n", "rules.yml:2: receivers[0].url: is http://"),
         ("receivers:\n  - {name: a, url: 'https://u:p@x.y/'}\n", "receivers[0].url: carries a password"),
-        ("receivers:\n  - {name: a, format: apprise, url: 'json://10.0.0.1'}\n", "goes to any address"),
+        ("receivers:\n  - {name: a, format: apprise, url: 'dbus://'}\n", "dbus:// tells only the machine"),
+        ("receivers:\n  - {name: a, format: apprise, url: 'jsons://x.y?verify=no'}\n", "carries verify=no"),
         (
             "receivers:\n  - {name: a, url: 'https://x.y'}\n  - {name: a, url: 'https://x.z'}\n",
             "rules.yml:3: receivers[1].name: a is there twice in receivers",
