@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import isfinite
 from typing import Any, Final
 
 from shared.alerting.durations import milliseconds, spoken
@@ -143,6 +144,9 @@ def _contradictions(rule: Rule, vocabulary: Vocabulary) -> Iterator[Problem]:
             given[-1] if given else "above",
             f"exactly one of above, below, absent is needed, and there is {many}",
         )
+    for key in ("above", "below"):
+        if not isfinite(getattr(rule, key) or 0.0):
+            yield key, "must be a finite number: nothing is ever beyond this one"
     if rule.absent is None and not rule.figure:
         yield "figure", f"is required: of {vocabulary.kind} reports there are {', '.join(vocabulary.figures)}"
     if rule.absent is not None:

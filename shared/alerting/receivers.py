@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from shared.alerting.rules import Receiver
 from shared.errors import ConfigError
@@ -45,19 +45,23 @@ def check_url(receiver: Receiver, url: str) -> str | None:
     except ValueError as error:
         return f"is no URL: {error}"
     if receiver.format == "apprise":
-        if not parts.scheme:
-            return "is no Apprise URL: it has no scheme"
-        if parts.scheme.lower() in ON_THIS_MACHINE:
-            return f"{parts.scheme}:// tells only the machine that the alerting service runs on"
-        if parse_qs(parts.query).get("verify", ["yes"])[-1].lower() in ("no", "false", "0", "off"):
-            return "carries verify=no: certificates are always verified"
-        return None
+        return _check_apprise(parts)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must be https://host/..."
     if parts.scheme == "http" and not receiver.allow_http:
         return "is http://, which anybody on the way can read: use https://, or set allow_http: true"
     if parts.username or parts.password:
         return "carries a password: put it into token_file, or the whole URL into url_file"
+    return None
+
+
+def _check_apprise(parts: SplitResult) -> str | None:
+    if not parts.scheme:
+        return "is no Apprise URL: it has no scheme"
+    if parts.scheme.lower() in ON_THIS_MACHINE:
+        return f"{parts.scheme}:// tells only the machine that the alerting service runs on"
+    if parse_qs(parts.query).get("verify", ["yes"])[-1].lower() in ("no", "false", "0", "off"):
+        return "carries verify=no: certificates are always verified"
     return None
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from shared.alerting.durations import Duration
 from shared.messages.alerts import Severity
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+Name = Annotated[str, msgspec.Meta(pattern=NAME)]
 Match = dict[str, str]
 """Pattern by label, with ``*`` and ``?``; every one must match."""
 

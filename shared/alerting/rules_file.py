@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shared.alerting.conditions import Condition, compile_rule
+from shared.alerting.mistakes import mistakes
 from shared.alerting.receivers import check_receiver
 from shared.alerting.rules import Inhibition, Receiver, Rule, RulesFile
 from shared.alerting.yaml_lines import Document
@@ -126,26 +126,11 @@ def _section(document: Document, key: str, of: type[T], problems: list[str]) -> 
     found = []
     for number, entry in enumerate(entries):
         place: Place = (key, number)
-        try:
+        wrong = [f"{document.where((*place, *at))}: {problem}" for at, problem in mistakes(entry, of)]
+        problems += wrong
+        if not wrong:
             found.append((place, msgspec.convert(entry, of)))
-        except msgspec.ValidationError as error:
-            at, problem = _explain(str(error), of)
-            problems.append(f"{document.where((*place, *at))}: {problem}")
     return found
-
-
-def _explain(message: str, of: type[msgspec.Struct]) -> tuple[Place, str]:
-    """Return the place within the entry, and msgspec's sentence without it."""
-    text, _, path = message.partition(" - at `$")
-    at: list[str | int] = []
-    for name, number in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", path.rstrip("`")):
-        at += [name] if name else [int(number)] if number.isdigit() else []
-    known = [field.encode_name for field in msgspec.structs.fields(of)]
-    if unknown := re.search(r"unknown field `(\w+)`", text):
-        return (*at, unknown[1]), f"there is no such key{did_you_mean(unknown[1], known)}"
-    if missing := re.search(r"missing required field `(\w+)`", text):
-        return (*at,), f"{missing[1]} is required"
-    return (*at,), text[:1].lower() + text[1:]
 
 
 def _refuse_twins(
