@@ -60,7 +60,7 @@ check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated fil
 	$(BIN)/python -m shared.schemas --check
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
-monitoring: $(VENV)/dev ## Prometheus and Alertmanager from Debian's packages, without which some tests are skipped
+monitoring: $(VENV)/dev ## Prometheus, Alertmanager and rsyslog from Debian's packages, without which some tests are skipped
 	@$(BIN)/python -m devstack install-monitoring
 
 bench: $(VENV)/dev ## measure CPU per event and latency side by side with other tools

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--redis", action="store_true", help="start Redis too")
     commands.add_parser("fetch", help="resolve the jars of Apache Kafka ahead of time")
     commands.add_parser(
-        "install-monitoring", help="install Prometheus and Alertmanager from Debian's packages"
+        "install-monitoring", help="install Prometheus, Alertmanager and rsyslog from Debian's packages"
     )
     commands.add_parser("lock-jars", help="write jars.lock from what Maven resolves")
     return parser

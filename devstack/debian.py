@@ -17,6 +17,7 @@ PACKAGES: Final = {
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
+    "rsyslogd": "rsyslog",
 }
 """The Debian package of each program that devstack starts or calls."""
 
@@ -34,7 +35,7 @@ def find_program(name: str) -> str:
     DevstackError
         It is not on the ``PATH``; the message names the package.
     """
-    found = shutil.which(name)
+    found = _which(name)
     if found is None:
         package = PACKAGES[name]
         raise DevstackError(
@@ -54,13 +55,17 @@ def install_programs() -> list[str]:
     DevstackError
         There is no apt-get, we are not root, or apt failed.
     """
-    missing = sorted({package for name, package in PACKAGES.items() if shutil.which(name) is None})
+    missing = sorted({package for name, package in PACKAGES.items() if _which(name) is None})
     if missing:
         if shutil.which("apt-get") is None or os.getuid() != 0:
             raise DevstackError(f"to install {' and '.join(missing)} takes apt-get and root")
         with _no_daemon_starts():
             _install(missing)
     return [find_program(name) for name in PACKAGES]
+
+
+def _which(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin")  # not on everybody's PATH
 
 
 @contextmanager

@@ -1,14 +1,21 @@
-"""The log shippers' configurations name the fields that a line has."""
+"""The log shippers' configurations: one of them run, the fields that the others name held against a line."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from devstack.part import Part
 from tests.integration.monitoring.test_rules import MONITORING, ROOT
+from tests.streams import until
 
 LOGS = MONITORING / "logs"
 ALWAYS = {"ts", "level", "service", "logger", "event"}
@@ -43,6 +50,58 @@ def test_alloy_refers_only_to_components_it_has() -> None:
     assert set(used) <= components
     fields = re.findall(r"(\w+) = \"\"", text)
     assert set(fields) <= ALWAYS | SOMETIMES
+
+
+LINES = """
+from shared.logs import configure_logging, get_logger
+configure_logging("inference", level="INFO", style="json")
+log = get_logger("shared.serving.letters")
+log.warning("record refused", topic="events", partition=3, offset=184467, reason="DecodeError")
+log.info("he said \\"caf\u00e9\\"", nested={"a": [1, 2.5, None]})
+print("Fatal Python error: \\"Segmentation fault\\"", file=__import__("sys").stderr)
+log.error("the last one")
+"""
+
+
+async def test_rsyslog_ships_what_a_service_writes(tmp_path: Path, monitoring: dict[str, str]) -> None:
+    written = tmp_path / "inference.log"
+    arrived: list[bytes] = []
+    over = asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            arrived.append(line)
+        writer.close()
+        over.set()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as central:
+        port = central.sockets[0].getsockname()[1]
+        text = (LOGS / "rsyslog.conf").read_text()
+        for name, here in {
+            "/var/spool/rsyslog": tmp_path,
+            "/var/log/driftline": tmp_path,
+            "logs.example.org": "127.0.0.1",
+            "5170": port,
+        }.items():
+            assert name in text
+            text = text.replace(name, str(here))
+        (tmp_path / "rsyslog.conf").write_text(text)
+        command = [monitoring["rsyslogd"], "-n", "-f", tmp_path / "rsyslog.conf", "-i", tmp_path / "pid"]
+        rsyslog = Part("rsyslog", [str(one) for one in command], tmp_path / "rsyslog")
+        rsyslog.launch()
+        try:
+            with written.open("wb") as stderr:
+                subprocess.run([sys.executable, "-c", LINES], stderr=stderr, check=True)
+            await until(lambda: len(arrived) == 4, what=f"every line{rsyslog.explain()}")
+        finally:
+            rsyslog.kill()
+            if arrived:
+                await over.wait()
+    lines = written.read_text().splitlines()
+    shipped = [json.loads(line) for line in arrived]
+    assert [shipped[n] for n in (0, 1, 3)] == [json.loads(lines[n]) for n in (0, 1, 3)]
+    assert shipped[2]["event"] == lines[2]
+    assert (shipped[2]["service"], shipped[2]["level"]) == ("unknown", "error")
 
 
 @pytest.mark.parametrize("event", re.findall(r"^\| (`.*?) \|", (ROOT / "docs/logs.md").read_text(), re.M)[2:])
