@@ -22,7 +22,7 @@ _FIELD: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _STYLES: Final = {
     "percent": lambda value: f"{100 * value:.3g} %",
     "seconds": lambda value: f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms",
-    "number": lambda value: f"{value:,.4g}",
+    "number": lambda value: f"{value:,.0f}" if 1_000 <= abs(value) < 1e15 else f"{value:.4g}",
     "duration": spoken,
 }
 _WORDS: Final = frozenset({"value", "threshold", "baseline", "matching", "silent", "rule", "severity"})
@@ -47,6 +47,8 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     --------
     >>> fill("{value:percent} of {model}", {"value": 0.0213, "model": "flights"})
     '2.13 % of flights'
+    >>> fill("{a}, {b}, {c}", {"a": 48211, "b": 0.25, "c": 7})
+    '48,211, 0.25, 7'
     """
 
     def text(found: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from shared.alerting.durations import spoken
 from shared.alerting.muting import alert_labels
 from shared.alerting.states import Delivery
 from shared.messages import Alert
@@ -99,7 +100,7 @@ def _slack(delivery: Delivery) -> tuple[bytes, str]:
     over = alert.status == "resolved"
     sign = ":white_check_mark:" if over else _SIGNS[alert.severity]
     head = f"{sign} *{_slack_text(alert.rule)}* {'resolved' if over else alert.severity}: "
-    text = head + _slack_text(alert.summary)
+    text = head + _slack_text(said(alert))
     if "runbook" in alert.links:
         text += f"\n<{_slack_text(alert.links['runbook'])}|what to do>"
     return orjson.dumps({"text": text}), "application/json"
@@ -112,10 +113,27 @@ def plain_text(alert: Alert) -> tuple[str, str]:
     --------
     >>> plain_text(Alert(alert_id="a", rule="drift", severity="warning", status="resolved",
     ...                  summary="dep_delay has drifted", subject="drift", started_at=1))
-    ('resolved: drift', 'dep_delay has drifted')
+    ('resolved: drift', 'over; it was: dep_delay has drifted')
     """
     title = f"{'resolved' if alert.status == 'resolved' else alert.severity}: {alert.rule}"
-    return title, "\n".join([alert.summary, *alert.links.values()])
+    return title, "\n".join([said(alert), *alert.links.values()])
+
+
+def said(alert: Alert) -> str:
+    """Return what to tell a person: the end of an alert must not read like its beginning.
+
+    Examples
+    --------
+    >>> said(Alert(alert_id="a", rule="lag", severity="warning", status="resolved", subject="drift",
+    ...            summary="drift is 9 records behind", started_at=0, changed_at=720_000))
+    'over after 12 min; it was: drift is 9 records behind'
+    """
+    if alert.status == "firing":
+        return alert.summary
+    lasted = alert.changed_at - alert.started_at
+    after = f" after {spoken(lasted)}" if lasted > 0 else ""
+    because = alert.evidence.get("resolved_because")
+    return f"over{after}{f' ({because})' if because else ''}; it was: {alert.summary}"
 
 
 def rfc3339(moment: int) -> str:
