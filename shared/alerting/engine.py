@@ -90,7 +90,8 @@ class Engine:
     def load(self, records: Mapping[str, bytes]) -> None:
         """Take back what :meth:`drain` handed out, by its key; call it once, first of all.
 
-        A rule that is new holds for what is known already; the alerts of one that is gone are resolved.
+        A rule that is new is applied with the next report of each thing; the alerts of one that is gone are
+        resolved.
         """
         readings = []
         for key, value in records.items():
@@ -145,9 +146,10 @@ class Engine:
             condition, watch = self._conditions[key.rule], self.watches.get(key)
             if condition.absent is not None:
                 self._miss(condition, key, group, now)
-            elif group.breaches or (watch is not None and watch.clear_since):
-                # Only a report resolves at once: after a kill the one that an alert rests on may not be
-                # kept yet, and is about to be read again.
+            elif watch is not None and (group.breaches or watch.clear_since):
+                # Only a report begins an alert or resolves it at once: after a kill in the middle of a
+                # write, the report that an alert rests on, or that ended it, may not be kept yet, and is
+                # about to be read again.
                 self._advance(condition, key, group, now)
         for key, watch in list(self.watches.items()):
             if key not in self._groups and now - watch.since > FORGET_AFTER:
