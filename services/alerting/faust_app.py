@@ -42,10 +42,13 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def seek_to_committed(self) -> Mapping[Any, int]:
         """Go to the committed offset of every partition, to the first record of one that has none."""
-        return await self.call_thread(self._seek_to_committed, self._ensure_consumer())
+        committed: Mapping[Any, int] = await self.call_thread(
+            self._seek_to_committed, self._ensure_consumer()
+        )
+        return committed
 
     async def _seek_to_committed(self, consumer: Any) -> Mapping[Any, int]:
-        committed = await consumer.seek_to_committed()
+        committed: Mapping[Any, int] = await consumer.seek_to_committed()
         unsought = [
             tp for tp, offset in committed.items() if not offset and not self.consumer._is_changelog_tp(tp)
         ]

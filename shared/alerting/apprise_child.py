@@ -82,7 +82,7 @@ def send(errand: Errand) -> str:
         import requests.sessions
     except ImportError:
         return "format apprise needs the package apprise: pip install 'driftline[apprise]'"
-    requests.sessions.DEFAULT_REDIRECT_LIMIT = 0
+    vars(requests.sessions)["DEFAULT_REDIRECT_LIMIT"] = 0  # what a session is made with
     reasons = _Reasons()
     logging.getLogger("apprise").addHandler(reasons)
     logging.getLogger("apprise").setLevel(logging.DEBUG)
