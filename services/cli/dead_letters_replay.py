@@ -62,7 +62,9 @@ def replay(
 async def send_again(connection: Connection, selection: Selection) -> Tally:
     """Send letters again without asking: at least once where the broker cannot do it exactly once."""
     options = await _options(connection, at_least_once=True)
-    return await _send(connection, _Job(selection, await spans_of(connection), options))
+    job = _Job(selection, await spans_of(connection), options)
+    plan = await _plan(connection, job)
+    return await _send(connection, job, plan) if plan.to_send else Tally()
 
 
 @dataclass(frozen=True, slots=True)
