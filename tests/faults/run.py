@@ -75,3 +75,4 @@ async def _play(stage: Stage, result: Result, seed: int) -> None:
         await lane.judge(result)
         await lane.leave(result)
         await lane.look_again(result)
+        result.events = lane.traffic.sent
