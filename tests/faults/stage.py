@@ -75,7 +75,9 @@ def _known(service: str) -> frozenset[str]:
     (fields,) = (
         made.model_fields
         for made in vars(config).values()
-        if isinstance(made, type) and issubclass(made, ServiceSettings) and made is not ServiceSettings
+        if isinstance(made, type)
+        and issubclass(made, ServiceSettings)
+        and vars(made).get("service") == service
     )
     return frozenset(f"DRIFTLINE_{name.upper()}" for name in fields)
 
