@@ -1,11 +1,12 @@
-"""Runs inside images, with Python's own library alone: `slim` in the build, `look` in the finished image.
+"""Runs inside images, with Python's own library alone: `slim` in the build, `look` in the result.
 
     python3 inside.py slim /app services.drift
 
 `slim` removes what nothing reads at run time, and leaves bytecode of what is imported. No import may break
 by it: it ends with importing every module of the package that is named, and loading every compiled library
-that is left. `look` imports the same in the finished image, as production runs it, and says what else
-could be done there.
+that is left. `import` imports the same on the base that it will run on, whose Python has no bytecode of its
+own library yet. `look` does so in the finished image, as production runs it, and says what else could be
+done there.
 """
 
 from __future__ import annotations
@@ -92,10 +93,18 @@ def import_all(package: str) -> int:
     return len(names)
 
 
+def whole_seconds(root: Path) -> None:
+    """Cut times to whole seconds: layers keep no more, and bytecode of another time is not used."""
+    for path in root.rglob("*.py"):
+        second = int(path.stat().st_mtime)
+        os.utime(path, (second, second))
+
+
 def slim(root: Path, package: str) -> None:
     """Slim ``root/lib`` for a package that lies in ``root``."""
     prune(root / "lib")
     strip(root / "lib")
+    whole_seconds(root)
     sys.path[:0] = [str(root), str(root / "lib")]
     import_all(package)
     load(root / "lib")
@@ -122,5 +131,7 @@ def _writable(folder: Path) -> bool:
 if __name__ == "__main__":
     if sys.argv[1] == "slim":
         slim(Path(sys.argv[2]), sys.argv[3])
+    elif sys.argv[1] == "import":
+        import_all(sys.argv[2])
     else:
         print(json.dumps(look(sys.argv[2])))

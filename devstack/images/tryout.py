@@ -10,7 +10,6 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
@@ -18,7 +17,6 @@ from devstack.demo.contract import MODEL
 from devstack.demo.events import flight_events
 from devstack.demo.flights import load_flights
 from devstack.errors import DevstackError
-from devstack.images import inside
 from devstack.images.container import Container, container
 from devstack.images.engine import Engine
 from devstack.images.place import Place
@@ -30,7 +28,6 @@ FLIGHTS = 1_000
 START_SECONDS = 90.0
 PYTHON = "/usr/bin/python3.11"
 NOBODY = 65532
-_INSIDE = Path(inside.__file__).read_text(encoding="utf-8")
 _POLL = 0.05
 
 
@@ -45,7 +42,7 @@ class Tried:
 async def look_inside(engine: Engine, tag: str, package: str, here: Place) -> Tried:
     """Import every module of the image's package in it, and look whose it is and what can be written."""
     async with container(
-        engine, tag, here.folder, {}, entrypoint=PYTHON, arguments=("-c", _INSIDE, "look", package)
+        engine, tag, here.folder, {}, entrypoint=PYTHON, arguments=("/app/inside.py", "look", package)
     ) as looking:
         if await looking.ended(START_SECONDS):
             raise DevstackError(f"not every module can be imported:\n{looking.said()}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from devstack.images.inside import compiled, import_all, look, prune
+from devstack.images.inside import compiled, import_all, look, prune, whole_seconds
 
 KEPT = (
     "numpy/__init__.py",
@@ -71,3 +72,10 @@ def test_a_module_that_cannot_be_imported_is_not_passed_over(
     (tmp_path / "spoilt/broken.py").write_text("import no_such_library\n")
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         look("spoilt")
+
+
+def test_bytecode_is_still_good_when_a_layer_has_cut_the_times(tmp_path: Path) -> None:
+    lay(tmp_path, "a/b.py")
+    os.utime(tmp_path / "a/b.py", (1_700_000_000.7, 1_700_000_000.7))
+    whole_seconds(tmp_path)
+    assert (tmp_path / "a/b.py").stat().st_mtime_ns == 1_700_000_000 * 10**9
