@@ -51,6 +51,7 @@ async def serve(settings: ShadowSettings) -> None:
         "shadow",
         topics=(topics.events,),
         outputs=(topics.shadow_predictions, topics.dead_letters, topics.reports),
+        commit_interval=settings.commit_seconds,
     )
     pipeline = Pipeline(step, options, metrics, wants=step.wants)
     async with AsyncExitStack() as stack:
@@ -154,5 +155,6 @@ def _labels(
         "shadow-labels",
         topics=(topics.labelled,),
         outputs=(topics.dead_letters, topics.reports),
+        commit_interval=settings.commit_seconds,
     )
     return Pipeline(step, options, metrics.beside())

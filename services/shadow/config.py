@@ -34,6 +34,13 @@ class ShadowSettings(PipelineSettings):
     )
     threads: int = Field(1, ge=1, le=64, description="Threads of one ONNX Runtime call")
     max_event_bytes: int = Field(1 << 20, ge=100, description="Larger events are counted as refused")
+    max_batch_events: int = Field(8_000, ge=1, le=100_000, description="Events per micro-batch, about")
+    commit_seconds: float = Field(
+        default=0.2,
+        gt=0,
+        le=60,
+        description="How long events gather between two commits: nobody waits for a candidate's answer",
+    )
     report_seconds: float = Field(
         5.0, gt=0, description="Seconds between two reports of a window that is still open"
     )

@@ -53,3 +53,18 @@ async def test_a_service_that_is_watched_answers_with_its_checks_and_pages() -> 
             assert "flights: no champion" in await answer.text()
         async with session.get("/") as answer:
             assert await answer.text() == "<p>here</p>"
+
+
+async def test_what_is_seen_is_for_those_who_have_the_token() -> None:
+    begun = time.monotonic()
+    given = settings(http_port=0, http_token="let me in")
+    async with (
+        watched(given, CollectorRegistry(), last_turn=lambda: begun, checks={}) as health,
+        aiohttp.ClientSession(f"http://127.0.0.1:{health.port}") as session,
+    ):
+        async with session.get("/readyz") as answer:
+            assert answer.status == 200
+        async with session.get("/metrics") as answer:
+            assert answer.status == 401
+        async with session.get("/metrics", headers={"Authorization": "Bearer let me in"}) as answer:
+            assert answer.status == 200
