@@ -77,6 +77,7 @@ def alarm_fact(channel: DriftChannel, alarm: DriftAlarm) -> dict[str, Any]:
     return {
         "channel": channel.name,
         "kind": alarm.change,
+        "at": None if alarm.segment is None else str(alarm.segment),
         "partition": alarm.raised.source.partition,
         "offset": alarm.raised.source.offset,
     }
@@ -97,7 +98,8 @@ def budget_fact(report: DriftReport | None) -> dict[str, float] | None:
 def story(channel: DriftChannel, alarm: DriftAlarm) -> str:
     """Return an alarm in one line for a person."""
     begun, raised = _day(alarm.change_point.occurred_at), _day(alarm.raised.occurred_at)
-    text = f"drift in {channel.name} since {begun}, found {raised} after {_delay(alarm)} events"
+    where = "" if alarm.segment is None else f" at {alarm.segment}"
+    text = f"drift in {channel.name}{where} since {begun}, found {raised} after {_delay(alarm)} events"
     told = alarm.explanation.startswith(alarm.detail)
     said = alarm.explanation if told else f"{alarm.detail}; {alarm.explanation}"
     return f"{text}: {said}" + ("" if alarm.cleared is None else "; over since")

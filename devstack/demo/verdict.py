@@ -121,6 +121,9 @@ def drift_contribution(run: Run) -> Contribution:
     problems = []
     if run.events >= JUDGED_FROM and book.planted_fault() is None:
         problems.append(f"the kilometres planted at {PLANTED_ORIGIN} were not found in {PLANTED_CHANNEL}")
+    planted = book.planted_fault()
+    if planted is not None and str(planted.segment) != f"origin={PLANTED_ORIGIN}":
+        problems.append(f"the kilometres were found, but at {planted.segment} and not at {PLANTED_ORIGIN}")
     facts = {
         "drift_alarms": [alarm_fact(channel, alarm) for channel, alarm in book.in_order],
         "false_alarm_budget": budget_fact(book.newest),

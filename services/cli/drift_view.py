@@ -9,7 +9,7 @@ from rich.text import Text
 
 from services.cli.drift_reading import Watched
 from services.cli.printing import moment, table
-from shared.messages import DriftAlarm, DriftChannel, DriftFigures, DriftReport
+from shared.messages import DriftAlarm, DriftChannel, DriftFigures, DriftOpinion, DriftReport
 
 COLUMNS = (
     "channel",
@@ -50,6 +50,8 @@ def headline(report: DriftReport) -> Iterator[str]:
         yield f"Passed over so far: {parts}."
     if report.unordered:
         yield f"{report.unordered:,} slots went on out of turn: another run may differ in them."
+    if report.second_opinion is not None:
+        yield opinion_sentence(report.second_opinion)
     on = len(report.alarming)
     yield f"{on} channel{'s' * (on != 1)} in alarm." if on else "No channel is in alarm."
 
@@ -67,13 +69,24 @@ def budget_sentence(report: DriftReport) -> str:
     )
 
 
+def opinion_sentence(opinion: DriftOpinion) -> str:
+    """Return what ADWIN says, which knows no baseline, as one sentence."""
+    alike = f"the last {opinion.width:,} predictions look alike"
+    if opinion.last_change is None:
+        found = "no change found"
+    else:
+        times = f"{opinion.changes} change{'s' * (opinion.changes != 1)} found"
+        found = f"{times}, the last {moment(opinion.last_change.occurred_at)}"
+    return f"Second opinion without a baseline (ADWIN on {opinion.channel}): {found}; {alike}."
+
+
 def in_order(channels: Sequence[DriftChannel]) -> list[DriftChannel]:
     """Return alarming channels first, then by evidence, those that are not calibrated last."""
     return sorted(channels, key=lambda c: (not c.alarming, not c.calibrated, -c.evidence, -c.peak))
 
 
 def _row(channel: DriftChannel, report: DriftReport) -> tuple[str | Text, ...]:
-    psi = "" if channel.figures is None else f"{channel.figures.psi:.3f}"
+    psi = "" if channel.figures is None or not channel.bins else f"{channel.figures.psi:.3f}"
     if not channel.calibrated:
         return (channel.name, Text("not watched", "dim"), "", "", psi, "", channel.reason or "")
     threshold = report.budget.threshold if report.budget is not None else None
@@ -88,7 +101,8 @@ def _row(channel: DriftChannel, report: DriftReport) -> tuple[str | Text, ...]:
 
 def alarm_sentence(alarm: DriftAlarm) -> str:
     """Return an alarm as one sentence."""
-    text = f"{alarm.change}: {alarm.detail}, since {moment(alarm.change_point.occurred_at)}"
+    where = "" if alarm.segment is None else f", at {alarm.segment}"
+    text = f"{alarm.change}: {alarm.detail}{where}, since {moment(alarm.change_point.occurred_at)}"
     more = alarm.explanation.removeprefix(alarm.detail).lstrip(": ")
     text += f"; {more}" if more else ""
     return text + (f"; over since {moment(alarm.cleared.occurred_at)}" if alarm.cleared is not None else "")
@@ -113,8 +127,9 @@ def print_channel(watched: Watched, name: str) -> None:
         for sentence in alarm_sentences(channel.alarm):
             click.echo(sentence)
     if channel.figures is not None:
-        _print_figures(channel.figures)
-        _print_bins(channel, *watched.recent(channel))
+        _print_figures(channel.figures, compared=bool(channel.bins))
+        if channel.bins:
+            _print_bins(channel, *watched.recent(channel))
 
 
 def alarm_sentences(alarm: DriftAlarm) -> Iterator[str]:
@@ -130,6 +145,10 @@ def alarm_sentences(alarm: DriftAlarm) -> Iterator[str]:
         if at is not None:
             where = f"{at.source.topic}[{at.source.partition}] offset {at.source.offset}"
             yield f"  {what:11} {moment(at.occurred_at)}, event {at.events:,}, {where}"
+    if alarm.segment is not None:
+        segment = alarm.segment
+        share = f"{segment.explained:.0%} of the change is in {segment.events:.0%} of the events"
+        yield f"  at          {segment}: {share} since then".replace("%", " %")
     yield f"  evidence {alarm.evidence:.2f}, raised {alarm.times} time{'s' * (alarm.times != 1)} so far"
 
 
@@ -145,25 +164,29 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_SPARKS[round(value / top * (len(_SPARKS) - 1))] for value in values)
 
 
-def _print_figures(figures: DriftFigures) -> None:
+def _print_figures(figures: DriftFigures, *, compared: bool) -> None:
     rows: list[tuple[str, str, str]] = []
     if figures.mean is not None:
         rows.append(("mean", _number(figures.reference_mean), _number(figures.mean)))
         rows.append(("spread", _number(figures.reference_sd), _number(figures.sd)))
     for index, share in enumerate((5, 25, 50, 75, 95)):
-        if figures.quantiles and figures.reference_quantiles:
+        if figures.quantiles and (figures.reference_quantiles or not compared):
             name = "median" if share == 50 else f"{share} %"
-            reference, current = figures.reference_quantiles[index], figures.quantiles[index]
-            rows.append((name, _number(reference), _number(current)))
+            reference = figures.reference_quantiles[index] if compared else None
+            rows.append((name, _number(reference), _number(figures.quantiles[index])))
     rows.append(("missing", "", f"{figures.missing:.2%}"))
     if figures.unseen is not None:
         rows.append(("unseen", "", f"{figures.unseen:.2%}"))
-    rows.append(("PSI", "", f"{figures.psi:.4f}"))
-    rows.append(("Jensen-Shannon", "", f"{figures.jensen_shannon:.4f}"))
+    if compared:
+        rows.append(("PSI", "", f"{figures.psi:.4f}"))
+        rows.append(("Jensen-Shannon", "", f"{figures.jensen_shannon:.4f}"))
     if figures.wasserstein is not None:
         rows.append(("Wasserstein", "", f"{figures.wasserstein:.4f} sd"))
     click.echo()
-    table(("figure", "training", f"window of {figures.events:,}"), rows)
+    columns = ("training", f"window of {figures.events:,}") if compared else ("", f"first {figures.events:,}")
+    table(("figure", *columns), rows)
+    if not compared and figures.top:
+        click.echo(f"Most frequent: {', '.join(f'{name} ({count:,})' for name, count in figures.top)}")
     if figures.new:
         names = ", ".join(f"{name} ({count:,})" for name, count in figures.new)
         click.echo(f"Not in training, with events so far: {names}")

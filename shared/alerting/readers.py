@@ -88,7 +88,10 @@ def _drift(report: DriftReport) -> list[Part]:
             peaks["threshold"] = report.budget.threshold
         if channel.alarm is not None:
             peaks |= {"alarm_evidence": channel.alarm.evidence, "times": channel.alarm.times}
-            notes = {"change": channel.alarm.change, "why": channel.alarm.explanation or channel.alarm.detail}
+            why = channel.alarm.explanation or channel.alarm.detail
+            if channel.alarm.segment is not None:
+                why = f"at {channel.alarm.segment}: {why}"
+            notes = {"change": channel.alarm.change, "why": why}
         if (figures := channel.figures) is not None:
             known = {
                 "events": figures.events,

@@ -20,6 +20,7 @@ from shared.drift import Baseline, fit_baseline
 from shared.drift.baseline import decode_baseline
 from shared.drift.label_baseline import LabelBaseline, fit_labels
 from shared.drift.prediction_channels import fit_predictions
+from shared.drift.segments import MOST_FEATURES
 from shared.drift.values import as_category
 from shared.errors import BundleError
 from shared.scoring.scorer import Scorer
@@ -63,7 +64,8 @@ def fit_bundle_baseline(spec: ModelSpec, scorer: Scorer, training: Training) -> 
     table = training.table
     times = read_times(table, training.time_column) if training.time_column else None
     columns = {feature.name: feature_column(table, feature) for feature in spec.features}
-    baseline = fit_baseline(columns, {feature.name: feature.kind for feature in spec.features}, times)
+    kinds = {feature.name: feature.kind for feature in spec.features}
+    baseline = fit_baseline(columns, kinds, times, segment_features(spec))
     answers = _score_all(spec, scorer, _in_time_order(training))
     if not len(answers.scores):
         return baseline
@@ -72,6 +74,17 @@ def fit_bundle_baseline(spec: ModelSpec, scorer: Scorer, training: Training) -> 
     return msgspec.structs.replace(
         baseline, predictions=predictions, labels=_labels(spec, answers, training.held_out is not None)
     )
+
+
+def segment_features(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the features by whose categories an alarm says where a change is.
+
+    The segments that the model declares, those of them that have categories; where it declares none, its
+    first categorical and boolean features.
+    """
+    kinds = {feature.name: feature.kind for feature in spec.features}
+    names = spec.segments or tuple(kinds)
+    return tuple(name for name in names if kinds[name] != "numeric")[:MOST_FEATURES]
 
 
 def load_baseline(bundle: Bundle) -> Baseline | None:

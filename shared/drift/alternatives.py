@@ -19,14 +19,28 @@ from shared.drift.normal_scores import bin_bounds
 
 Change = Literal["location", "scale", "missing", "unseen", "category", "shape", "concept"]
 
+BETS = 2
+"""Version of the bets below: what a detector has won with others says nothing about these."""
 LOCATIONS = (0.08, 0.16, 0.32, 0.64, 1.28, 2.2)
 SCALES = (0.5, 0.75, 0.88, 1.14, 1.35, 1.8, 3.0)
-TAILS = (3, 5)
+TAILS = 3
 """Degrees of freedom of Student's t with the baseline's mean and spread: tails that have become heavier."""
-FAR_PARTS = (("a small part", 0.05, 2.5, 1.5), ("a part", 0.2, 2.5, 1.5))
+FAR_PART = (0.1, 2.0, 1.6)
 """A part of the values far from the rest: its share, and its mean and spread in standard deviations."""
 FAR_OUT = (0.1, 0.0, 3.0)
 """The same with the far part on both sides."""
+JUMPS = {"t": 3.0, "part": 10.0, "both": 4.0}
+"""How many times its share of the prior weight a bet on far values is given, where rows are many.
+
+What is rare comes in jumps: such a bet has overshot A when it reaches it, and until then what it waits
+for did not come. It alarms less than a quarter (far parts: a tenth) as often as a bet of its weight may,
+so it may have more weight. The same goes for the larger shifts and spreads
+(docs/decisions/0019-bets-that-jump-weigh-more.md).
+"""
+SHIFT_JUMPS = {0.64: 2.0, 1.28: 4.0, 2.2: 4.0}
+SCALE_JUMPS = {0.5: 2.0, 1.14: 2.0, 1.35: 3.0, 1.8: 4.0, 3.0: 4.0}
+MANY_ROWS = 10_000
+"""Effective rows from which on jumps are counted: with fewer the baseline's own error uses up the reserve."""
 RATIOS = (0.6, 1.5, 3.0)
 CAUTION = 0.005
 """Share of p blended into every q: one outlier cannot lose a bet more than a factor of 200."""
@@ -48,12 +62,15 @@ class Alternative:
         Prior weight, relative to the channel's other alternatives.
     shares
         q: probability of each bin after the change, shape ``(bins,)``; need not sum to 1.
+    jumps
+        How many times that weight it is given, once the weights have been divided.
     """
 
     change: Change
     detail: str
     weight: float
     shares: NDArray[np.float64]
+    jumps: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +150,13 @@ def channel_bets(channel: ChannelBaseline) -> Bets:
     spread = np.sqrt((probabilities * (ratios - 1) ** 2).sum(axis=1))
     kept = np.flatnonzero(spread * np.sqrt(channel.effective_rows) >= FLOOR)
     weights = np.array([a.weight for a in alternatives])[kept]
+    sure = channel.effective_rows >= MANY_ROWS and not channel.joint
+    jumps = np.array([a.jumps if sure else 1.0 for a in alternatives])[kept]
     return Bets(
         channel=channel.name,
         probabilities=probabilities,
         log_ratios=np.log(ratios[kept]),
-        weights=FIXED_SHARE * weights / weights.sum() if len(kept) else weights,
+        weights=FIXED_SHARE * weights / weights.sum() * jumps if len(kept) else weights,
         changes=tuple(alternatives[i].change for i in kept),
         details=tuple(alternatives[i].detail for i in kept),
         effective_rows=channel.effective_rows,
@@ -158,13 +177,17 @@ def _numeric(p: NDArray[np.float64]) -> list[Alternative]:
         return np.append(mass * (1 - missing), missing)
 
     shifts = [sign * size for sign in (1, -1) for size in LOCATIONS]
-    weight = 0.64 / len(shifts)
-    found = [Alternative("location", f"mean {t:+g} sd", weight, normal(t, 1.0)) for t in shifts]
-    weight = 0.23 / len(SCALES)
-    found += [Alternative("scale", f"spread x{s:g}", weight, normal(0.0, s)) for s in SCALES]
-    shapes = _shapes(normal, lower, upper, missing)
-    weight = 0.08 / len(shapes)
-    found += [Alternative("shape", detail, weight, shares) for detail, shares in shapes]
+    weight = 0.46 / len(shifts)
+    found = [
+        Alternative("location", f"mean {t:+g} sd", weight, normal(t, 1.0), SHIFT_JUMPS.get(abs(t), 1.0))
+        for t in shifts
+    ]
+    weight = 0.19 / len(SCALES)
+    found += [
+        Alternative("scale", f"spread x{s:g}", weight, normal(0.0, s), SCALE_JUMPS.get(s, 1.0))
+        for s in SCALES
+    ]
+    found += _shapes(normal, lower, upper, missing)
     return found + _rises(p, len(p) - 1, "missing", 0.05)
 
 
@@ -173,22 +196,21 @@ def _shapes(
     lower: NDArray[np.float64],
     upper: NDArray[np.float64],
     missing: float,
-) -> list[tuple[str, NDArray[np.float64]]]:
+) -> list[Alternative]:
     """Return heavier tails at the same mean and spread, and a part of the values far from the rest."""
-    found = []
-    for degrees in TAILS:
-        unit = np.sqrt(degrees / (degrees - 2))
-        mass = stdtr(degrees, upper * unit) - stdtr(degrees, lower * unit)
-        detail = f"heavier tails, like Student's t with {degrees} degrees of freedom"
-        found.append((detail, np.append(mass * (1 - missing), missing)))
+    unit = np.sqrt(TAILS / (TAILS - 2))
+    mass = stdtr(TAILS, upper * unit) - stdtr(TAILS, lower * unit)
     near = normal(0.0, 1.0)
-    for part, share, mean, sd in FAR_PARTS:
-        for sign, side in ((1, "above"), (-1, "below")):
-            shares = (1 - share) * near + share * normal(sign * mean, sd)
-            found.append((f"{part} of the values far {side}", shares))
+    share, mean, sd = FAR_PART
+    above, under = ((1 - share) * near + share * normal(sign * mean, sd) for sign in (1, -1))
     share, mean, sd = FAR_OUT
-    shares = (1 - share) * near + share * normal(mean, sd)
-    return [*found, ("a part of the values far out on both sides", shares)]
+    both = (1 - share) * near + share * normal(mean, sd)
+    return [
+        Alternative("shape", "heavier tails", 0.10, np.append(mass * (1 - missing), missing), JUMPS["t"]),
+        Alternative("shape", "a part of the values far above", 0.075, above, JUMPS["part"]),
+        Alternative("shape", "a part of the values far below", 0.075, under, JUMPS["part"]),
+        Alternative("shape", "a part of the values far out on both sides", 0.05, both, JUMPS["both"]),
+    ]
 
 
 def _categorical(p: NDArray[np.float64], names: tuple[str, ...], lists_unseen: bool) -> list[Alternative]:

@@ -10,6 +10,7 @@ import msgspec
 from shared.drift.channel import ChannelBaseline
 from shared.drift.joint import JointBaseline
 from shared.drift.label_baseline import LabelBaseline
+from shared.drift.segments import SegmentTable
 from shared.errors import BundleError
 from shared.messages import NOT_JSON
 
@@ -29,6 +30,8 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         (:meth:`of_predictions`).
     labels
         What the score meant: label given score. None where the training data had no labels.
+    segments
+        How the channels were filled within each category of some features: where a change is.
     learnt
         Whether it was learnt from the first events of the stream, for want of training data: those
         may have drifted already, and cannot show a season.
@@ -40,6 +43,7 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     joint: JointBaseline | None = None
     predictions: tuple[ChannelBaseline, ...] = ()
     labels: LabelBaseline | None = None
+    segments: tuple[SegmentTable, ...] = ()
     learnt: bool = False
     format: Literal[1] = 1
 
@@ -61,6 +65,10 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def of_predictions(self) -> Baseline:
         """Return the channels of the predictions as a baseline: what a counter of predictions takes."""
         return Baseline(channels=self.predictions)
+
+    def of_features(self) -> Baseline:
+        """Return what is counted where the events are, as a baseline."""
+        return Baseline(channels=self.channels, joint=self.joint, segments=self.segments)
 
     def encode(self) -> bytes:
         """Return the bytes of ``baseline.json``; the same baseline always gives the same bytes."""

@@ -16,17 +16,31 @@ from shared.drift.channel import MIN_ROWS_PER_BIN, ChannelBaseline
 from shared.drift.values import as_category, as_numbers
 
 BINS = 32
+TAIL_SHARES = (3e-4, 5e-5)
+"""Where the tail is divided beyond the outermost quantile: share of the rows that lie further out."""
+TAIL_ROWS = 5
+TAIL_ROWS_NEEDED = 10_000
+"""With fewer rows the tails are not divided: on so few of them no bet can be priced."""
+BEYOND = 1e-6
+"""How far beyond the outermost training value the last edge lies: more than rounding to float32 moves it."""
 MAX_RARE = 20_000
 BOOLEANS = {"false": 0, "true": 1, "0": 0, "1": 1}
 """What a boolean channel takes for false and true, and their bins."""
 
 
-def numeric_edges(ordered: NDArray[np.float64], bins: int = BINS) -> NDArray[np.float64]:
-    """Return the inner edges of numeric bins, ascending, each bin with at least 20 rows.
+def numeric_edges(
+    ordered: NDArray[np.float64], bins: int = BINS, *, tails: bool = True
+) -> NDArray[np.float64]:
+    """Return the inner edges of numeric bins, ascending.
 
     The edges are the quantiles at equally spaced normal scores, so the tails are resolved as well
-    as the middle. Each lies halfway between two training values: rounding a value to float32
-    does not move it into another bin.
+    as the middle, and each bin between them has at least 20 rows. Each lies halfway between two training
+    values: rounding a value to float32 does not move it into another bin.
+
+    Beyond the outermost of them, given 10,000 values, the tail is divided once more, where 3 and 0.5 rows in
+    10,000 lie (at least five), and where training ends: the last bin on either side holds what is beyond
+    everything that training had. What so few rows say is priced by an upper estimate
+    (:meth:`ChannelBaseline.probabilities`).
 
     Parameters
     ----------
@@ -34,20 +48,48 @@ def numeric_edges(ordered: NDArray[np.float64], bins: int = BINS) -> NDArray[np.
         Training values in ascending order, finite, shape ``(n,)``.
     bins
         Wanted number of bins; ties and merging leave fewer.
+    tails
+        Whether tails are divided; if not, all the bins are between the quantiles.
 
     Examples
     --------
     >>> numeric_edges(np.repeat([1.0, 2.0, 4.0], 100))
     array([1.5, 3. ])
+    >>> numeric_edges(np.repeat([1.0, 2.0, 4.0], 10_000)).round(3)
+    array([1. , 1.5, 3. , 4. ])
     """
+    tails = tails and len(ordered) >= TAIL_ROWS_NEEDED
+    inner = bins - 1 - (2 * len(TAIL_SHARES) + 2 if tails else 0)
     reach = -ndtri(max(MIN_ROWS_PER_BIN / max(len(ordered), 2 * MIN_ROWS_PER_BIN), 1e-3))
-    grid = ndtr(np.linspace(-reach, reach, bins - 1))
+    grid = ndtr(np.linspace(-reach, reach, inner))
     above = np.unique(np.searchsorted(ordered, np.quantile(ordered, grid), side="left"))
     above = above[(above > 0) & (above < len(ordered))]
+    edges = _merge_thin(np.unique(_between(ordered, above)), ordered)
+    if not tails or not len(edges):
+        return edges
+    below = [-edge for edge in reversed(_tail(-ordered[::-1], -edges[0]))]
+    return np.array([*below, *edges, *_tail(ordered, edges[-1])])
+
+
+def _between(ordered: NDArray[np.float64], above: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return edges halfway between the values before and at these positions."""
     below, upper = ordered[above - 1], ordered[above]
-    middle = below / 2 + upper / 2
-    edges = np.unique(np.where(middle > below, middle, upper))
-    return _merge_thin(edges, ordered)
+    middle: NDArray[np.float64] = below / 2 + upper / 2
+    return np.where(middle > below, middle, upper)
+
+
+def _tail(ordered: NDArray[np.float64], outermost: float) -> list[float]:
+    """Return the edges beyond the outermost one of the middle, ascending."""
+    rows, found = len(ordered), list[float]()
+    beyond = rows - int(np.searchsorted(ordered, outermost, side="left"))
+    for share in TAIL_SHARES:
+        wanted = max(round(share * rows), TAIL_ROWS)
+        first = int(np.searchsorted(ordered, ordered[rows - wanted], side="left"))
+        if TAIL_ROWS <= rows - first <= beyond - TAIL_ROWS:
+            found.append(float(_between(ordered, np.array([first]))[0]))
+            beyond = rows - first
+    largest = float(ordered[-1])
+    return [*found, largest + BEYOND * max(abs(largest), float(ordered[-1] - ordered[0]))]
 
 
 def _merge_thin(edges: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.float64]:

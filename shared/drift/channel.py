@@ -38,7 +38,8 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     edges
         Numeric: ascending inner edges; bin ``i`` holds ``edges[i - 1] <= x < edges[i]``.
     centres
-        Numeric: mean training value of each value bin (standardised where ``phases`` is set).
+        Numeric: mean training value of each value bin (standardised where ``phases`` is set); of the bins
+        beyond all training values, which have none, the edge.
     sd
         Numeric: standard deviation of the training values, same unit as ``centres``.
     categories
@@ -134,7 +135,12 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         if not self.counts:
             return ()
         bounds = ["-inf", *(f"{edge:.6g}" for edge in self.edges), "inf"]
-        return (*(f"[{a}, {b})" for a, b in pairwise(bounds)), "<missing>")
+        names = [f"[{a}, {b})" for a, b in pairwise(bounds)]
+        if not self.counts[0]:
+            names[0] = f"below {bounds[1]}"
+        if not self.counts[-2]:
+            names[-1] = f"above {bounds[-2]}"
+        return (*names, "<missing>")
 
     def probabilities(self) -> NDArray[np.float64]:
         """Return the probability of each bin under no drift, shape ``(bins,)``, all positive.
@@ -143,7 +149,7 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         what the training data happened not to contain must not be priced as impossible.
         For unseen categories ``c`` is the number of singletons (Good-Turing); that share is taken
         from the rare categories, whose rows in production it replaces. A bin of fewer than
-        20 rows (a boolean that is almost never true) is treated alike.
+        20 rows (a boolean that is almost never true, the far tail of a number) is treated alike.
         """
         counts = np.array(self.counts, dtype=np.float64)
         values = counts[:-1] if self.kind == "numeric" else counts[:-2]

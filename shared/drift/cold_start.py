@@ -35,6 +35,8 @@ class ColdStart:
     rows
         Events to learn from; left out, 5,000, or as many as keep the snapshot below 640 KiB, but
         at least 600.
+    segments
+        Features by which a change is broken down.
 
     Attributes
     ----------
@@ -54,7 +56,9 @@ class ColdStart:
     ((500, 500, 0, 0, 0), True)
     """
 
-    def __init__(self, kinds: Mapping[str, Kind], rows: int | None = None) -> None:
+    def __init__(
+        self, kinds: Mapping[str, Kind], rows: int | None = None, segments: Sequence[str] = ()
+    ) -> None:
         if not kinds:
             raise ValueError("a cold start needs at least one feature")
         if rows is not None and rows < LEAST:
@@ -62,6 +66,7 @@ class ColdStart:
         self.rows = rows or max(LEAST, min(ROWS, MAX_BYTES // (8 * (len(kinds) + 1))))
         self.taken = 0
         self._kinds = dict(kinds)
+        self._segments = tuple(segments)
         self._numbers: dict[str, list[NDArray[np.float64]]] = {
             n: [] for n, k in kinds.items() if k == "numeric"
         }
@@ -111,7 +116,7 @@ class ColdStart:
         known = bool(np.isfinite(times).all()) and np.ptp(times) > 0
         columns: dict[str, Any] = {name: np.concatenate(parts) for name, parts in self._numbers.items()}
         columns.update(self._categories)
-        fitted = fit_baseline(columns, self._kinds, times if known else np.zeros(self.taken))
+        fitted = fit_baseline(columns, self._kinds, times if known else np.zeros(self.taken), self._segments)
         return msgspec.structs.replace(fitted, learnt=True)
 
     def snapshot(self) -> bytes:

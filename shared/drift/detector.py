@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.drift.alarm import Alarm
-from shared.drift.alternatives import FIXED_SHARE, Bets
+from shared.drift.alternatives import BETS, FIXED_SHARE, Bets
 from shared.drift.slots import Slots
 
 BLOCK_SLOTS = 8
@@ -69,7 +69,8 @@ class Detector:
         self.channels = tuple(b.channel for b in bets)
         self.events_between_alarms = float(events_between_alarms)
         self._bets = tuple(bets)
-        self._identity = f"{fingerprint}/{self.events_between_alarms!r}"
+        self._fingerprint = fingerprint
+        self._identity = f"bets {BETS}/{fingerprint}/{self.events_between_alarms!r}"
         self._prepare()
         self._begin()
 
@@ -284,7 +285,7 @@ class Detector:
         except msgspec.DecodeError as error:
             raise ValueError(f"the bytes are not a detector's snapshot: {error}") from error
         if (state.identity, state.channels) != (self._identity, self.channels):
-            raise ValueError("the snapshot belongs to a detector of another baseline or false-alarm budget")
+            raise ValueError("the snapshot is of a detector of another baseline, false-alarm budget or bets")
         for name, array in self._arrays().items():
             stored = np.frombuffer(state.arrays[name], array.dtype.newbyteorder("<"))
             if stored.size != array.size:
@@ -298,8 +299,7 @@ class Detector:
 
         Evidence is kept: stakes do not depend on the budget, only prices and the threshold do.
         """
-        fingerprint = self._identity.rpartition("/")[0]
-        other = Detector(self._bets, events_between_alarms, fingerprint)
+        other = Detector(self._bets, events_between_alarms, self._fingerprint)
         state = msgspec.msgpack.decode(self.snapshot(), type=_State)
         other.restore(msgspec.msgpack.encode(msgspec.structs.replace(state, identity=other._identity)))
         return other

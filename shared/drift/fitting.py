@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.drift.baseline import Baseline
-from shared.drift.bins import BOOLEANS, MAX_RARE, Coder, category_bins, numeric_edges
+from shared.drift.bins import BOOLEANS, MAX_RARE, TAIL_SHARES, Coder, category_bins, numeric_edges
 from shared.drift.channel import MIN_ROWS_PER_BIN, ChannelBaseline, Kind
 from shared.drift.dependence import BLOCK, MIN_BLOCKS, design_effect, reaches_beyond
 from shared.drift.joint import JointBaseline, JointScores, fit_whitening
 from shared.drift.normal_scores import bin_scores
 from shared.drift.phases import PhaseTable, differs_by_phase, fit_phases, rows_per_cycle
+from shared.drift.segments import fit_segments
 from shared.drift.share_table import TABLE_CYCLES, fit_shares
 from shared.drift.values import as_category, as_numbers
 from shared.errors import BundleError
@@ -23,6 +24,8 @@ from shared.errors import BundleError
 MIN_ROWS = 500
 MIN_EFFECTIVE_ROWS = 200
 MAX_UNSEEN = 0.5
+MAX_SPELLS = 1.5
+"""How many times more than the channel's own design effect that of its far values may be."""
 MAX_JOINT_CANDIDATES = 256
 MAX_JOINT_DEFF = 8.0
 """More dependent features (weather) have spells in which several are extreme at once: that is no drift."""
@@ -31,7 +34,10 @@ Column = Sequence[Any] | NDArray[Any]
 
 
 def fit_baseline(
-    columns: Mapping[str, Column], kinds: Mapping[str, Kind], times: Column | None = None
+    columns: Mapping[str, Column],
+    kinds: Mapping[str, Kind],
+    times: Column | None = None,
+    segments: Sequence[str] = (),
 ) -> Baseline:
     """Return the baseline of training data.
 
@@ -45,6 +51,8 @@ def fit_baseline(
         When each row happened, in seconds since 1970 UTC, shape ``(n,)``; rows need not be sorted.
         Without it neither seasons nor autocorrelation can be measured: each channel then says
         ``ordered = False``, and its guarantee holds only if events are independent.
+    segments
+        Categorical or boolean features: an alarm says in which of their categories the change is.
 
     Raises
     ------
@@ -59,6 +67,7 @@ def fit_baseline(
         raise BundleError(f"training columns differ in length: {sorted(lengths)} rows")
     channels: list[ChannelBaseline] = []
     codes: dict[str, NDArray[np.int64]] = {}
+    crossed: dict[str, NDArray[np.int64]] = {}
     for name, kind in kinds.items():
         if name not in columns:
             raise BundleError(f"the training data has no column {name!r}", field=f"features.{name}")
@@ -66,9 +75,30 @@ def fit_baseline(
         channel = fit_channel(name, kind, values, when)
         channels.append(channel)
         independent = channel.calibrated and channel.deff <= MAX_JOINT_DEFF
-        if independent and kind == "numeric" and len(codes) < MAX_JOINT_CANDIDATES:
-            codes[name] = Coder(channel).code(values, when)
-    return Baseline(channels=tuple(channels), joint=_fit_joint(channels, codes, when))
+        together = independent and kind == "numeric" and len(codes) < MAX_JOINT_CANDIDATES
+        if channel.counts and (together or segments):
+            crossed[name] = Coder(channel).code(values, when)
+        if together:
+            codes[name] = crossed[name]
+    joint = _fit_joint(channels, codes, when)
+    fitted = Baseline(channels=tuple(channels), joint=joint)
+    if not segments:
+        return fitted
+    crossed |= _joint_codes(joint, codes, when)
+    known = [channel for channel in fitted.watched if channel.name in crossed]
+    tables = fit_segments(known, [crossed[channel.name] for channel in known], segments)
+    return msgspec.structs.replace(fitted, segments=tables)
+
+
+def _joint_codes(
+    joint: JointBaseline | None, codes: Mapping[str, NDArray[np.int64]], times: NDArray[np.float64] | None
+) -> dict[str, NDArray[np.int64]]:
+    """Return the bins of the joint channels that have some."""
+    if joint is None:
+        return {}
+    values = JointScores(joint).values([codes[name] for name in joint.features])
+    pairs = zip(joint.channels, values, strict=True)
+    return {channel.name: Coder(channel).code(row, times) for channel, row in pairs if channel.counts}
 
 
 def _fit_joint(
@@ -76,13 +106,16 @@ def _fit_joint(
     codes: Mapping[str, NDArray[np.int64]],
     times: NDArray[np.float64] | None,
 ) -> JointBaseline | None:
-    """Return the joint baseline of the numeric channels that have codes, with a channel for each value."""
+    """Return the joint baseline of the numeric channels that have codes, with a channel for each value.
+
+    Their tails are not divided: the covariance is fitted to the training rows, so new ones lie further out.
+    """
     used = [channel for channel in channels if channel.name in codes]
     joint = fit_whitening(used, [codes[channel.name] for channel in used])
     if joint is None:
         return None
     values = JointScores(joint).values([codes[name] for name in joint.features])
-    fitted = [fit_channel(n, "numeric", v, times) for n, v in zip(joint.names, values, strict=True)]
+    fitted = [_fit_numeric(n, v, times, tails=False) for n, v in zip(joint.names, values, strict=True)]
     return msgspec.structs.replace(
         joint, channels=tuple(msgspec.structs.replace(channel, joint=True) for channel in fitted)
     )
@@ -112,7 +145,7 @@ def fit_channel(
 
 
 def _fit_numeric(
-    name: str, numbers: NDArray[np.float64], times: NDArray[np.float64] | None
+    name: str, numbers: NDArray[np.float64], times: NDArray[np.float64] | None, *, tails: bool = True
 ) -> ChannelBaseline:
     rows, usable = len(numbers), int(np.isfinite(numbers).sum())
     reason = _too_few(rows, usable)
@@ -122,9 +155,10 @@ def _fit_numeric(
         return ChannelBaseline(name=name, kind="numeric", rows=rows, ordered=times is not None, reason=reason)
     phases = fit_phases(numbers, times) if times is not None else None
     if phases is None or times is None:
-        return _numeric_channel(name, numbers, times, None)
-    followed = _numeric_channel(name, phases.standardise(numbers, times), times, phases)
-    left_in = _numeric_channel(name, numbers, times, None, rows_per_cycle(times, phases.cycle))
+        return _numeric_channel(name, numbers, times, None, tails=tails)
+    followed = _numeric_channel(name, phases.standardise(numbers, times), times, phases, tails=tails)
+    cycle = rows_per_cycle(times, phases.cycle)
+    left_in = _numeric_channel(name, numbers, times, None, cycle, tails=tails)
     return _better(followed, left_in)
 
 
@@ -134,31 +168,66 @@ def _numeric_channel(
     times: NDArray[np.float64] | None,
     phases: PhaseTable | None,
     block: int | None = None,
+    *,
+    tails: bool = True,
 ) -> ChannelBaseline:
-    """Return the channel of numbers that a season was taken out of, or, with ``block``, was left in."""
+    """Return the channel of numbers that a season was taken out of, or, with ``block``, was left in.
+
+    Where the far values come in spells more than the others do (storms), their bins are left out: bets
+    on them would take the next spell for a change.
+    """
     present = np.sort(numbers[np.isfinite(numbers)])
-    edges = numeric_edges(present)
+    channel, codes = _binned(name, numbers, times, phases, numeric_edges(present, tails=tails))
+    if times is None or not channel.calibrated:
+        return channel
+    whole = _with_dependence(channel, _series(channel, codes), block)
+    if not tails:
+        return whole
+    far = np.zeros(len(channel.edges) + 1)
+    far[: len(TAIL_SHARES) + 1] = far[-len(TAIL_SHARES) - 1 :] = 1.0
+    values = codes[codes < len(far)]
+    if design_effect(far[values]) <= MAX_SPELLS * whole.deff:
+        return whole
+    channel, codes = _binned(name, numbers, times, phases, numeric_edges(present, tails=False))
+    return _with_dependence(channel, _series(channel, codes), block)
+
+
+def _binned(
+    name: str,
+    numbers: NDArray[np.float64],
+    times: NDArray[np.float64] | None,
+    phases: PhaseTable | None,
+    edges: NDArray[np.float64],
+) -> tuple[ChannelBaseline, NDArray[np.int64]]:
+    """Return the channel with these edges, its dependence not yet measured, and the bin of every number."""
     codes = np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers, side="right"))
     counts = np.bincount(codes, minlength=len(edges) + 2)
-    sums = np.bincount(codes[codes <= len(edges)], numbers[codes <= len(edges)], len(edges) + 1)
+    values = codes <= len(edges)
+    sums = np.bincount(codes[values], numbers[values], len(edges) + 1)
+    bounds = [edges[:1], edges] if len(edges) else [np.zeros(1)]
+    centres = np.where(counts[:-1] > 0, sums / np.maximum(counts[:-1], 1), np.concatenate(bounds))
     channel = ChannelBaseline(
         name=name,
         kind="numeric",
         rows=len(numbers),
         edges=tuple(edges.tolist()),
-        centres=tuple((sums / np.maximum(counts[:-1], 1)).tolist()),
-        sd=float(present.std()),
+        centres=tuple(centres.tolist()),
+        sd=float(numbers[values].std()),
         counts=tuple(counts.tolist()),
         phases=phases,
         ordered=times is not None,
         reason=None if len(edges) else "fewer than two distinct values have 20 training rows",
     )
-    if times is None or not channel.calibrated:
-        return channel
-    scores = bin_scores(counts[:-1] / len(present))[codes[codes <= len(edges)]]
-    missing = (codes == len(edges) + 1).astype(np.float64)
-    series = [scores, scores**2, *([missing] if missing.mean() > 0.005 else [])]
-    return _with_dependence(channel, series, block)
+    return channel, codes
+
+
+def _series(channel: ChannelBaseline, codes: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """Return what dependence is measured on: normal scores, their squares, and whether one is missing."""
+    last = len(channel.edges) + 1
+    values = codes[codes < last]
+    scores = bin_scores(np.array(channel.counts[:-1]) / len(values))[values]
+    missing = (codes == last).astype(np.float64)
+    return [scores, scores**2, *([missing] if missing.mean() > 0.005 else [])]
 
 
 def _fit_categories(

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.drift.channel import ChannelBaseline
+from shared.drift.channel import MIN_ROWS_PER_BIN, ChannelBaseline
 from shared.drift.normal_scores import bin_scores
 
 DISTANCE = "joint distance"
@@ -128,7 +128,7 @@ def fit_whitening(
     """
     if len(channels) < 2:
         return None
-    tables = [np.append(bin_scores(_shares(channel)), 0.0) for channel in channels]
+    tables = [np.append(_scores(channel), 0.0) for channel in channels]
     scores = np.stack([table[code] for table, code in zip(tables, codes, strict=True)])
     covariance = scores @ scores.T / scores.shape[1]
     worth = min(channel.effective_rows for channel in channels)
@@ -152,7 +152,18 @@ def fit_whitening(
     )
 
 
-def _shares(channel: ChannelBaseline) -> NDArray[np.float64]:
+def _scores(channel: ChannelBaseline) -> NDArray[np.float64]:
+    """Return the normal score of each bin; thin bins at either end have one score together.
+
+    What a handful of rows say of the far tail would make the distance of new rows larger than it was of
+    those that the covariance was fitted to.
+    """
     counts = np.array(channel.counts[:-1], np.float64)
-    shares: NDArray[np.float64] = counts / counts.sum()
-    return shares
+    low = int(np.searchsorted(np.cumsum(counts), MIN_ROWS_PER_BIN))
+    high = len(counts) - 1 - int(np.searchsorted(np.cumsum(counts[::-1]), MIN_ROWS_PER_BIN))
+    if low >= high:
+        return bin_scores(counts / counts.sum())
+    merged = np.concatenate([[counts[: low + 1].sum()], counts[low + 1 : high], [counts[high:].sum()]])
+    scores = bin_scores(merged / merged.sum())
+    wide = [scores[0]] * low, [scores[-1]] * (len(counts) - 1 - high)
+    return np.concatenate([wide[0], scores, wide[1]])

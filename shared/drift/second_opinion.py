@@ -14,6 +14,7 @@ from shared.drift.channel import ChannelBaseline
 from shared.drift.slots import SLOT
 
 MAX_MEANS = 8_192
+_STEPS = 65_535
 
 
 class SecondOpinion:
@@ -21,7 +22,8 @@ class SecondOpinion:
 
     It compares the stream with its own past, so it also speaks where the baseline is wrong, stale or
     learnt from drifted data; and it forgets a slow drift. ``width`` says how many recent events look alike:
-    what a retraining may use. At most 8,192 means are kept; then the older half is let go.
+    what a retraining may use. At most 8,192 means are kept, in steps of 1/65,535; then the older half is
+    let go.
 
     Attributes
     ----------
@@ -51,39 +53,52 @@ class SecondOpinion:
         self.changes = 0
         self.last_change: int | None = None
         self._events = 0
-        self._means: list[float] = []
+        self._means: list[int] = []
+        self._sizes: list[int] = []
         self._adwin: Any = _adwin()
 
     @property
     def width(self) -> int:
-        """Events since the last change that ADWIN can see, a multiple of 16."""
-        return int(self._adwin.width) * SLOT
+        """Events since the last change that ADWIN can see; those in slots without a usable value not."""
+        slots = int(self._adwin.width)
+        return sum(self._sizes[-slots:]) if slots else 0
 
-    def update(self, means: Sequence[float] | NDArray[np.float64]) -> None:
-        """Take the mean of each slot, in order; NaN (a slot without a usable value) is left out."""
-        for mean in np.clip(np.asarray(means, np.float64), 0.0, 1.0).tolist():
-            self._events += SLOT
-            if mean != mean:  # noqa: PLR0124 - NaN
+    def update(
+        self, means: Sequence[float] | NDArray[np.float64], events: Sequence[int] | None = None
+    ) -> None:
+        """Take the mean of each slot, in order; NaN (a slot without a usable value) is left out.
+
+        Parameters
+        ----------
+        events
+            Of each slot, at most 255; 16 in all, if left out.
+        """
+        codes = np.clip(np.asarray(means, np.float64), 0.0, 1.0) * _STEPS
+        sizes = [SLOT] * len(codes) if events is None else events
+        for code, size in zip(codes.tolist(), sizes, strict=True):
+            self._events += size
+            if code != code:  # noqa: PLR0124 - NaN
                 continue
-            self._means.append(mean)
-            self._adwin.update(mean)
+            self._means.append(round(code))
+            self._sizes.append(size)
+            self._adwin.update(self._means[-1] / _STEPS)
             if self._adwin.drift_detected:
                 self.changes, self.last_change = self.changes + 1, self._events
-                self._means = []
+                self._means, self._sizes = [], []
                 self._adwin = _adwin()
             elif len(self._means) == MAX_MEANS:
-                self._means = self._means[MAX_MEANS // 2 :]
+                self._means, self._sizes = self._means[MAX_MEANS // 2 :], self._sizes[MAX_MEANS // 2 :]
                 self._rebuild()
 
     def _rebuild(self) -> None:
         self._adwin = _adwin()
-        for mean in self._means:
-            self._adwin.update(mean)
+        for code in self._means:
+            self._adwin.update(code / _STEPS)
 
     def snapshot(self) -> bytes:
         """Return the state as bytes: the means, from which ADWIN is rebuilt."""
-        means = np.array(self._means, "<f8").tobytes()
-        return msgspec.msgpack.encode(_State(self.changes, self.last_change, self._events, means))
+        means, sizes = np.array(self._means, "<u2").tobytes(), bytes(self._sizes)
+        return msgspec.msgpack.encode(_State(self.changes, self.last_change, self._events, means, sizes))
 
     def restore(self, raw: bytes) -> None:
         """Continue from a snapshot.
@@ -95,11 +110,11 @@ class SecondOpinion:
         """
         try:
             state = msgspec.msgpack.decode(raw, type=_State)
-            means = np.frombuffer(state.means, "<f8")
+            means = np.frombuffer(state.means, "<u2")
         except (msgspec.DecodeError, ValueError) as error:
             raise ValueError(f"the bytes are not the snapshot of a second opinion: {error}") from error
         self.changes, self.last_change, self._events = state.changes, state.last_change, state.events
-        self._means = means.tolist()
+        self._means, self._sizes = means.tolist(), list(state.sizes)
         self._rebuild()
 
 
@@ -113,6 +128,7 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
     last_change: int | None
     events: int
     means: bytes
+    sizes: bytes
 
 
 def slot_ranks(channel: ChannelBaseline, counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -24,7 +24,9 @@ from shared.messages.drift import (
     DriftChannel,
     DriftFigures,
     DriftMoment,
+    DriftOpinion,
     DriftReport,
+    DriftSegment,
     DriftSource,
 )
 from shared.messages.performance import KpiSums, LabelCounts, PerformanceReport, Realised
@@ -74,7 +76,9 @@ __all__ = [
     "DriftChannel",
     "DriftFigures",
     "DriftMoment",
+    "DriftOpinion",
     "DriftReport",
+    "DriftSegment",
     "DriftSource",
     "EntityId",
     "EpochMs",

@@ -32,6 +32,53 @@ class DriftMoment(Message, frozen=True, kw_only=True):
     source: Source
 
 
+class DriftSegment(Message, frozen=True, kw_only=True):
+    """Where a change is: the categories of one feature whose rows explain it.
+
+    Attributes
+    ----------
+    feature, categories
+        What to look at; at most three categories, the most changed first.
+    explained
+        Share of the change that is in their rows, 0 to 1.
+    events
+        Share of the events since the change that are theirs, 0 to 1.
+    """
+
+    feature: str
+    categories: tuple[str, ...]
+    explained: float
+    events: float
+
+    def __str__(self) -> str:
+        return f"{self.feature}={', '.join(self.categories)}"
+
+
+class DriftOpinion(Message, frozen=True, kw_only=True):
+    """A second opinion that needs no baseline: ADWIN compares the stream with its own past.
+
+    It raises no alarm. Where it finds changes and no channel alarms, the baseline may be stale or learnt
+    from data that had drifted already; where a channel alarms and it finds none, the change is slow, or
+    is not one of the mean.
+
+    Attributes
+    ----------
+    channel
+        What it looks at: the model's score, as ranks among the training values.
+    width
+        So many of the last events look alike: what a retraining may use.
+    changes
+        How many it has found.
+    last_change
+        Where it found the last one; absent before the first.
+    """
+
+    channel: str
+    width: int
+    changes: int = 0
+    last_change: DriftMoment | None = None
+
+
 class DriftAlarm(Message, frozen=True, kw_only=True):
     """A change that was found in one channel; it stays on (latched) until it is cleared by rule.
 
@@ -56,6 +103,8 @@ class DriftAlarm(Message, frozen=True, kw_only=True):
         Where it was cleared; absent while it is on.
     explanation
         One sentence in the units of the feature ("mean 81.2 instead of 38.9").
+    segment
+        Where the change is; absent where it is not one of a few categories of a feature.
     """
 
     change: str
@@ -67,17 +116,21 @@ class DriftAlarm(Message, frozen=True, kw_only=True):
     last: DriftMoment | None = None
     cleared: DriftMoment | None = None
     explanation: str = ""
+    segment: DriftSegment | None = None
 
 
 class DriftFigures(Message, frozen=True, kw_only=True):
     """Familiar figures of one channel in this window; they explain an alarm and never raise one.
+
+    While a baseline is being learnt they are of all values so far, and there is nothing to compare them with.
 
     Attributes
     ----------
     events
         Events in the window.
     psi, jensen_shannon
-        Population stability index; Jensen-Shannon distance (base 2, 0 to 1). Both against the baseline.
+        Population stability index; Jensen-Shannon distance (base 2, 0 to 1). Both against the baseline; 0
+        while there is none.
     wasserstein
         Numeric: Wasserstein-1 distance in standard deviations of the baseline.
     missing, unseen
@@ -91,12 +144,15 @@ class DriftFigures(Message, frozen=True, kw_only=True):
     top
         Categories: the most frequent ones and their events in the window.
     new
-        Categories: those that training did not contain, and their events since the version began.
+        Categories: the most frequent of those that training did not contain, and their events since the
+        version began, at least.
+    histogram
+        Numeric, while a baseline is being learnt: ``(from, to, values)`` of at most 32 bins.
     """
 
     events: int
-    psi: float
-    jensen_shannon: float
+    psi: float = 0.0
+    jensen_shannon: float = 0.0
     wasserstein: float | None = None
     missing: float = 0.0
     unseen: float | None = None
@@ -108,6 +164,7 @@ class DriftFigures(Message, frozen=True, kw_only=True):
     reference_quantiles: tuple[float, ...] = ()
     top: tuple[tuple[str, int], ...] = ()
     new: tuple[tuple[str, int], ...] = ()
+    histogram: tuple[tuple[float, float, int], ...] = ()
 
 
 class DriftChannel(Message, frozen=True, kw_only=True):
@@ -219,6 +276,8 @@ class DriftReport(Report, frozen=True, kw_only=True, tag="drift"):
         Whether the version is champion, as far as was counted.
     unordered
         Slots that could not wait for their turn: where not 0, another run may differ in them.
+    second_opinion
+        Absent before the first prediction.
     """
 
     events: int
@@ -230,6 +289,7 @@ class DriftReport(Report, frozen=True, kw_only=True, tag="drift"):
     budget: DriftBudget | None = None
     active: bool = True
     unordered: int = 0
+    second_opinion: DriftOpinion | None = None
     channels: tuple[DriftChannel, ...] = ()
 
     @property

@@ -71,6 +71,8 @@ class GroupCoder:
         Rows of the numeric channels.
     rows
         Channel of each row of codes: one per channel, then one per channel whose shares have a season.
+    located
+        Whether it can be said where a change is: the merger then needs the bins of every event.
 
     Examples
     --------
@@ -95,6 +97,7 @@ class GroupCoder:
         self._joint = None if joint is None else JointScores(joint)
         names = [channel.name for channel in own]
         self._joint_rows = [] if joint is None else [names.index(name) for name in joint.features]
+        self.located = bool(baseline.segments)
         self._joint_kept = (
             [] if joint is None else [i for i, channel in enumerate(joint.channels) if channel.counts]
         )

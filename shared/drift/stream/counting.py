@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
@@ -106,7 +107,8 @@ class VersionCounts:
         coder = watched.coders[group]
         if coder is None:
             return cls(Shape(0, 1, 0, ()), learns=True)
-        shape = Shape(len(coder.channels), coder.columns, len(coder.numeric), tuple(coder.rows))
+        told = len(coder.channels) if coder.located else 0
+        shape = Shape(len(coder.channels), coder.columns, len(coder.numeric), tuple(coder.rows), told)
         return cls(shape, learns=False)
 
     @property
@@ -312,6 +314,8 @@ class SourcePartition:
             self._introduced.add(key)
         if not len(slots) and begin is None and not always:
             return
+        ends = list(accumulate(slots.events, initial=0))
+        wide = len(slots.codes) // max(ends[-1], 1)
         each = max(1, PARTIAL_BYTES // max(slots.counts[0].size if len(slots) else 1, 1))
         for low in range(0, max(len(slots), 1), each):
             high = min(low + each, len(slots))
@@ -335,4 +339,5 @@ class SourcePartition:
                 skipped=dict(self._skipped.get(model, {})),
                 active=watched is not None and watched.version == version,
                 begin=begin if low == 0 else None,
+                codes=slots.codes[ends[low] * wide : ends[high] * wide],
             )

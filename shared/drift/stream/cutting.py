@@ -36,6 +36,8 @@ class CutSlots:
         Sum and sum of squares, shape ``(slots, numeric, 2)``.
     unseen
         ``(slot, channel, category)``.
+    codes
+        Bins of every event, where they are told: shape ``(events, channels)``.
     """
 
     first: int
@@ -46,6 +48,7 @@ class CutSlots:
     counts: NDArray[np.int64]
     sums: NDArray[np.float64]
     unseen: list[tuple[int, int, str]] = field(default_factory=list)
+    codes: bytes = b""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -62,12 +65,15 @@ class Shape(msgspec.Struct, frozen=True, array_like=True):
         Channels whose values are summed.
     rows
         Channel of each row of codes.
+    told
+        How many of the first rows are told event by event.
     """
 
     channels: int
     columns: int
     numeric: int
     rows: tuple[int, ...]
+    told: int = 0
 
 
 class _State(msgspec.Struct, frozen=True, array_like=True):
@@ -147,6 +153,7 @@ class SlotCutter:
             counts=self._count(rows.codes[:, :cut], slot, whole),
             sums=_sums(rows.numbers[:, :cut], starts, whole),
             unseen=[(int(slot[row]), channel, name) for row, channel, name in rows.unseen if row < cut],
+            codes=rows.codes[: self._shape.told, :cut].T.tobytes(),
         )
         self.next_slot += whole
         self._pending = rows.between(cut, len(self._clocks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ def explain(
     counts: NDArray[np.int64],
     sums: NDArray[np.float64] | None,
     *,
-    new: Mapping[str, int] | None = None,
+    new: Sequence[str] = (),
 ) -> str:
     """Return what is different in a window, as one sentence.
 
@@ -42,9 +42,8 @@ def explain(
     if not window.sum():
         return ""
     if new:
-        most = sorted(new, key=lambda name: (-new[name], name))[:4]
         share = f"{window[-2] / window.sum():.1%}".replace("%", " %")
-        return f"{share} are categories that training did not contain: {', '.join(most)}"
+        return f"{share} are categories that training did not contain: {', '.join(new)}"
     missing, usual = window[-1] / window.sum(), reference[-1] / reference.sum()
     if missing > 2 * usual + 0.05:
         return f"missing {missing:.1%} instead of {usual:.1%}".replace("%", " %")

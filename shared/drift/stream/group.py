@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,16 +14,24 @@ from shared.drift.alternatives import channel_bets
 from shared.drift.baseline import Baseline
 from shared.drift.detector import Detector
 from shared.drift.latch import Latch, Latched
+from shared.drift.second_opinion import SecondOpinion, slot_ranks
+from shared.drift.segments import Segment, locate
 from shared.drift.slots import Slots
 from shared.drift.stream.budget import FIRST_EVENTS, Rate, events_between, on_common_scale, share_of
 from shared.drift.stream.coding import GroupCoder
 from shared.drift.stream.explaining import explain
+from shared.drift.stream.new_categories import NewCategories, NewCategoriesState
 from shared.drift.stream.ordering import ReadySlot
 from shared.drift.stream.places import Place, Places
+from shared.drift.stream.recent import Recent, RecentState
 from shared.drift.stream.windows import WindowCounts, Windows, WindowState
 
 LOOK_SLOTS: Final = 16
 """Evidence is looked at after every 16th slot: at places of the stream, not whenever somebody asks."""
+
+
+TOLD_NEW: Final = 4
+"""Unseen categories named in a sentence about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,15 @@ class GroupSettings:
         As declared, else None.
     of
         Channels of the whole model that share the budget.
+    second_opinion
+        Whether ADWIN looks at the first numeric channel too.
     """
 
     window: int
     false_alarms_per_30_days: float
     events_per_30_days: float | None
     of: int
+    second_opinion: bool = False
 
 
 class GroupState(msgspec.Struct, frozen=True, array_like=True):
@@ -60,8 +70,11 @@ class GroupState(msgspec.Struct, frozen=True, array_like=True):
     stories: dict[str, tuple[int, str]]
     windows: dict[int, WindowState]
     watermark: int
-    new: dict[int, dict[str, int]]
+    new: dict[int, NewCategoriesState]
     places: list[list[Place]]
+    recent: RecentState
+    segments: dict[str, Segment]
+    opinion: bytes
 
 
 class GroupWatch:
@@ -98,6 +111,14 @@ class GroupWatch:
         self.alarms_off = 0
         """How many went off since somebody last asked."""
         self._newest: WindowCounts | None = None
+        self._recent = Recent(len(coded) if self.coder.located else 0)
+        self._channels = {channel.name: (row, channel) for row, channel in enumerate(coded)}
+        self.segments: dict[str, Segment] = {}
+        """Where the change of a channel is, of the alarm that is on or was the last one."""
+        self.opinion = SecondOpinion()
+        """Of ADWIN, on the ranks of :attr:`opinion_on`: it needs no baseline and raises no alarm."""
+        numeric = self.coder.numeric if settings.second_opinion else []
+        self._ranked = numeric[0] if numeric else None
         if self.rate.per_30_days is not None:
             self._budget()
 
@@ -176,6 +197,7 @@ class GroupWatch:
         seen = self.detector.events if self.detector is not None else 0
         for slot in batch:
             seen += slot.events
+            self._recent.add(seen, slot.codes)
             self.places.add(seen, slot.occurred, slot.offset, slot.topic, slot.partition)
         if self.detector is not None:
             counts = np.stack([slot.counts for slot in batch])[:, self._watched, : self._columns]
@@ -183,10 +205,21 @@ class GroupWatch:
             events = np.array([slot.events for slot in batch])
             for alarm in self.detector.update(Slots(counts, events)):
                 self._raise(alarm)
+        if self._ranked is not None:
+            channel = self.coder.channels[self._ranked]
+            ranks = slot_ranks(channel, np.stack([slot.counts[self._ranked] for slot in batch]))
+            self.opinion.update(ranks, [slot.events for slot in batch])
         batch.clear()
 
+    @property
+    def opinion_on(self) -> str | None:
+        """Name of the channel that the second opinion is about; None where there is none."""
+        return None if self._ranked is None else self.coder.channels[self._ranked].name
+
     def _raise(self, alarm: Alarm) -> None:
-        self.latch.take([alarm])
+        if self.latch.take([alarm]):
+            self.segments.pop(alarm.channel, None)
+        self._locate(alarm)
         self.cleared.pop(alarm.channel, None)
         alarm = msgspec.structs.replace(alarm, evidence=self.common(alarm.evidence))
         self.alarms.append(alarm)
@@ -194,6 +227,15 @@ class GroupWatch:
         window = self._newest
         if window is not None:
             window.peak[row] = max(window.peak[row], alarm.evidence)
+
+    def _locate(self, alarm: Alarm) -> None:
+        """Say where a change is; of an alarm that is raised again the first answer stays."""
+        if not self.baseline.segments or alarm.channel in self.segments:
+            return
+        codes = self._recent.between(alarm.change_point, alarm.event)
+        found = locate(alarm.channel, self._channels, self.baseline.segments, codes)
+        if found is not None:
+            self.segments[alarm.channel] = found
 
     def story(self, name: str) -> str:
         """Return a sentence about a channel's alarm, in the units of the feature."""
@@ -205,7 +247,8 @@ class GroupWatch:
         if window is None:
             return ""
         latched = self.latch.active.get(name)
-        new = self.windows.new.get(row) if latched is not None and latched.change == "unseen" else None
+        about = latched is not None and latched.change == "unseen"
+        new = [category for category, _ in self.windows.most_new(row, TOLD_NEW)] if about else []
         return explain(self.coder.channels[row], window.counts[row], self.sums(row, window), new=new)
 
     def sums(self, row: int, window: WindowCounts) -> NDArray[np.float64] | None:
@@ -249,9 +292,33 @@ class GroupWatch:
             stories=dict(self.stories),
             windows={start: window.snapshot() for start, window in sorted(self.windows.open.items())},
             watermark=self.windows.watermark,
-            new={channel: dict(tally) for channel, tally in sorted(self.windows.new.items())},
+            new={channel: tally.snapshot() for channel, tally in sorted(self.windows.new.items())},
             places=self.places.snapshot(),
+            recent=self._recent.snapshot(),
+            segments=dict(sorted(self.segments.items())),
+            opinion=self.opinion.snapshot(),
         )
+
+    def resume(self, raw: bytes | msgspec.Raw) -> str | None:
+        """Go on from an encoded state; where that is impossible, begin from nothing and return why.
+
+        What was counted in the windows is kept where it can be read. Alarms are forgotten with the evidence:
+        while a change lasts, it is found again.
+        """
+        try:
+            state = msgspec.msgpack.decode(raw, type=GroupState)
+        except msgspec.DecodeError as error:
+            return str(error)
+        try:
+            self.restore(state)
+        except ValueError as error:
+            self._make_detector(None)
+            self.latch.active.clear()
+            self.cleared, self.stories, self.segments = {}, {}, {}
+            self.places = Places(self.slot, [])
+            self._recent = Recent(self._recent.channels)
+            return str(error)
+        return None
 
     def restore(self, state: GroupState) -> None:
         """Go on from a state.
@@ -259,7 +326,7 @@ class GroupWatch:
         Raises
         ------
         ValueError
-            It belongs to another baseline.
+            The detector's is of another baseline or of other bets.
         """
         self.rate, self.slot = state.rate, state.slot
         self.cleared, self.stories = dict(state.cleared), dict(state.stories)
@@ -268,7 +335,10 @@ class GroupWatch:
         shape = (len(self.coder.channels), self.coder.columns, len(self.coder.numeric))
         self.windows.watermark = state.watermark
         self.windows.open = {s: WindowCounts.restored(w, *shape) for s, w in state.windows.items()}
-        self.windows.new = {channel: Counter(tally) for channel, tally in state.new.items()}
+        self.windows.new = {channel: NewCategories.restored(tally) for channel, tally in state.new.items()}
+        self._recent = Recent(self._recent.channels, state.recent)
+        self.segments = dict(state.segments)
+        self.opinion.restore(state.opinion)
         self._newest = self.windows.open[max(self.windows.open)] if self.windows.open else None
         self.changed = set(self.windows.open)
         self._make_detector(state.detector)

@@ -22,7 +22,11 @@ from shared.drift.prediction_channels import prediction_names
 from shared.drift.stream.group import GroupWatch
 from shared.drift.stream.ordering import ReadySlot
 from shared.drift.stream.partials import Begin, Group
-from shared.messages import DriftChannel
+from shared.drift.summary import CategoricalColumn, NumericColumn
+from shared.messages import DriftChannel, DriftFigures
+
+_TOP = 8
+_LONGEST_NAME = 60
 
 
 def encode_rows(times: Sequence[int], columns: Sequence[Sequence[Any]]) -> bytes:
@@ -43,7 +47,7 @@ def group_baseline(baseline: Baseline | None, group: Group) -> Baseline | None:
     if baseline is None:
         return None
     if group == "features":
-        return Baseline(channels=baseline.channels, joint=baseline.joint)
+        return baseline.of_features()
     return baseline.of_predictions() if baseline.predictions else None
 
 
@@ -74,14 +78,24 @@ class Learner:
     def __init__(self, begin: Begin, group: Group) -> None:
         self._kinds = group_kinds(begin, group)
         self._wanted = begin.learn
+        self._segments = begin.segments if group == "features" else ()
         self._group: Group = group
         self.collected = 0
         self.latest = -1
+        self._summaries = [
+            NumericColumn() if kind == "numeric" else CategoricalColumn() for _, kind in self._kinds
+        ]
+        self._summarised = 0
 
     def seen(self, slots: list[ReadySlot]) -> bool:
         """Note how much waits; return whether that is news."""
         before, self.collected = self.collected, sum(slot.events for slot in slots)
         self.latest = max((slot.occurred for slot in slots), default=-1)
+        for slot in slots[self._summarised :]:
+            _, *columns = msgspec.json.decode(slot.rows)
+            for summary, column in zip(self._summaries, columns, strict=True):
+                summary.update(column)
+        self._summarised = len(slots)
         return self.collected != before
 
     def complete(self, slots: list[ReadySlot]) -> bool:
@@ -91,7 +105,7 @@ class Learner:
     def learn(self, slots: list[ReadySlot]) -> tuple[Baseline, int]:
         """Return the baseline of the first slots, and how many they were."""
         kinds: dict[str, Kind] = dict(self._kinds)  # type: ignore[arg-type]
-        cold = ColdStart(kinds, self._wanted)
+        cold = ColdStart(kinds, self._wanted, self._segments)
         used = 0
         while (baseline := cold.baseline()) is None:
             times, *columns = msgspec.json.decode(slots[used].rows)
@@ -102,8 +116,27 @@ class Learner:
     def channels(self) -> Iterator[DriftChannel]:
         """Yield every channel, with what it waits for."""
         reason = f"a baseline is being learnt: {self.collected:,} of {self._wanted:,} events"
-        for name, kind in self._kinds:
-            yield DriftChannel(name=name, kind=kind, source=self._group, reason=reason)
+        for (name, kind), summary in zip(self._kinds, self._summaries, strict=True):
+            figures = _figures(summary) if self.collected else None
+            yield DriftChannel(name=name, kind=kind, source=self._group, reason=reason, figures=figures)
+
+
+def _figures(summary: NumericColumn | CategoricalColumn) -> DriftFigures:
+    """Return what River's statistics say of the values so far: there is nothing to compare them with yet."""
+    if isinstance(summary, CategoricalColumn):
+        events = summary.values + summary.missing
+        top = tuple((name[:_LONGEST_NAME], count) for name, count in summary.top(_TOP))
+        return DriftFigures(events=events, missing=round(summary.missing / max(events, 1), 5), top=top)
+    found = summary.summary()
+    events = found.values + found.missing
+    return DriftFigures(
+        events=events,
+        missing=round(found.missing / max(events, 1), 5),
+        mean=found.mean,
+        sd=found.sd,
+        quantiles=found.quantiles,
+        histogram=found.histogram,
+    )
 
 
 def coded_slot(watch: GroupWatch, slot: ReadySlot) -> ReadySlot:
@@ -118,4 +151,5 @@ def coded_slot(watch: GroupWatch, slot: ReadySlot) -> ReadySlot:
         counts[row] += np.bincount(codes, minlength=coder.columns)
     sums = np.stack([coded.numbers.sum(axis=1), (coded.numbers**2).sum(axis=1)], axis=1)
     unseen = tuple((channel, name) for _, channel, name in coded.unseen)
-    return slot._replace(counts=counts, sums=sums, unseen=unseen, rows=b"")
+    codes = coded.codes[: len(coder.channels)].T.tobytes() if coder.located else b""
+    return slot._replace(counts=counts, sums=sums, unseen=unseen, rows=b"", codes=codes)

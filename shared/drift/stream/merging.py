@@ -29,6 +29,10 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
     counted_to: int = 0
 
 
+class _Position(msgspec.Struct, frozen=True, array_like=True):
+    read_from: int
+
+
 class ModelWatch:
     """The versions of one model, and how far each partition's clock has come."""
 
@@ -180,4 +184,4 @@ class Merger:
     @staticmethod
     def resume_at(state: bytes) -> int:
         """Return the offset from which the merge topic must be read again after a restart."""
-        return msgspec.msgpack.decode(zlib.decompress(state), type=_State).read_from
+        return msgspec.msgpack.decode(zlib.decompress(state), type=_Position).read_from

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ class ReadySlot(NamedTuple):
         Offset of the partial that brought it, in the merge topic.
     rows
         Raw values where a baseline is being learnt, else empty.
+    codes
+        Bins of every event, event by event, where they are told.
     """
 
     time: int
@@ -48,11 +51,12 @@ class ReadySlot(NamedTuple):
     sums: NDArray[np.float64]
     unseen: tuple[tuple[int, str], ...]
     rows: bytes
+    codes: bytes = b""
 
     @property
     def size(self) -> int:
         """Bytes it takes, about."""
-        return 400 + self.counts.nbytes + self.sums.nbytes + len(self.rows)
+        return 400 + self.counts.nbytes + self.sums.nbytes + len(self.rows) + len(self.codes)
 
 
 @dataclass(slots=True)
@@ -161,6 +165,8 @@ def _slots(partial: Partial, arrived: int, channels: int, numeric: int) -> list[
     unseen: list[list[tuple[int, str]]] = [[] for _ in range(count)]
     for slot, channel, name in partial.unseen:
         unseen[slot].append((channel, name))
+    ends = list(accumulate(partial.events, initial=0))
+    wide = len(partial.codes) // max(ends[-1], 1)
     return [
         ReadySlot(
             time=partial.times[i],
@@ -175,6 +181,7 @@ def _slots(partial: Partial, arrived: int, channels: int, numeric: int) -> list[
             sums=np.zeros((numeric, 2)) if sums is None else sums[i],
             unseen=tuple(unseen[i]),
             rows=partial.rows[i] if partial.rows else b"",
+            codes=partial.codes[ends[i] * wide : ends[i + 1] * wide],
         )
         for i in range(count)
     ]

@@ -36,6 +36,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True):
         Events to learn a baseline from where there is none.
     classes
         Whether the model decides on a class.
+    segments
+        Features by which a change is broken down where the baseline is learnt.
     """
 
     baseline: bytes
@@ -45,6 +47,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True):
     events_per_30_days: float | None
     learn: int
     classes: bool
+    segments: tuple[str, ...] = ()
 
 
 class Partial(msgspec.Struct, frozen=True, array_like=True):
@@ -83,6 +86,8 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
         Whether the version is the champion there.
     begin
         What the version is.
+    codes
+        Bins of every event, where a change is to be broken down: shape ``(events, channels)``.
     """
 
     model: str
@@ -104,6 +109,7 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
     skipped: dict[str, int] = msgspec.field(default_factory=dict)
     active: bool = True
     begin: Begin | None = None
+    codes: bytes = b""
 
 
 encode_partial: Final = msgspec.msgpack.Encoder().encode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from shared.drift.channel import ChannelBaseline
 from shared.drift.figures import jensen_shannon, psi, reference_counts, wasserstein
+from shared.drift.segments import Segment
 from shared.drift.stream.explaining import mean_and_sd, reference_mean_and_sd
 from shared.drift.stream.group import GroupWatch
 from shared.drift.stream.partials import Group
 from shared.drift.stream.windows import WindowCounts
-from shared.messages import DriftAlarm, DriftChannel, DriftFigures
+from shared.messages import DriftAlarm, DriftChannel, DriftFigures, DriftOpinion, DriftSegment
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOP: Final = 8
@@ -45,7 +46,7 @@ def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) ->
                 made,
                 peak=round(float(shown.peak[row]), 4),
                 figures=figures_of(
-                    channel, counts, reference, watch.sums(row, shown), watch.windows.new.get(row, {})
+                    channel, counts, reference, watch.sums(row, shown), watch.windows.most_new(row, TOP)
                 ),
                 bins=tuple(name[:LONGEST_NAME] for name in channel.bin_names),
                 reference=tuple(np.rint(reference).astype(int).tolist()),
@@ -72,6 +73,27 @@ def _alarm(watch: GroupWatch, name: str) -> DriftAlarm | None:
         last=at(latched.last) if latched.alarms > 1 else None,
         cleared=None if off is None else at(off),
         explanation=watch.story(name),
+        segment=_segment(watch.segments.get(name)),
+    )
+
+
+def opinion_of(watch: GroupWatch | None) -> DriftOpinion | None:
+    """Return the second opinion; None before it has seen anything."""
+    if watch is None or watch.opinion_on is None or not watch.slot:
+        return None
+    opinion = watch.opinion
+    last = None if opinion.last_change is None else watch.places.at(opinion.last_change)
+    return DriftOpinion(
+        channel=watch.opinion_on, width=opinion.width, changes=opinion.changes, last_change=last
+    )
+
+
+def _segment(found: Segment | None) -> DriftSegment | None:
+    if found is None:
+        return None
+    categories = tuple(name[:LONGEST_NAME] for name in found.categories)
+    return DriftSegment(
+        feature=found.feature, categories=categories, explained=found.explained, events=found.events
     )
 
 
@@ -80,7 +102,7 @@ def figures_of(
     counts: NDArray[np.int64],
     reference: NDArray[np.float64],
     sums: NDArray[np.float64] | None,
-    new: dict[str, int],
+    new: Sequence[tuple[str, int]],
 ) -> DriftFigures:
     """Return the familiar figures of a window.
 
@@ -91,7 +113,7 @@ def figures_of(
     sums
         Sum and sum of squares of a numeric channel, else None.
     new
-        Unseen categories and how often they came.
+        The most frequent unseen categories and how often they came.
     """
     events = int(counts.sum())
     made = DriftFigures(
@@ -107,7 +129,7 @@ def figures_of(
             made,
             unseen=round(float(counts[-2] / events), 5),
             top=tuple((names[i][:LONGEST_NAME], int(counts[i])) for i in order if counts[i]),
-            new=tuple(sorted(new.items(), key=lambda item: (-item[1], item[0]))[:TOP]),
+            new=tuple(new),
         )
     now, usual = mean_and_sd(counts.astype(np.float64), sums), reference_mean_and_sd(channel)
     return msgspec.structs.replace(

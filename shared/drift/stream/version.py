@@ -10,12 +10,17 @@ from typing import Final, Literal
 import msgspec
 
 from shared.drift.baseline import Baseline, decode_baseline
-from shared.drift.stream.group import GroupSettings, GroupState, GroupWatch
+from shared.drift.stream.group import GroupSettings, GroupWatch
 from shared.drift.stream.learning import Learner, coded_slot, group_baseline, shared_channels
 from shared.drift.stream.ordering import SlotOrder, SourceKey
 from shared.drift.stream.partials import GROUPS, Begin, Group, Partial
-from shared.drift.stream.reporting import channels_of
+from shared.drift.stream.reporting import channels_of, opinion_of
+from shared.logs import get_logger
 from shared.messages import DriftBudget, DriftChannel, DriftReport, Window
+
+log = get_logger(__name__)
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 MOST_WINDOW_BYTES: Final = 2 << 20
 """Of windows kept for a group that has fallen behind the other; older ones are reported as they are."""
@@ -27,7 +32,7 @@ class VersionState(msgspec.Struct, frozen=True, array_like=True):
     begin: Begin
     taken: dict[Group, list[tuple[str, int, int]]]
     unordered: dict[Group, int]
-    groups: dict[Group, GroupState]
+    groups: dict[Group, msgspec.Raw]
     learnt: dict[Group, bytes]
     skipped: list[tuple[str, int, dict[str, int]]]
 
@@ -70,6 +75,7 @@ class VersionWatch:
             begin.false_alarms_per_30_days,
             begin.events_per_30_days,
             self._of,
+            second_opinion=group == "predictions",
         )
         watch = self._groups[group] = GroupWatch(baseline, settings)
         if group not in self.orders:
@@ -202,6 +208,7 @@ class VersionWatch:
             budget=self._budget(),
             active=active,
             unordered=sum(order.unordered for order in self.orders.values()),
+            second_opinion=opinion_of(self._groups.get("predictions")),
             channels=tuple(channels),
         )
 
@@ -253,21 +260,32 @@ class VersionWatch:
             begin=self.begin,
             taken={group: order.taken() for group, order in self.orders.items()},
             unordered={group: order.unordered for group, order in self.orders.items()},
-            groups={group: watch.snapshot() for group, watch in self._groups.items()},
+            groups={group: msgspec.Raw(_encode(watch.snapshot())) for group, watch in self._groups.items()},
             learnt=dict(self._learnt),
             skipped=sorted((topic, p, reasons) for (topic, p), reasons in self._skipped.items()),
         )
 
     @classmethod
     def restored(cls, model: str, version: str, state: VersionState) -> VersionWatch:
-        """Return the watch that a state describes."""
+        """Return the watch that a state describes.
+
+        A group whose state another version of this program wrote begins from nothing, and says so in the log.
+        """
         made = cls(model, version, state.begin)
         for group, baseline in state.learnt.items():
             del made._learners[group]
             made._learnt[group] = baseline
             made._watch(group, decode_baseline(baseline))
         for group, inner in state.groups.items():
-            made._groups[group].restore(inner)
+            why = made._groups[group].resume(inner)
+            if why is not None:
+                log.warning(
+                    "drift detectors begin from nothing: their state cannot be gone on with",
+                    model=model,
+                    model_version=version,
+                    group=group,
+                    error=why,
+                )
         for group, taken in state.taken.items():
             made.orders[group].restore(taken)
             made.orders[group].unordered = state.unordered[group]

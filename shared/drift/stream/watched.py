@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from shared.bundle.baseline import segment_features
 from shared.bundle.spec import ModelSpec
 from shared.drift.baseline import Baseline
 from shared.drift.stream.coding import GroupCoder
@@ -66,6 +67,7 @@ class Watched:
             events_per_30_days=None if spec.events_per_day is None else spec.events_per_day * 30.0,
             learn=learn,
             classes=spec.task != "regression",
+            segments=segment_features(spec),
         )
         reader = FeatureReader(spec.name, features, max_future=max_future)
         return cls(spec.name, spec.version, begin, reader, coders)

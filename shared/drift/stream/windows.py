@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_NEW: Final = 20
-"""Unseen categories remembered per channel: the first ones."""
+from shared.drift.stream.new_categories import NewCategories
 
 
 class WindowCounts:
@@ -104,7 +102,7 @@ class Windows:
         self._shape = (channels, bins, numeric)
         self.watermark = -1
         self.open: dict[int, WindowCounts] = {}
-        self.new: dict[int, Counter[str]] = {}
+        self.new: dict[int, NewCategories] = {}
 
     def window_of(self, occurred: int, arrived: int) -> tuple[WindowCounts, int, bool]:
         """Return the window a slot is counted in, its start, and whether the slot is late for its own."""
@@ -120,11 +118,17 @@ class Windows:
         return window, start, late
 
     def note_unseen(self, unseen: tuple[tuple[int, str], ...]) -> None:
-        """Tally categories that training did not contain, the first 20 of each channel."""
+        """Tally categories that training did not contain, the most frequent ones of each channel."""
         for channel, name in unseen:
-            tally = self.new.setdefault(channel, Counter())
-            if name in tally or len(tally) < MOST_NEW:
-                tally[name] += 1
+            tally = self.new.get(channel)
+            if tally is None:
+                tally = self.new[channel] = NewCategories()
+            tally.add(name)
+
+    def most_new(self, channel: int, most: int) -> list[tuple[str, int]]:
+        """Return a channel's most frequent categories of those that training did not contain."""
+        tally = self.new.get(channel)
+        return [] if tally is None else tally.most_common(most)
 
     def is_closed(self, start: int) -> bool:
         """Return whether no slot can be counted there any more."""

@@ -3,11 +3,11 @@ import pandas as pd
 
 from devstack.demo.drift import PLANTED_FROM, PLANTED_TO, DriftBook, budget_fact, plant_kilometres, story
 from devstack.demo.verdict import drift_contribution
-from shared.messages import DriftAlarm, DriftChannel, DriftMoment, DriftReport, Source, Window
+from shared.messages import DriftAlarm, DriftChannel, DriftMoment, DriftReport, DriftSegment, Source, Window
 from tests.unit.devstack.demo.runs import finished_run
 
 
-def report(events: int, channel: str = "distance", start: int = 0) -> DriftReport:
+def report(events: int, channel: str = "distance", start: int = 0, at: str = "LGA") -> DriftReport:
     def moment(at: int) -> DriftMoment:
         return DriftMoment(events=at, occurred_at=1_364_774_400_000, source=Source("events", 2, at // 4))
 
@@ -18,6 +18,7 @@ def report(events: int, channel: str = "distance", start: int = 0) -> DriftRepor
         raised=moment(events),
         change_point=moment(events - 600),
         explanation="mean 1187 instead of 1015",
+        segment=DriftSegment(feature="origin", categories=(at,), explained=0.97, events=0.31),
     )
     return DriftReport(
         model="flights",
@@ -54,9 +55,16 @@ def test_the_planted_fault_must_be_found_once_enough_was_sent() -> None:
     assert contribution.facts["drift_alarms"][1] == {
         "channel": "distance",
         "kind": "shape",
+        "at": "origin=LGA",
         "partition": 2,
         "offset": 300,
     }
+
+
+def test_the_planted_fault_must_be_named() -> None:
+    run = finished_run()
+    run.drift.take(report(1_200, at="JFK"))
+    assert drift_contribution(run).problems == ["the kilometres were found, but at origin=JFK and not at LGA"]
 
 
 def test_an_alarm_is_told_once_whatever_number_of_windows_report_it() -> None:
@@ -65,6 +73,7 @@ def test_an_alarm_is_told_once_whatever_number_of_windows_report_it() -> None:
         book.take(report(1_200, start=start))
     ((channel, alarm),) = book.in_order
     assert story(channel, alarm) == (
-        "drift in distance since 1 Apr, found 1 Apr after 600 events: x1.6; mean 1187 instead of 1015"
+        "drift in distance at origin=LGA since 1 Apr, found 1 Apr after 600 events: x1.6; "
+        "mean 1187 instead of 1015"
     )
     assert budget_fact(book.newest) is None

@@ -28,6 +28,31 @@ def test_edges_lie_between_values_so_float32_does_not_move_any():
     assert numeric_edges(hours).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
 
 
+def test_tails_are_divided_down_to_five_rows_and_to_where_training_ends():
+    values = np.sort(np.random.default_rng(3).normal(size=100_000))
+    counts = fit_channel("x", "numeric", values).counts
+    assert counts[:3] == (0, 5, 25)
+    assert counts[-4:-1] == (25, 5, 0)
+    assert min(counts[3:-4]) >= 20
+    edges = numeric_edges(values)
+    assert edges[0] < values[0]
+    assert edges[-1] > np.float32(values[-1])
+    assert len(edges) == len(numeric_edges(values, tails=False)) == 31
+
+
+def test_tails_are_left_whole_where_far_values_come_in_spells():
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=100_000)
+    storms = values.copy()
+    for start in rng.integers(0, 99_000, 12):
+        storms[start : start + 40] += 5.0 * (rng.random(40) < 0.1)
+    times = np.arange(100_000.0)
+    calm, stormy = (fit_channel("x", "numeric", column, times) for column in (values, storms))
+    assert calm.counts[-2] == 0
+    assert stormy.counts[-2] >= 20
+    assert stormy.calibrated
+
+
 def test_probabilities_price_what_training_did_not_contain():
     channel = fit_channel("origin", "categorical", ["EWR"] * 600 + ["JFK"] * 395 + ["a", "b", "c", "d", None])
     assert channel.categories == ("EWR", "JFK")

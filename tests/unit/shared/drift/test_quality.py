@@ -87,7 +87,7 @@ def test_delay_against_the_cusum_that_knows_the_shift(ten_features, shift, ratio
         (
             "shape",
             lambda rng: rng.choice([-1.0, 1.0], 4_000) + rng.normal(scale=0.1, size=4_000),
-            "[-1.23098, -1.02648) x1.4, most of all bins",
+            "[-1.28462, -1.02648) x1.3, most of all bins",
         ),
     ],
 )
@@ -112,33 +112,34 @@ def one_in_ten_in_kilometres(rng, rows, miles=3.0):
     return np.where(rng.random(rows) < 0.1, (values + miles) * 1.609 - miles, values)
 
 
-T3 = "heavier tails, like Student's t with 3 degrees of freedom"
+TAILS = "heavier tails"
+ABOVE, BELOW = "a part of the values far above", "a part of the values far below"
 BOTH = "a part of the values far out on both sides"
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (heavy_tails, [(224, "shape", T3), (240, "shape", T3), (256, "shape", T3)]),
+        (heavy_tails, [(128, "shape", TAILS), (208, "shape", TAILS), (176, "shape", TAILS)]),
         (
             one_in_ten_in_kilometres,
             [
                 (128, "scale", "spread x3"),
-                (208, "shape", "a part of the values far above"),
-                (480, "shape", "a small part of the values far above"),
+                (160, "shape", ABOVE),
+                (208, "shape", ABOVE),
             ],
         ),
         (
             lambda rng, rows: -one_in_ten_in_kilometres(rng, rows),
             [
-                (128, "scale", "spread x3"),
-                (208, "shape", "a part of the values far below"),
-                (464, "shape", "a small part of the values far below"),
+                (128, "shape", BELOW),
+                (160, "shape", BELOW),
+                (208, "shape", BELOW),
             ],
         ),
         (
             lambda rng, rows: rng.normal(size=rows) * np.where(rng.random(rows) < 0.1, 3.0, 1.0),
-            [(160, "scale", "spread x1.35"), (224, "shape", BOTH), (480, "shape", BOTH)],
+            [(128, "scale", "spread x3"), (160, "shape", ABOVE), (288, "shape", BOTH)],
         ),
     ],
 )
@@ -154,18 +155,33 @@ def test_heavy_tails_and_a_far_part_are_bet_on_by_name(ten_features, values, exp
     assert found == expected
 
 
-def test_fixed_bets_share_their_weight_and_a_short_baseline_keeps_fewer(ten_features):
+def test_bets_that_jump_weigh_more_where_rows_are_many_and_only_there(ten_features):
     bets = channel_bets(ten_features.calibrated[0])
-    assert bets.weights.sum() == pytest.approx(0.8)
-    assert bets.changes.count("shape") == 7
-    shape = bets.weights[[change == "shape" for change in bets.changes]]
-    assert shape.sum() == pytest.approx(0.8 * 0.08, rel=0.05)
-    columns = {"x": np.random.default_rng(22).normal(size=600)}
+    weight = dict(zip(bets.details, bets.weights, strict=True))
+    assert bets.changes.count("shape") == 4
+    assert weight["heavier tails"] == pytest.approx(3 * 0.8 * 0.1)
+    assert weight[ABOVE] == weight[BELOW] == pytest.approx(10 * 0.8 * 0.075)
+    assert weight["mean +0.16 sd"] == pytest.approx(0.8 * 0.46 / 12)
+    assert weight["mean +1.28 sd"] == pytest.approx(4 * 0.8 * 0.46 / 12)
+    columns = {"x": np.random.default_rng(22).normal(size=5_000)}
     short = channel_bets(fit_baseline(columns, {"x": "numeric"}).calibrated[0])
-    assert [d for c, d in zip(short.changes, short.details, strict=True) if c == "shape"] == [
-        "a part of the values far above",
-        "a part of the values far below",
-    ]
+    assert "heavier tails" in short.details
+    assert short.weights.sum() == pytest.approx(0.8)
+    joint = channel_bets(next(c for c in ten_features.calibrated if c.joint))
+    assert joint.weights.sum() == pytest.approx(0.8)
+
+
+def test_values_beyond_all_of_training_have_a_bin_and_are_found_at_once(ten_features):
+    channel = ten_features.channels[2]
+    assert channel.counts[0] == channel.counts[-2] == 0
+    assert channel.bin_names[0].startswith("below -")
+    assert channel.bin_names[-2].startswith("above ")
+    rng, before = np.random.default_rng(23), 2_048
+    columns = normal_columns(rng, before + 4_096)
+    columns["f2"][before:] = np.where(rng.random(4_096) < 0.02, 7.0, columns["f2"][before:])
+    first = alarms_of(ten_features, columns)[0]
+    assert (first.channel, first.change) == ("f2", "shape")
+    assert before < first.event < before + 640
 
 
 def test_an_unseen_category_is_found_and_named():

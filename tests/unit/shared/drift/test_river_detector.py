@@ -20,7 +20,7 @@ def test_a_shift_is_detected_and_the_flag_falls_again():
     detector = ESRDrift(reference=rng.normal(size=20_000))
     assert isinstance(detector, DriftDetector)
     assert first_detection(detector, rng.normal(size=2_000)) is None
-    assert first_detection(detector, rng.normal(1, 1, size=500)) == 47
+    assert first_detection(detector, rng.normal(1, 1, size=500)) == 31
     assert detector.alarm.change == "location"
     detector.update(0.0)
     assert not detector.drift_detected

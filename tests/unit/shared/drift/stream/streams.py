@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,24 +40,33 @@ class Record:
     value: bytes
 
 
-def baseline(rows: int = 20_000, seed: int = 1) -> Baseline:
+def baseline(rows: int = 20_000, seed: int = 1, segments: Sequence[str] = ()) -> Baseline:
     rng = np.random.default_rng(seed)
     columns = {"x": rng.normal(size=rows), "c": rng.choice(["a", "b"], rows, p=[0.7, 0.3]).tolist()}
-    return fit_baseline(columns, {"x": "numeric", "c": "categorical"})
+    return fit_baseline(columns, {"x": "numeric", "c": "categorical"}, segments=segments)
 
 
 def partitions(
-    events: int = 6_000, count: int = 3, *, seed: int = 2, shift_at: float = 0.5, shares: Any = None
+    events: int = 6_000,
+    count: int = 3,
+    *,
+    seed: int = 2,
+    shift_at: float = 0.5,
+    shares: Any = None,
+    shift: float = 0.5,
+    only: str | None = None,
 ) -> list[list[Record]]:
-    """Events spread over partitions, their mean shifted from a moment on; 100 a second."""
+    """Events spread over partitions, their mean shifted from a moment on (of one category); 100 a second."""
     rng = np.random.default_rng(seed)
     found: list[list[Record]] = [[] for _ in range(count)]
     for i in range(events):
         shifted = i >= shift_at * events
-        features = {
-            "x": None if rng.random() < 0.0005 else float(rng.normal(loc=0.5 * shifted)),
+        features: dict[str, Any] = {
+            "x": None if rng.random() < 0.0005 else float(rng.normal()),
             "c": str(rng.choice(["a", "b"], p=[0.7, 0.3])),
         }
+        if shifted and features["x"] is not None and only in (None, features["c"]):
+            features["x"] += shift
         event = {"event_id": str(i), "occurred_at": 1_000_000 + 50 * i, "features": features}
         where = int(rng.choice(count, p=shares))
         stamp = 5_000_000 + 10 * i + int(rng.integers(0, 30))
