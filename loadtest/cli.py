@@ -199,16 +199,25 @@ def backlog_command(bootstrap_servers: str | None, json_file: Path | None, **opt
 
 @main.command("drift-quality")
 @click.option("--quick", is_flag=True, help="So short that it shows no more than that everything works.")
-@click.option("--long", "long_run", is_flag=True, help="Twenty million events: hours.")
+@click.option("--long", "long_run", is_flag=True, help="Twenty million events.")
+@click.option("--jobs", default=1, show_default=True, help="Processes at a time.")
+@click.option(
+    "--resume",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep what was measured here, and go on from it. Empty it when the code has changed.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where to write the figures.")
 @seed
-def drift_quality_command(quick: bool, long_run: bool, json_file: Path | None, seed: int) -> None:
+def drift_quality_command(
+    quick: bool, long_run: bool, jobs: int, folder: Path | None, json_file: Path | None, seed: int
+) -> None:
     """False alarms and delays of drift detection beside other tools; no broker is needed."""
     if quick and long_run:
         raise click.UsageError("--quick and --long exclude each other")
     options = drift_quality.QUICK if quick else drift_quality.DriftQualityOptions()
     options = replace(drift_quality.LONG if long_run else options, seed=seed)
-    report = drift_quality.run(options)
+    report = drift_quality.run(options, folder=folder, jobs=jobs)
     report.print()
     print(f"written to {report.write(json_file)}", flush=True)
     sys.exit(1 if report.failures else 0)

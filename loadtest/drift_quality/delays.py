@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from loadtest.drift_quality import oracle
+from loadtest.drift_quality.cells import Cell, Cells
 from loadtest.drift_quality.changes import CHANGES, DRIFTED, RAMP, Change
-from loadtest.drift_quality.contenders import RIVER, River, driftline
+from loadtest.drift_quality.contenders import RIVER, Contender, River, driftline
 from loadtest.drift_quality.delay_cells import Delays, mean_ratio, shown_median
 from loadtest.drift_quality.false_alarms import OURS, begun
 from loadtest.drift_quality.options import DriftQualityOptions
 from loadtest.drift_quality.streams import STREAMS, Piece
-from loadtest.drift_quality.windows import WINDOW, WINDOW_TOOLS, WindowTool, reference_rows, skip
-from loadtest.errors import LoadTestError
+from loadtest.drift_quality.windows import WINDOW, WINDOW_TOOLS, reference_rows, skip
 from loadtest.report import Report
 from loadtest.summary import markdown
 
@@ -20,30 +20,42 @@ BEFORE = 2_048
 KNOWING = "CUSUM that knows the law"
 
 
-def measure_delays(options: DriftQualityOptions, report: Report) -> dict[str, dict[str, Delays]]:
+def measure_delays(
+    options: DriftQualityOptions, cells: Cells, report: Report
+) -> dict[str, dict[str, Delays]]:
     """Return the delays by contender and change, None for a miss."""
-    _, training = begun(options, "stationary")
-    ours = driftline(training, options.events_between_alarms)
-    found: dict[str, dict[str, Delays]] = {KNOWING: {}, OURS: {}}
-    for change in CHANGES:
-        limit = oracle.threshold(change.log_ratio, options.events_between_alarms, options.seed)
-        for k in range(options.repeats):
-            before, after = _drifting(options, change, k)
-            knows = oracle.delay(change.log_ratio(after.values[DRIFTED]), limit)
-            found[KNOWING].setdefault(change.name, []).append(knows)
-            found[OURS].setdefault(change.name, []).append(ours.delay(before, after))
-        for name, make in RIVER.items():
-            repeats = max(1, options.repeats // 4) if name == "River KSWIN" else options.repeats
-            contender = River(make, training)
-            taken = [contender.delay(*_drifting(options, change, k)) for k in range(repeats)]
-            found.setdefault(name, {})[change.name] = taken
-        print(f"{change.name}: delays measured", flush=True)
+    names = [KNOWING, OURS, *RIVER]
+    keys = {f"delays, {name}, {change.name}": (name, change.name) for change in CHANGES for name in names}
+    wanted: dict[str, Cell] = {key: (_delays, (options, *what)) for key, what in keys.items()}
+    wanted |= {f"delays, {tool.name}": (_window_delays, (options, tool.name)) for tool in WINDOW_TOOLS}
+    answers = cells.measure(wanted)
+    found: dict[str, dict[str, Delays]] = {}
+    for key, (name, change) in keys.items():
+        found.setdefault(name, {})[change] = answers[key]
     for tool in WINDOW_TOOLS:
-        try:
-            found[tool.name] = _window_delays(tool, options, training)
-        except LoadTestError as error:
-            skip(report, f"{tool.name}: {error}")
+        key = f"delays, {tool.name}"
+        if key in answers:
+            found[tool.name] = answers[key]
+        else:
+            skip(report, f"{tool.name}: {cells.skipped[key]}")
     return found
+
+
+def _delays(options: DriftQualityOptions, name: str, change_name: str) -> Delays:
+    """Return the delays of one contender after one change, on the same events as everybody's."""
+    change = next(one for one in CHANGES if one.name == change_name)
+    if name == KNOWING:
+        limit = oracle.threshold(change.log_ratio, options.events_between_alarms, options.seed)
+        pieces = (_drifting(options, change, k)[1] for k in range(options.repeats))
+        return [oracle.delay(change.log_ratio(after.values[DRIFTED]), limit) for after in pieces]
+    _, training = begun(options, "stationary")
+    contender: Contender
+    if name == OURS:
+        contender = driftline(training, options.events_between_alarms)
+    else:
+        contender = River(RIVER[name], training)
+    repeats = max(1, options.repeats // 4) if name == "River KSWIN" else options.repeats
+    return [contender.delay(*_drifting(options, change, k)) for k in range(repeats)]
 
 
 def _drifting(options: DriftQualityOptions, change: Change, k: int) -> tuple[Piece, Piece]:
@@ -56,11 +68,13 @@ def _drifting(options: DriftQualityOptions, change: Change, k: int) -> tuple[Pie
     return before, after
 
 
-def _window_delays(tool: WindowTool, options: DriftQualityOptions, training: Piece) -> dict[str, Delays]:
+def _window_delays(options: DriftQualityOptions, name: str) -> dict[str, Delays]:
     """Return a tool's delays: to the end of the first window in which it names the drifted column.
 
     A change begins somewhere in a window, wherever chance has it.
     """
+    tool = next(tool for tool in WINDOW_TOOLS if tool.name == name)
+    _, training = begun(options, "stationary")
     chosen, starts = [], []
     count = options.patience // WINDOW
     for change in CHANGES:
@@ -77,7 +91,6 @@ def _window_delays(tool: WindowTool, options: DriftQualityOptions, training: Pie
         first = next((w for w, columns in enumerate(part) if DRIFTED in columns), None)
         delay = None if first is None else (first + 1) * WINDOW - inside
         found.setdefault(CHANGES[i // options.window_repeats].name, []).append(delay)
-    print(f"{tool.name}: delays measured", flush=True)
     return found
 
 

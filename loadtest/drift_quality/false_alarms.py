@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
+from loadtest.drift_quality.cells import Cells
 from loadtest.drift_quality.contenders import RIVER, Contender, River, driftline
 from loadtest.drift_quality.options import DriftQualityOptions
 from loadtest.drift_quality.streams import BASELINE_ROWS, STREAMS, Piece, Stream
 from loadtest.drift_quality.windows import WINDOW, WINDOW_TOOLS, WindowTool, reference_rows, skip
-from loadtest.errors import LoadTestError
 from loadtest.report import Report
 from loadtest.summary import markdown
 
@@ -25,53 +22,47 @@ def begun(options: DriftQualityOptions, name: str) -> tuple[Stream, Piece]:
     return stream, stream.take(BASELINE_ROWS)
 
 
-def count_false_alarms(options: DriftQualityOptions, report: Report) -> Counted:
+def count_false_alarms(options: DriftQualityOptions, cells: Cells, report: Report) -> Counted:
     """Return alarms and events by contender and stream."""
+    names = [OURS, *RIVER, *(tool.name for tool in WINDOW_TOOLS)]
+    keys = {f"false alarms, {name}, {stream}": (name, stream) for stream in STREAMS for name in names}
+    answers = cells.measure({key: (_counted, (options, *what)) for key, what in keys.items()})
     found: Counted = {}
-    share = options.events // len(STREAMS)
-    makers: dict[str, tuple[Callable[[Piece], Contender], int]] = {
-        OURS: (lambda training: driftline(training, options.events_between_alarms), share)
-    }
-    for name, make in RIVER.items():
-        events = options.kswin_events if name == "River KSWIN" else options.river_events
-        makers[name] = (_river(make), events)
-    for stream_name in STREAMS:
-        for name, (make_contender, events) in makers.items():
-            stream, training = begun(options, stream_name)
-            contender, done, alarms = make_contender(training), 0, 0
-            while done < events:
-                piece = stream.take(min(PIECE, events - done))
-                alarms, done = alarms + contender.false_alarms(piece), done + len(piece.times)
-            found.setdefault(name, {})[stream_name] = (alarms, done)
-            print(f"{stream_name}: {name}, {alarms} alarms in {done:,} events", flush=True)
-        for tool in WINDOW_TOOLS:
-            _judge(tool, options, stream_name, found, report)
+    for key, (name, stream) in keys.items():
+        if key in answers:
+            alarms, events = answers[key]
+            found.setdefault(name, {})[stream] = (alarms, events)
+        else:
+            skip(report, f"{name}: {cells.skipped[key]}")
     return found
 
 
-def _river(make: Callable[[], Any]) -> Callable[[Piece], Contender]:
-    return lambda training: River(make, training)
-
-
-def _judge(
-    tool: WindowTool,
-    options: DriftQualityOptions,
-    stream_name: str,
-    found: Counted,
-    report: Report,
-) -> None:
-    """Count the windows without drift in which a tool says that any column has drifted."""
+def _counted(options: DriftQualityOptions, name: str, stream_name: str) -> tuple[int, int]:
+    """Return the alarms of a contender on a stream, and the events it saw."""
     stream, training = begun(options, stream_name)
-    reference = reference_rows(training)
+    tool = next((tool for tool in WINDOW_TOOLS if tool.name == name), None)
+    if tool is not None:
+        return _judged(tool, options, stream, training)
+    contender: Contender
+    if name == OURS:
+        contender, events = driftline(training, options.events_between_alarms), options.events // len(STREAMS)
+    else:
+        contender = River(RIVER[name], training)
+        events = options.kswin_events if name == "River KSWIN" else options.river_events
+    done = alarms = 0
+    while done < events:
+        piece = stream.take(min(PIECE, events - done))
+        alarms, done = alarms + contender.false_alarms(piece), done + len(piece.times)
+    return alarms, done
+
+
+def _judged(
+    tool: WindowTool, options: DriftQualityOptions, stream: Stream, training: Piece
+) -> tuple[int, int]:
+    """Return the windows without drift in which a tool says that any column has drifted, and their events."""
     windows = stream.take(options.windows * WINDOW).values.T.reshape(options.windows, WINDOW, -1)
-    try:
-        flagged = tool.flagged(reference, windows)
-    except LoadTestError as error:
-        skip(report, f"{tool.name}: {error}")
-        return
-    alarms = sum(1 for columns in flagged if columns)
-    found.setdefault(tool.name, {})[stream_name] = (alarms, options.windows * WINDOW)
-    print(f"{stream_name}: {tool.name}, {alarms} of {options.windows} windows", flush=True)
+    flagged = tool.flagged(reference_rows(training), windows)
+    return sum(1 for columns in flagged if columns), options.windows * WINDOW
 
 
 def tabulate_alarms(report: Report, found: Counted, options: DriftQualityOptions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from loadtest.drift_quality import labels
+from loadtest.drift_quality.cells import Cells
 from loadtest.drift_quality.delay_cells import Delays, middle, shown_median
 from loadtest.drift_quality.false_alarms import OURS
 from loadtest.drift_quality.options import DriftQualityOptions
@@ -13,24 +14,28 @@ from loadtest.report import Report
 from loadtest.summary import markdown
 
 
-def compare_on_labels(options: DriftQualityOptions, report: Report) -> None:
+def compare_on_labels(options: DriftQualityOptions, cells: Cells, report: Report) -> None:
     """Add the table of delayed labels, every detector at no more false alarms than the budget."""
-    still = labels.stream(np.random.default_rng([options.seed, 921]), options.labels)
-    allowed = options.labels / options.labels_between_alarms
-    errors = labels.wrong(still)
-    ours = labels.LabelGivenScore(options.seed, options.labels_between_alarms)
-    rate = {OURS: len(ours.alarms(still)) / options.labels * 1e6}
+    names = list(labels.SETTINGS)
+    settings = cells.measure({f"labels, {name}": (_tuned, (options, name)) for name in (OURS, *names)})
+    rate: dict[str, float] = {}
     tuned: dict[str, float] = {}
-    for name, (make, _) in labels.SETTINGS.items():
-        setting = labels.tune(name, errors, allowed)
-        if setting is None:
+    for name in (OURS, *names):
+        setting, alarms = settings[f"labels, {name}"]
+        if name != OURS and setting is None:
             skip(report, f"{name} on errors: no setting raises as few false alarms as the budget")
             continue
-        tuned[name] = setting
-        rate[name] = len(labels.river_alarms(make(setting), errors)) / options.labels * 1e6
+        rate[name] = alarms / options.labels * 1e6
+        tuned |= {} if setting is None else {name: setting}
+    keys = {
+        f"label delays, {name}, {concept.name}": (concept.name, tuned.get(name, 0.0), name)
+        for concept in labels.CONCEPTS
+        for name in rate
+    }
+    answers = cells.measure({key: (_label_delays, (options, *what)) for key, what in keys.items()})
     rows, best = [], {}
     for concept in labels.CONCEPTS:
-        delays = {name: _label_delays(options, concept, ours, tuned, name) for name in rate}
+        delays: dict[str, Delays] = {name: answers[f"label delays, {name}, {concept.name}"] for name in rate}
         middles = {name: middle(taken) for name, taken in delays.items()}
         best[concept.name] = min((m for n, m in middles.items() if n != OURS), default=np.inf) / middles[OURS]
         shown = f"{best[concept.name]:.1f}" if np.isfinite(best[concept.name]) else "missed by River"
@@ -45,22 +50,31 @@ def compare_on_labels(options: DriftQualityOptions, report: Report) -> None:
     report.figures |= {"label_settings": tuned, "label_false_alarms_per_million": rate}
 
 
-def _label_delays(
-    options: DriftQualityOptions,
-    concept: labels.Concept,
-    ours: labels.LabelGivenScore,
-    tuned: dict[str, float],
-    name: str,
-) -> Delays:
+def _tuned(options: DriftQualityOptions, name: str) -> tuple[float | None, int]:
+    """Return a detector's setting within the budget, None for none, and its false alarms with it."""
+    still = labels.stream(np.random.default_rng([options.seed, 921]), options.labels)
+    if name == OURS:
+        return None, len(labels.LabelGivenScore(options.seed, options.labels_between_alarms).alarms(still))
+    errors = labels.wrong(still)
+    setting = labels.tune(name, errors, options.labels / options.labels_between_alarms)
+    if setting is None:
+        return None, 0
+    return setting, len(labels.river_alarms(labels.SETTINGS[name][0](setting), errors))
+
+
+def _label_delays(options: DriftQualityOptions, concept_name: str, setting: float, name: str) -> Delays:
+    """Return the delays of one detector after one concept drift."""
+    concept = next(one for one in labels.CONCEPTS if one.name == concept_name)
+    ours = labels.LabelGivenScore(options.seed, options.labels_between_alarms) if name == OURS else None
     taken: Delays = []
     for k in range(options.label_repeats):
         rng = np.random.default_rng([options.seed, 922, k])
         before = labels.stream(rng, labels.BEFORE)
         after = labels.stream(rng, options.patience, concept.chance)
-        if name == OURS:
+        if ours is not None:
             alarms = ours.alarms(before, after)
         else:
-            detector = labels.SETTINGS[name][0](tuned[name])
+            detector = labels.SETTINGS[name][0](setting)
             errors = labels.wrong(before) + labels.wrong(after)
             alarms = labels.river_alarms(detector, errors, first_after=labels.BEFORE)
         later = [alarm - labels.BEFORE for alarm in alarms if alarm > labels.BEFORE]

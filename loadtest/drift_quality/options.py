@@ -51,6 +51,6 @@ QUICK = DriftQualityOptions(
     patience=4_000, labels=20_000, label_repeats=2, cost_events=8_000,
 )  # fmt: skip
 LONG = DriftQualityOptions(
-    events=20_000_000, river_events=1_000_000, kswin_events=50_000, windows=500, repeats=100,
-    window_repeats=20, labels=2_000_000, label_repeats=100, cost_events=500_000,
+    events=20_000_000, river_events=1_000_000, kswin_events=20_000, windows=200, repeats=100,
+    window_repeats=10, labels=2_000_000, label_repeats=100, cost_events=500_000,
 )  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 from loadtest.drift_quality import cost
+from loadtest.drift_quality.cells import Cells
 from loadtest.drift_quality.delays import measure_delays, tabulate_delays
 from loadtest.drift_quality.false_alarms import count_false_alarms, tabulate_alarms
 from loadtest.drift_quality.label_delays import compare_on_labels
@@ -15,14 +17,24 @@ from loadtest.summary import markdown
 __all__ = ["LONG", "QUICK", "DriftQualityOptions", "run"]
 
 
-def run(options: DriftQualityOptions) -> Report:
-    """Return the tables of false alarms, of delays, of delayed labels and of cost."""
+def run(options: DriftQualityOptions, *, folder: Path | None = None, jobs: int = 1) -> Report:
+    """Return the tables of false alarms, of delays, of delayed labels and of cost.
+
+    Parameters
+    ----------
+    folder
+        Where what was measured is kept, and taken from in another run with the same options; the cost is
+        always measured anew.
+    jobs
+        Processes at a time.
+    """
     report = Report("drift-quality", asdict(options))
-    false_alarms = count_false_alarms(options, report)
-    delays = measure_delays(options, report)
+    cells = Cells(options, folder, jobs)
+    false_alarms = count_false_alarms(options, cells, report)
+    delays = measure_delays(options, cells, report)
     tabulate_alarms(report, false_alarms, options)
     tabulate_delays(report, delays)
-    compare_on_labels(options, report)
+    compare_on_labels(options, cells, report)
     _cost(options, report)
     return report
 
