@@ -71,6 +71,7 @@ class Detector:
         self._bets = tuple(bets)
         self._fingerprint = fingerprint
         self._identity = f"bets {BETS}/{fingerprint}/{self.events_between_alarms!r}"
+        self._nearly = 0.999 * self.events_between_alarms * len(bets)
         self._prepare()
         self._begin()
 
@@ -178,6 +179,8 @@ class Detector:
         self._wealth += n
         self._wealth *= factors
         self.events += n
+        if np.vdot(self._wealth, self._weights) < self._nearly:
+            return  # one product instead of a sum per channel: nothing is near
         weighted = self._wealth * self._weights
         totals = weighted.sum(axis=1)
         raised = []

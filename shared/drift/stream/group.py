@@ -34,6 +34,9 @@ TOLD_NEW: Final = 4
 """Unseen categories named in a sentence about them."""
 
 
+_Counted = tuple[ReadySlot, WindowCounts]
+
+
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
     """What a group's watch depends on, beside its channels.
@@ -158,7 +161,7 @@ class GroupWatch:
         """Take slots in order; return how many were taken: none while the rate cannot be told yet."""
         if not slots or (self.rate.per_30_days is None and sum(slot.events for slot in slots) < FIRST_EVENTS):
             return 0
-        batch: list[ReadySlot] = []
+        batch: list[_Counted] = []
         measured = 0
         if self.rate.per_30_days is None:
             while not self.rate.take(slots[measured].occurred, slots[measured].events):
@@ -167,8 +170,7 @@ class GroupWatch:
             self._budget()
         for number, slot in enumerate(slots):
             other = number >= measured and self.rate.take(slot.occurred, slot.events)
-            self._count(slot, batch)
-            batch.append(slot)
+            batch.append((slot, self._window(slot, batch)))
             self.slot += 1
             if other or self.slot % LOOK_SLOTS == 0:
                 self._detect(batch)
@@ -178,37 +180,41 @@ class GroupWatch:
         self._detect(batch)
         return len(slots)
 
-    def _count(self, slot: ReadySlot, batch: list[ReadySlot]) -> None:
-        """Count a slot in its window; where a new window begins, what came before is settled first."""
+    def _window(self, slot: ReadySlot, batch: list[_Counted]) -> WindowCounts:
+        """Return the window of a slot; where a new one begins, what came before is settled first."""
         window, start, late = self.windows.window_of(slot.occurred, slot.arrived)
         if window is not self._newest and start >= max(self.windows.open):
             self._detect(batch)
             if self._newest is not None:
                 self._look()
             self._newest = window
-        window.add(slot.counts, slot.sums, slot.events, slot.events if late else 0)
-        self.windows.note_unseen(slot.unseen)
+        window.add(slot.sums, slot.events, slot.events if late else 0)
+        if slot.unseen:
+            self.windows.note_unseen(slot.unseen)
         self.changed.add(start)
+        return window
 
-    def _detect(self, batch: list[ReadySlot]) -> None:
-        """Give the slots to the detector, and note where they were."""
+    def _detect(self, batch: list[_Counted]) -> None:
+        """Count the slots in their windows, give them to the detector, and note where they were."""
         if not batch:
             return
+        every = np.stack([slot.counts for slot, _ in batch])
+        for window in {id(window): window for _, window in batch}.values():
+            window.count(every[[window is other for _, other in batch]])
         seen = self.detector.events if self.detector is not None else 0
-        for slot in batch:
+        for slot, _ in batch:
             seen += slot.events
             self._recent.add(seen, slot.codes)
             self.places.add(seen, slot.occurred, slot.offset, slot.topic, slot.partition)
         if self.detector is not None:
-            counts = np.stack([slot.counts for slot in batch])[:, self._watched, : self._columns]
-            counts = counts.astype(np.int64)
-            events = np.array([slot.events for slot in batch])
+            counts = every[:, self._watched, : self._columns].astype(np.int64)
+            events = np.array([slot.events for slot, _ in batch])
             for alarm in self.detector.update(Slots(counts, events)):
                 self._raise(alarm)
         if self._ranked is not None:
             channel = self.coder.channels[self._ranked]
-            ranks = slot_ranks(channel, np.stack([slot.counts[self._ranked] for slot in batch]))
-            self.opinion.update(ranks, [slot.events for slot in batch])
+            ranks = slot_ranks(channel, every[:, self._ranked])
+            self.opinion.update(ranks, [slot.events for slot, _ in batch])
         batch.clear()
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -37,6 +37,8 @@ class ReadySlot(NamedTuple):
         Raw values where a baseline is being learnt, else empty.
     codes
         Bins of every event, event by event, where they are told.
+    size
+        Bytes it takes while it waits, about.
     """
 
     time: int
@@ -51,12 +53,8 @@ class ReadySlot(NamedTuple):
     sums: NDArray[np.float64]
     unseen: tuple[tuple[int, str], ...]
     rows: bytes
-    codes: bytes = b""
-
-    @property
-    def size(self) -> int:
-        """Bytes it takes, about."""
-        return 400 + self.counts.nbytes + self.sums.nbytes + len(self.rows) + len(self.codes)
+    codes: bytes
+    size: int
 
 
 @dataclass(slots=True)
@@ -167,6 +165,9 @@ def _slots(partial: Partial, arrived: int, channels: int, numeric: int) -> list[
         unseen[slot].append((channel, name))
     ends = list(accumulate(partial.events, initial=0))
     wide = len(partial.codes) // max(ends[-1], 1)
+    fixed = 400 + counts[0].nbytes + 16 * numeric
+    rows = partial.rows or (b"",) * count
+    codes = [partial.codes[low * wide : high * wide] for low, high in pairwise(ends)] if wide else rows
     return [
         ReadySlot(
             time=partial.times[i],
@@ -180,8 +181,9 @@ def _slots(partial: Partial, arrived: int, channels: int, numeric: int) -> list[
             counts=counts[i],
             sums=np.zeros((numeric, 2)) if sums is None else sums[i],
             unseen=tuple(unseen[i]),
-            rows=partial.rows[i] if partial.rows else b"",
-            codes=partial.codes[ends[i] * wide : ends[i + 1] * wide],
+            rows=rows[i],
+            codes=codes[i] if wide else b"",
+            size=fixed + len(rows[i]) + (len(codes[i]) if wide else 0),
         )
         for i in range(count)
     ]

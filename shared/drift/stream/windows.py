@@ -33,11 +33,12 @@ class WindowCounts:
         self.peak: NDArray[np.float64] = np.zeros(channels)
         self.evidence: NDArray[np.float64] = np.zeros(channels)
 
-    def add(
-        self, counts: NDArray[np.integer[Any]], sums: NDArray[np.float64], events: int, late: int
-    ) -> None:
-        """Count one slot."""
-        self.counts[:, : counts.shape[1]] += counts
+    def count(self, counts: NDArray[np.integer[Any]]) -> None:
+        """Count the bins of some slots, shape ``(slots, channels, bins)``."""
+        self.counts[:, : counts.shape[2]] += counts.sum(axis=0, dtype=np.int64)
+
+    def add(self, sums: NDArray[np.float64], events: int, late: int) -> None:
+        """Count the rest of one slot; the order of the slots decides about the last bit of a sum."""
         self.sums += sums
         self.events += events
         self.late += late

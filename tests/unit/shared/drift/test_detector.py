@@ -113,9 +113,9 @@ def test_a_snapshot_of_a_version_with_fewer_bets_is_refused(baseline):
 def test_a_snapshot_of_another_model_is_refused(baseline):
     other = fit_baseline(columns(np.random.default_rng(25), 20_000), KINDS)
     counter, detector = pair(baseline)
-    with pytest.raises(ValueError, match="another baseline or false-alarm budget"):
+    with pytest.raises(ValueError, match="another baseline, false-alarm budget or bets"):
         detector.restore(pair(other)[1].snapshot())
-    with pytest.raises(ValueError, match="another baseline or false-alarm budget"):
+    with pytest.raises(ValueError, match="another baseline, false-alarm budget or bets"):
         detector.restore(pair(baseline, 2e5)[1].snapshot())
     with pytest.raises(ValueError, match="another baseline"):
         counter.restore(pair(other)[0].snapshot())
