@@ -21,8 +21,11 @@ from shared.drift.label_baseline import SCORE_EDGES, LabelBaseline
 from shared.drift.label_given_score import label_bets
 from shared.drift.latch import LatchedDetector
 from shared.drift.slots import SlotAccumulator
+from shared.logs import get_logger
 from shared.messages import DriftReport, Source, Window
 from shared.messages.drift import DriftAlarm, DriftBudget, DriftChannel, DriftMoment
+
+log = get_logger(__name__)
 
 CHANNEL: Final = "label given score"
 _BINS: Final = 2 * len(SCORE_EDGES) + 2
@@ -72,8 +75,20 @@ class ConceptWatch:
             self._slots.restore(state.slots)
         self._detector = self._new_detector()
         if state is not None:
-            self._detector.restore(state.detector)
+            self._resume(state.detector)
         self.changed = False
+
+    def _resume(self, detector: bytes) -> None:
+        """Go on with evidence as it was; that of another version's bets is forgotten, and the alarm with it."""
+        try:
+            self._detector.restore(detector)
+        except ValueError as error:
+            self.alarm = None
+            log.warning(
+                "drift detectors begin from nothing: their state cannot be gone on with",
+                channel=CHANNEL,
+                error=str(error),
+            )
 
     def _new_detector(self) -> LatchedDetector:
         return LatchedDetector(Detector([label_bets(self._baseline)], self._between, "labels"))

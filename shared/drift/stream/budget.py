@@ -99,4 +99,9 @@ def share_of(events_between_alarms: float, channels: int, of: int) -> float:
 
 def on_common_scale(evidence: float, channels: int, of: int) -> float:
     """Return a detector's log10 evidence on the scale where the whole model alarms at log10(A)."""
-    return max(0.0, evidence - math.log10(of / channels))
+    return max(0.0, evidence + on_common_scale_shift(channels, of))
+
+
+def on_common_scale_shift(channels: int, of: int) -> float:
+    """Return what is to be added to a detector's log10 evidence for that scale."""
+    return -math.log10(of / channels)

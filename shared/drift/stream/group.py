@@ -17,7 +17,14 @@ from shared.drift.latch import Latch, Latched
 from shared.drift.second_opinion import SecondOpinion, slot_ranks
 from shared.drift.segments import Segment, locate
 from shared.drift.slots import Slots
-from shared.drift.stream.budget import FIRST_EVENTS, Rate, events_between, on_common_scale, share_of
+from shared.drift.stream.budget import (
+    FIRST_EVENTS,
+    Rate,
+    events_between,
+    on_common_scale,
+    on_common_scale_shift,
+    share_of,
+)
 from shared.drift.stream.coding import GroupCoder
 from shared.drift.stream.explaining import explain
 from shared.drift.stream.new_categories import NewCategories, NewCategoriesState
@@ -270,7 +277,8 @@ class GroupWatch:
         """Return log10 of each coded channel's evidence now, on the scale of the whole model."""
         found = np.zeros(len(self.coder.channels))
         if self.detector is not None:
-            found[self._watched] = [self.common(value) for value in self.detector.evidence.values()]
+            own = np.array(list(self.detector.evidence.values()))
+            found[self._watched] = np.maximum(own + on_common_scale_shift(len(own), self.settings.of), 0.0)
         return found
 
     def _look(self) -> None:
