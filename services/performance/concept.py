@@ -79,7 +79,7 @@ class ConceptWatch:
         self.changed = False
 
     def _resume(self, detector: bytes) -> None:
-        """Go on with evidence as it was; that of another version's bets is forgotten, and the alarm with it."""
+        """Go on with the evidence as it was; that of other bets is forgotten, and the alarm with it."""
         try:
             self._detector.restore(detector)
         except ValueError as error:
