@@ -25,7 +25,9 @@ MOST_EVENTS: Final = 0.75
 """Share of the events beyond which a category is nearly everything, and says little about where."""
 MUCH_MORE: Final = 4.0
 """How many times as much a named category must have changed, per event, as all the others together."""
-SURE: Final = 4.0
+MOST_OF_IT: Final = 0.7
+"""Share of all change that the named categories must explain."""
+SURE: Final = 6.0
 """Standard deviations by which it must exceed chance: the most striking of many categories is taken."""
 
 
@@ -142,7 +144,7 @@ def locate(
     ('origin', ('LGA',), True)
     """
     row = channels[name][0]
-    best: tuple[float, Segment] | None = None
+    best: Segment | None = None
     for table in tables:
         trained = table.counts.get(name)
         if trained is None or table.feature not in channels:
@@ -153,20 +155,20 @@ def locate(
         cells = codes[at].astype(np.int64) * columns + codes[row]
         observed = np.bincount(cells, minlength=size * columns).reshape(size, columns).astype(np.float64)
         found = _explaining(observed, _expected(observed, reference))
-        if found is not None and (best is None or found[0] > best[0]):
-            weight, chosen, explained = found
-            share = float(observed[chosen].sum() / observed.sum())
+        if found is None:
+            continue
+        chosen, explained = found
+        share = float(observed[chosen].sum() / observed.sum())
+        told = explained - share / 2 - len(chosen) / 10  # the least that explains the most
+        if best is None or told > best.explained - best.events / 2 - len(best.categories) / 10:
             names = tuple(feature.bin_names[i].strip("<>") for i in chosen)
-            best = (
-                weight,
-                Segment(
-                    feature=table.feature,
-                    categories=names,
-                    explained=round(explained, 4),
-                    events=round(share, 4),
-                ),
+            best = Segment(
+                feature=table.feature,
+                categories=names,
+                explained=round(explained, 4),
+                events=round(share, 4),
             )
-    return None if best is None else best[1]
+    return best
 
 
 def _expected(observed: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -181,28 +183,39 @@ def _expected(observed: NDArray[np.float64], reference: NDArray[np.float64]) -> 
 
 def _explaining(
     observed: NDArray[np.float64], expected: NDArray[np.float64]
-) -> tuple[float, list[int], float] | None:
-    """Return how much is explained, by which rows, and what share of all; None where no few of them do."""
-    change = [_change(observed[i], expected[i]) for i in range(len(observed))]
-    order = np.argsort([-one for one in change], kind="stable").tolist()
+) -> tuple[list[int], float] | None:
+    """Return which rows explain a change, and what share of it; None where no few of them do.
+
+    What the others have changed is the larger of their sum seen as one, which shows a little of the same
+    everywhere, and of what each shows by itself: a fault at an airport is one at several airlines too.
+    """
+    change = np.array([_change(observed[i], expected[i]) for i in range(len(observed))])
+    chance = np.sqrt(2.0 * observed.shape[1])
+    order = np.argsort(-change, kind="stable").tolist()
     every = observed.sum()
     for most in range(1, MOST_CATEGORIES + 1):
         chosen, rest = order[:most], order[most:]
         events = observed[chosen].sum()
-        if not 0 < events <= MOST_EVENTS * every or change[chosen[-1]] <= 0:
+        if not 0 < events <= MOST_EVENTS * every or change[chosen[-1]] <= chance:
             return None
         theirs = _change(observed[chosen].sum(axis=0), expected[chosen].sum(axis=0))
-        others = max(_change(observed[rest].sum(axis=0), expected[rest].sum(axis=0)), 0.0)
-        sure = theirs > SURE * np.sqrt(2.0 * observed.shape[1])
-        if sure and theirs / events >= MUCH_MORE * others / (every - events):
-            return theirs * (1 - events / every), chosen, theirs / (theirs + others)
+        together = _change(observed[rest].sum(axis=0), expected[rest].sum(axis=0))
+        others = max(together, float(np.maximum(change[rest] - chance, 0.0).sum()), 0.0)
+        explained = theirs / (theirs + others) if theirs > 0 else 0.0
+        much = theirs / events >= MUCH_MORE * others / (every - events)
+        if theirs > SURE * chance and explained >= MOST_OF_IT and much:
+            return chosen, explained
     return None
 
 
 def _change(observed: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
-    """Return how far counts are from those expected: the G statistic less what chance gives it."""
+    """Return how far counts are from those expected: the G statistic less what chance gives it.
+
+    That is 1 for a bin in which something is expected, and less for one in which hardly anything is.
+    """
     some = observed > 0
     if not some.any():
         return 0.0
     g = 2.0 * float((observed[some] * np.log(observed[some] / expected[some])).sum())
-    return g - float((expected > 0.5).sum() - 1)
+    rare = np.minimum(expected, 0.5)
+    return g - float(np.where(expected > 0.5, 1.0, -2.0 * rare * np.log(np.maximum(rare, 1e-12))).sum() - 1)
