@@ -35,7 +35,7 @@ JUMPS = {"t": 3.0, "part": 10.0, "both": 4.0}
 What is rare comes in jumps: such a bet has overshot A when it reaches it, and until then what it waits
 for did not come. It alarms less than a quarter (far parts: a tenth) as often as a bet of its weight may,
 so it may have more weight. The same goes for the larger shifts and spreads
-(docs/decisions/0019-bets-that-jump-weigh-more.md).
+(docs/decisions/0021-bets-that-jump-weigh-more.md).
 """
 SHIFT_JUMPS = {0.64: 2.0, 1.28: 4.0, 2.2: 4.0}
 SCALE_JUMPS = {0.5: 2.0, 1.14: 2.0, 1.35: 3.0, 1.8: 4.0, 3.0: 4.0}

@@ -194,6 +194,7 @@ class GroupWatch:
             self._detect(batch)
             if self._newest is not None:
                 self._look()
+                window.weigh(self._newest.evidence)  # which it begins with
             self._newest = window
         window.add(slot.sums, slot.events, slot.events if late else 0)
         if slot.unseen:

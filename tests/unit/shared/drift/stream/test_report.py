@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -111,6 +112,33 @@ def test_a_new_champion_begins_afresh_and_the_old_one_goes_on_after_a_rollback()
     assert apart.detector is not None
     assert first.detector is not None
     assert first.detector.snapshot() == apart.detector.snapshot()  # as if the other had never been
+
+
+def test_a_window_begins_with_the_evidence_of_the_one_before() -> None:
+    short = msgspec.structs.replace(SPEC, window=5)  # a hundred events, six slots
+    offline = OfflineDrift(watched(baseline(), short), 1, "events")
+    offline.add(columns(partitions(2_000, 1, shift_at=0.5, shift=0.15)[0]))
+    found = [report.channels[0] for report in offline.finish()]
+    assert len(found) > 15
+    assert all(channel.evidence > 0 for channel in found[6:])
+    assert all(later.peak >= former.evidence for former, later in pairwise(found))
+
+
+def test_the_reports_hold_a_second_opinion_and_figures_while_a_baseline_is_learnt() -> None:
+    offline = OfflineDrift(watched(None, learn=1_500), 1, "events")
+    offline.add(columns(partitions(1_200, 1)[0]))
+    report = offline.finish()[-1]
+    assert report.baseline == "learning"
+    x, c = report.channels[:2]
+    assert x.reason == "a baseline is being learnt: 1,200 of 1,500 events"
+    assert x.figures is not None
+    assert c.figures is not None
+    assert x.figures.sd is not None
+    assert x.figures.events == 1_200
+    assert 0.9 < x.figures.sd < 1.2
+    assert sum(values for *_, values in x.figures.histogram) == 1_200 - round(1_200 * x.figures.missing)
+    assert [name for name, _ in c.figures.top] == ["a", "b"]
+    assert report.second_opinion is None, "no predictions came"
 
 
 def test_at_least_once_repeats_are_counted_once() -> None:
