@@ -39,7 +39,3 @@ class OpenEvent(msgspec.Struct, array_like=True, gc=False):
             if answer.version == version:
                 return place
         return -1
-
-
-encode_event = msgspec.msgpack.Encoder().encode
-decode_event = msgspec.msgpack.Decoder(OpenEvent).decode

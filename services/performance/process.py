@@ -11,8 +11,9 @@ import msgspec
 from services.performance.facts import Facts
 from services.performance.metrics import PerformanceMetrics
 from services.performance.packets import Packet, decode_packet, encode_packet, partition_of
-from services.performance.partition import PartitionJoin, Said, matured_packets
+from services.performance.partition import PartitionJoin
 from services.performance.reports import newest_first, report_of
+from services.performance.said import Said, matured_packets
 from services.performance.telling import encode_labelled
 from shared.kafka.records import Output, Records
 from shared.messages import PerformanceReport

@@ -20,9 +20,10 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.performance.cells import WindowCells, unpack
+from services.performance.checkpoints import Base, decode_base
 from services.performance.facts import FactsBook, Version
 from services.performance.packets import Packet, decode_packet
-from services.performance.partition import Base, PartitionJoin, decode_base
+from services.performance.partition import PartitionJoin
 from services.performance.process import state_prefix
 from services.performance.store import EventStore
 from shared.kafka.reader import reader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -34,15 +34,20 @@ def labelled(event: OpenEvent, facts_of: FactsOf) -> Labelled | None:
 
 def beside(event: OpenEvent, truth: str | float) -> Labelled:
     """Return an event's answers with its label, as that counts for the first of them."""
-    first = event.answers[0]
+    return told(event.event_id, event.answers, event.observed_at, truth)
+
+
+def told(event_id: str, answers: Sequence[Answered], observed_at: int, truth: str | float) -> Labelled:
+    """Return the answers to an event with its label."""
+    first = answers[0]
     return Labelled(
-        event_id=event.event_id,
+        event_id=event_id,
         model=first.model,
         source=Source(first.topic, first.partition, first.offset),
         occurred_at=first.occurred_at,
-        observed_at=event.observed_at,
+        observed_at=observed_at,
         truth=truth,
-        answers=tuple(map(_answer, event.answers)),
+        answers=tuple(map(_answer, answers)),
         segments=first.segments,
     )
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from services.performance.cells import WindowCells, unpack
+from services.performance.checkpoints import Base, decode_base
 from services.performance.facts import Facts
 from services.performance.packets import Answered, Followed, Known, Packet
-from services.performance.partition import Base, PartitionJoin, decode_base
+from services.performance.partition import PartitionJoin
 from services.performance.reports import report_of
 from services.performance.store import EventStore
 from shared.bundle.truth import KpiSpec

@@ -1,0 +1,39 @@
+"""What a checkpoint of a partition holds beside its windows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.performance.clock import SourceTime
+from services.performance.facts import Facts
+
+
+class Base(msgspec.Struct, array_like=True):
+    """What a checkpoint holds beside the windows and the events.
+
+    Attributes
+    ----------
+    lineage
+        Which life of the log this belongs to; local stores of another one are worthless.
+    offset
+        Log offset up to which the checkpoint counts.
+    oldest
+        By due moment of open events, the first offset that is needed to rebuild them.
+    orphans
+        Labels that waited for an answer until nobody could give it in time.
+    concept
+        State of the concept-drift detectors, by model and version.
+    """
+
+    lineage: str
+    offset: int
+    watermark: int = -1
+    times: dict[str, SourceTime] = {}
+    facts: list[Facts] = []
+    oldest: dict[int, int] = {}
+    orphans: int = 0
+    concept: dict[str, bytes] = {}
+
+
+encode_base = msgspec.msgpack.Encoder().encode
+decode_base = msgspec.msgpack.Decoder(Base, strict=False).decode

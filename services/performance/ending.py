@@ -1,0 +1,95 @@
+"""What happens to an event once its horizon has passed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import msgspec
+import numpy as np
+
+from services.performance.entities import EntityOutcomes, is_named_by_us, is_outcome
+from services.performance.events import OpenEvent
+from services.performance.facts import Facts
+from services.performance.holding import OpenEvents
+from services.performance.index import hashes_of
+from services.performance.packets import Answered
+from services.performance.rows import OPEN, answer_of, event_of, form_of, ids_of
+from services.performance.said import Said
+from services.performance.telling import effective, labelled
+from services.performance.windows import Windows
+from shared.drift.label_baseline import SCORE_EDGES
+
+
+class Ending:
+    """Ends the events of a due moment, in the order of their ids."""
+
+    def __init__(self, events: OpenEvents, windows: Windows, said: Said, entities: EntityOutcomes) -> None:
+        self._events = events
+        self._windows = windows
+        self._said = said
+        self._entities = entities
+
+    def until(self, moment: int) -> None:
+        """End every event that is due by then."""
+        store = self._events.store
+        if store.next_due > moment:
+            return
+        for due in store.due_by(moment):
+            self._end(due)
+            self._events.oldest.pop(due, None)
+        self._events.keep()
+
+    def _end(self, due: int) -> None:
+        """End what is due at one moment."""
+        store, hashes = self._events.store, []
+        rest: dict[str, bytes] = {}
+        for numbers, rows in store.due_at(due):
+            ids = ids_of(rows)
+            its = hashes_of(ids)
+            newest = store.find(its) == numbers
+            hashes.append(its[newest])
+            for event_id, row, counts in zip(ids, rows, newest.tolist(), strict=True):
+                if counts and not self._without_label(row):
+                    rest[event_id] = row
+        for event_id in sorted(rest):
+            self._end_event(event_of(rest[event_id]))
+        store.end(due, np.concatenate(hashes) if hashes else np.zeros(0, np.uint64))
+
+    def _without_label(self, row: bytes) -> bool:
+        """Count a single answer that no label came for; return False if the row is something else."""
+        if form_of(row) != OPEN:
+            return False
+        answer = answer_of(row)
+        window = self._windows.of(answer)
+        window.counts["missing"] += 1
+        window.touch()
+        self._windows.fill_missing(window, answer, None, None)
+        return True
+
+    def _end_event(self, event: OpenEvent) -> None:
+        if is_named_by_us(event.event_id):
+            if is_outcome(event.event_id):
+                for followed in event.early_outcomes or ():
+                    self._entities.send_on(followed)
+            return
+        if not event.answers:
+            self._said.orphans += len(event.early_labels or ())
+            return
+        for answer in event.answers:
+            window = self._windows.of(answer)
+            truth = effective(event, answer, window.facts)
+            if truth is None:
+                window.counts["missing"] += 1
+                window.touch()
+            elif window.facts.task != "regression":
+                self._mature(window.facts, answer, truth)
+            self._windows.fill_missing(window, answer, truth, event.outcomes)
+        if (told := labelled(event, self._windows.facts_of)) is not None:
+            self._said.labelled.append(msgspec.structs.replace(told, matured=True, replaces=told))
+
+    def _mature(self, facts: Facts, answer: Answered, truth: str | float) -> None:
+        """Hand a label on to concept drift: the bin of the score, and whether it was positive."""
+        positive = truth == (facts.classes[1] if facts.task == "binary" else answer.label)
+        cell = 2 * bisect_right(SCORE_EDGES, answer.score) + int(positive)
+        version = (answer.model, answer.version)
+        self._said.matured.setdefault(version, []).append((answer.event_id, answer.occurred_at, cell))

@@ -1,0 +1,107 @@
+"""The open events while a packet changes them, and what of the log would be needed to rebuild them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import numpy as np
+
+from services.performance.events import OpenEvent
+from services.performance.index import hashes_of
+from services.performance.rows import event_of, row_of
+from services.performance.store import EventStore
+
+_NEVER: Final = 1 << 62
+
+
+class OpenEvents:
+    """Events built from their rows, changed, and put back as rows.
+
+    Parameters
+    ----------
+    oldest
+        By due moment of open events, the first offset of the log that is needed to rebuild them.
+
+    Attributes
+    ----------
+    offset
+        Log offset of the packet that is applied.
+    """
+
+    def __init__(self, store: EventStore, oldest: dict[int, int]) -> None:
+        self.store = store
+        self.oldest = oldest
+        self.offset = 0
+        self._loaded: dict[str, OpenEvent] = {}
+        self._changed: dict[str, OpenEvent] = {}
+
+    def rows_of(self, ids: Sequence[str]) -> list[bytes | None]:
+        """Return the newest row stored under each id; one of another id with the same hash is possible."""
+        numbers = self.store.find(hashes_of(ids))
+        there = np.flatnonzero(numbers >= 0)
+        rows: list[bytes | None] = [None] * len(ids)
+        if len(there):
+            for at, row in zip(there.tolist(), self.store.read(numbers[there]), strict=True):
+                rows[at] = row
+        return rows
+
+    def load(self, event_id: str, row: bytes | None) -> None:
+        """Build an event from its row, unless it has been built already."""
+        if row is not None and event_id not in self._loaded:
+            event = event_of(row)
+            if event.event_id == event_id:  # two ids with one hash: the other one is no answer
+                self._loaded[event_id] = event
+
+    def get(self, event_id: str) -> OpenEvent | None:
+        """Return an event that has been loaded or begun."""
+        return self._loaded.get(event_id)
+
+    def begin(self, event_id: str, due: int) -> OpenEvent:
+        """Return a new event."""
+        event = self._loaded[event_id] = OpenEvent(event_id, due)
+        return event
+
+    def mark(self, event: OpenEvent) -> None:
+        """Note that an event has changed."""
+        self._changed[event.event_id] = event
+        self.need(event.due)
+
+    def move(self, event: OpenEvent, due: int) -> None:
+        """Change when an event is due; what is needed to rebuild it moves along."""
+        if due != event.due:
+            needed = self.oldest.get(event.due, self.offset)
+            event.due = due
+            self.oldest[due] = min(self.oldest.get(due, _NEVER), needed)
+
+    def need(self, due: int) -> None:
+        """Note that events due then need this packet; offsets only grow, so an earlier one stands."""
+        if due not in self.oldest:
+            self.oldest[due] = self.offset
+
+    def put(self, ids: Sequence[str], rows: Sequence[bytes], dues: Sequence[int]) -> None:
+        """Set the rows of distinct events."""
+        if ids:
+            for due in set(dues):
+                self.need(due)
+            self.store.put(hashes_of(ids), rows, dues)
+
+    def keep(self) -> None:
+        """Put the events that have changed back as rows, and forget them."""
+        if self._changed:
+            events = list(self._changed.values())
+            self.put(list(self._changed), list(map(row_of, events)), [event.due for event in events])
+            self._changed.clear()
+        self._loaded.clear()
+
+    def forget(self, passed: int) -> None:
+        """Forget what moments up to ``passed`` needed."""
+        self.oldest = {due: first for due, first in self.oldest.items() if due > passed}
+
+
+def repeated(ids: Sequence[str]) -> Collection[str]:
+    """Return the ids that come more than once."""
+    if len(set(ids)) == len(ids):
+        return ()
+    seen: set[str] = set()
+    return {event_id for event_id in ids if event_id in seen or seen.add(event_id)}  # type: ignore[func-returns-value]

@@ -1,0 +1,101 @@
+"""The common case, a packet at a time: the first answer to an event, and the first label of a single answer.
+
+Everything else, and everything about an event that comes twice in a packet, goes to the rules one by one
+(:mod:`services.performance.judging`); both say and count the same, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.performance.clock import EventClock
+from services.performance.holding import OpenEvents, repeated
+from services.performance.judging import Judge
+from services.performance.packets import Answered, Followed, Known
+from services.performance.rows import OPEN, answer_of, due_of, form_of, labelled_row, open_row
+from services.performance.said import Said
+from services.performance.telling import told
+from services.performance.windows import Windows
+
+
+class PacketJoin:
+    """Takes the answers, labels and outcomes of a packet."""
+
+    def __init__(self, events: OpenEvents, windows: Windows, clock: EventClock, said: Said) -> None:
+        self._events = events
+        self._windows = windows
+        self._clock = clock
+        self._said = said
+        self._judge = Judge(events, windows, clock, said)
+
+    def answers(self, answers: Sequence[Answered]) -> None:
+        """Take answers, in their order."""
+        events, watermark = self._events, self._clock.watermark
+        ids = [answer.event_id for answer in answers]
+        twice = repeated(ids)
+        fresh: list[str] = []
+        rows: list[bytes] = []
+        dues: list[int] = []
+        for answer, row in zip(answers, events.rows_of(ids), strict=True):
+            event_id = answer.event_id
+            if row is not None or event_id in twice:
+                events.load(event_id, row)
+                self._judge.answer(answer)
+                continue
+            facts = self._windows.met(answer.model, answer.version)
+            due = facts.due(answer.occurred_at)
+            if due <= watermark:
+                self._windows.late(facts, watermark)
+                continue
+            self._windows.answer(self._windows.of(answer), answer)
+            fresh.append(event_id)
+            rows.append(open_row(answer, due))
+            dues.append(due)
+        events.put(fresh, rows, dues)
+        events.keep()
+
+    def labels(self, labels: Sequence[Known]) -> None:
+        """Take labels, in their order."""
+        events = self._events
+        ids = [known.event_id for known in labels]
+        twice = repeated(ids)
+        changed: list[str] = []
+        rows: list[bytes] = []
+        for known, row in zip(labels, events.rows_of(ids), strict=True):
+            event_id = known.event_id
+            if row is None or form_of(row) != OPEN or event_id in twice:
+                events.load(event_id, row)
+                self._judge.label(known)
+                continue
+            answer = answer_of(row)
+            if answer.event_id != event_id:  # another id with the same hash
+                self._judge.label(known)
+            elif self._label(known, answer):
+                changed.append(event_id)
+                rows.append(labelled_row(row, known.truth, known.observed_at))
+        events.put(changed, rows, list(map(due_of, rows)))
+        events.keep()
+
+    def _label(self, known: Known, answer: Answered) -> bool:
+        """Take the first label of an event with one answer; return whether it counts."""
+        window = self._windows.of(answer)
+        facts = window.facts
+        truth = facts.judge(known.truth)
+        if known.observed_at > answer.occurred_at + facts.horizon:
+            self._windows.note((answer,), "late")
+            return False
+        if truth is None:
+            self._windows.note((answer,), "unusable")
+            return False
+        self._windows.label(window, answer, None, None, -1)
+        self._windows.label(window, answer, truth, None, 1)
+        self._said.labelled.append(told(answer.event_id, (answer,), known.observed_at, truth))
+        return True
+
+    def outcomes(self, outcomes: Sequence[Followed]) -> None:
+        """Take outcomes, in their order."""
+        ids = [followed.event_id for followed in outcomes]
+        for followed, row in zip(outcomes, self._events.rows_of(ids), strict=True):
+            self._events.load(followed.event_id, row)
+            self._judge.outcome(followed)
+        self._events.keep()
