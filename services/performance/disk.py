@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from struct import Struct, pack
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import lmdb
 import msgspec
@@ -125,12 +125,14 @@ class Disk:
         """Return rows by their numbers, which ascend."""
         self._reads += len(numbers)
         found: list[bytes] = []
+        block = b""
         first = last = -1
         with self._env.begin(db=self._rows, buffers=True) as txn, txn.cursor() as cursor:
             for number in numbers:
                 if number > last:
                     cursor.set_range(number.to_bytes(8, "big"))
-                    block, last = cursor.value(), int.from_bytes(cursor.key(), "big")
+                    block = cast(bytes, cursor.value())  # a view of the page
+                    last = int.from_bytes(cursor.key(), "big")
                     first = last - _COUNT.unpack_from(block)[0] + 1
                 begin, end = _ENDS.unpack_from(block, 4 + 4 * (number - first))
                 found.append(bytes(block[begin:end]))
@@ -140,7 +142,7 @@ class Disk:
         """Yield the number of the first row, and the rows, of every block that is due then."""
         with self._env.begin(db=self._rows, buffers=True) as txn:
             for key in self._keys(txn, due):
-                block = txn.get(key)
+                block = cast(bytes, txn.get(key))
                 self._reads += _COUNT.unpack_from(block)[0]
                 yield _unpacked(key, block)
 
@@ -221,7 +223,7 @@ def _packed(rows: Sequence[bytes]) -> bytes:
     return pack(f"<{len(rows) + 2}I", len(rows), *ends) + b"".join(rows)
 
 
-def _unpacked(key: bytes, block: Any) -> tuple[int, list[bytes]]:
+def _unpacked(key: Any, block: Any) -> tuple[int, list[bytes]]:
     """Return the number of a block's first row, and its rows."""
     (count,) = _COUNT.unpack_from(block)
     ends = Struct(f"<{count + 1}I").unpack_from(block, 4)

@@ -13,7 +13,7 @@ from services.performance.facts import Facts
 from services.performance.holding import OpenEvents
 from services.performance.index import hashes_of
 from services.performance.packets import Answered
-from services.performance.rows import OPEN, answer_of, event_of, form_of, ids_of
+from services.performance.rows import OPEN, answer_of, event_of, id_of
 from services.performance.said import Said
 from services.performance.telling import effective, labelled
 from services.performance.windows import Windows
@@ -41,30 +41,30 @@ class Ending:
 
     def _end(self, due: int) -> None:
         """End what is due at one moment."""
-        store, hashes = self._events.store, []
-        rest: dict[str, bytes] = {}
-        for numbers, rows in store.due_at(due):
-            ids = ids_of(rows)
-            its = hashes_of(ids)
-            newest = store.find(its) == numbers
-            hashes.append(its[newest])
-            for event_id, row, counts in zip(ids, rows, newest.tolist(), strict=True):
-                if counts and not self._without_label(row):
-                    rest[event_id] = row
-        for event_id in sorted(rest):
-            self._end_event(event_of(rest[event_id]))
-        store.end(due, np.concatenate(hashes) if hashes else np.zeros(0, np.uint64))
+        store = self._events.store
+        numbers, rows = store.due_at(due)
+        answers = [answer_of(row) if row[0] == OPEN else None for row in rows]
+        ids = [id_of(row) if a is None else a.event_id for a, row in zip(answers, rows, strict=True)]
+        hashes = hashes_of(ids)
+        newest = store.find(hashes) == numbers
+        rest: list[tuple[str, bytes]] = []
+        for at in np.flatnonzero(newest).tolist():
+            answer = answers[at]
+            if answer is not None:
+                self._without_label(answer)
+            else:
+                rest.append((ids[at], rows[at]))
+        for _, row in sorted(rest):
+            self._end_event(event_of(row))
+        store.end(due, hashes[newest])
 
-    def _without_label(self, row: bytes) -> bool:
-        """Count a single answer that no label came for; return False if the row is something else."""
-        if form_of(row) != OPEN:
-            return False
-        answer = answer_of(row)
+    def _without_label(self, answer: Answered) -> None:
+        """Count a single answer that no label came for."""
         window = self._windows.of(answer)
         window.counts["missing"] += 1
-        window.touch()
-        self._windows.fill_missing(window, answer, None, None)
-        return True
+        window.changed = window.dirty = True
+        if window.facts.fills_missing:
+            self._windows.fill_missing(window, answer, None, None)
 
     def _end_event(self, event: OpenEvent) -> None:
         if is_named_by_us(event.event_id):
@@ -83,8 +83,9 @@ class Ending:
                 window.touch()
             elif window.facts.task != "regression":
                 self._mature(window.facts, answer, truth)
-            self._windows.fill_missing(window, answer, truth, event.outcomes)
-        if (told := labelled(event, self._windows.facts_of)) is not None:
+            if window.facts.fills_missing:
+                self._windows.fill_missing(window, answer, truth, event.outcomes)
+        if (told := labelled(event, self._windows.met)) is not None:
             self._said.labelled.append(msgspec.structs.replace(told, matured=True, replaces=told))
 
     def _mature(self, facts: Facts, answer: Answered, truth: str | float) -> None:

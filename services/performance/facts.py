@@ -107,10 +107,21 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         >>> facts.judge(True), facts.judge("on_time"), facts.judge(0), facts.judge("?")
         ('late', 'on_time', 'on_time', None)
         """
-        if isinstance(truth, str) and truth in self.places:
-            return truth
         if self.task == "regression":
             return float(truth) if isinstance(truth, int | float) else None
+        known = self._judged.get(truth)
+        if known is None and (known := self._class_of(truth)) is not None:
+            self._judged[truth] = known  # as many as classes can be written in
+        return known
+
+    @cached_property
+    def _judged(self) -> dict[FeatureValue, str]:
+        """Labels that have been judged to be classes."""
+        return {}
+
+    def _class_of(self, truth: FeatureValue) -> str | None:
+        if isinstance(truth, str) and truth in self.places:
+            return truth
         text = as_text(truth)
         if text in self.places:
             return text

@@ -29,13 +29,13 @@ class Judge:
 
     def answer(self, answer: Answered) -> None:
         """Take an answer: the first to its event, another version's, or one told twice."""
-        facts = self._windows.facts_of(answer.model, answer.version)
+        facts = self._windows.met(answer.model, answer.version)
         due = facts.due(answer.occurred_at)
         if due <= self._clock.watermark:
             self._windows.late(facts, self._clock.watermark)
             return
         event = self._events.get(answer.event_id) or self._events.begin(answer.event_id, due)
-        before = labelled(event, self._windows.facts_of)
+        before = labelled(event, self._windows.met)
         first = not event.answers
         if not self._add(event, answer):
             return
@@ -104,7 +104,7 @@ class Judge:
     def _know(self, event: OpenEvent, known: Known, *, early: bool = False) -> None:
         """Take a label of an event that has answers."""
         windows, first = self._windows, event.answers[0]
-        facts = windows.facts_of(first.model, first.version)
+        facts = windows.met(first.model, first.version)
         truth = facts.judge(known.truth)
         former = effective(event, first, facts)
         if known.observed_at > first.occurred_at + facts.horizon:
@@ -114,7 +114,7 @@ class Judge:
         elif truth == former:
             windows.note(event.answers, "duplicate")
         else:
-            before = labelled(event, windows.facts_of)
+            before = labelled(event, windows.met)
             windows.labels(event, -1)
             event.truth, event.observed_at = known.truth, known.observed_at
             windows.labels(event, 1)
@@ -129,7 +129,7 @@ class Judge:
     def _follow(self, event: OpenEvent, followed: Followed) -> None:
         """Take an outcome of an event that has answers."""
         first = event.answers[0]
-        facts = self._windows.facts_of(first.model, first.version)
+        facts = self._windows.met(first.model, first.version)
         late = followed.observed_at > first.occurred_at + facts.horizon
         for answer in event.answers:
             window = self._windows.of(answer)
@@ -145,6 +145,6 @@ class Judge:
 
     def _tell(self, event: OpenEvent, before: Labelled | None) -> None:
         """Say an event's label beside its answers, and what had been said before."""
-        now = labelled(event, self._windows.facts_of)
+        now = labelled(event, self._windows.met)
         if now is not None:
             self._said.labelled.append(msgspec.structs.replace(now, replaces=before) if before else now)

@@ -12,7 +12,7 @@ from services.performance.clock import EventClock
 from services.performance.holding import OpenEvents, repeated
 from services.performance.judging import Judge
 from services.performance.packets import Answered, Followed, Known
-from services.performance.rows import OPEN, answer_of, due_of, form_of, labelled_row, open_row
+from services.performance.rows import OPEN, answer_of, due_of, labelled_row, open_row
 from services.performance.said import Said
 from services.performance.telling import told
 from services.performance.windows import Windows
@@ -30,24 +30,26 @@ class PacketJoin:
 
     def answers(self, answers: Sequence[Answered]) -> None:
         """Take answers, in their order."""
-        events, watermark = self._events, self._clock.watermark
+        events, windows, watermark = self._events, self._windows, self._clock.watermark
         ids = [answer.event_id for answer in answers]
         twice = repeated(ids)
         fresh: list[str] = []
         rows: list[bytes] = []
         dues: list[int] = []
-        for answer, row in zip(answers, events.rows_of(ids), strict=True):
-            event_id = answer.event_id
+        for event_id, answer, row in zip(ids, answers, events.rows_of(ids), strict=True):
             if row is not None or event_id in twice:
                 events.load(event_id, row)
                 self._judge.answer(answer)
                 continue
-            facts = self._windows.met(answer.model, answer.version)
+            facts = windows.met(answer.model, answer.version)
             due = facts.due(answer.occurred_at)
             if due <= watermark:
-                self._windows.late(facts, watermark)
+                windows.late(facts, watermark)
                 continue
-            self._windows.answer(self._windows.of(answer), answer)
+            window = windows.of(answer)
+            windows.tally.answers.append((window, answer, 1))
+            if facts.kpis:
+                windows.label(window, answer, None, None, 1)
             fresh.append(event_id)
             rows.append(open_row(answer, due))
             dues.append(due)
@@ -61,9 +63,8 @@ class PacketJoin:
         twice = repeated(ids)
         changed: list[str] = []
         rows: list[bytes] = []
-        for known, row in zip(labels, events.rows_of(ids), strict=True):
-            event_id = known.event_id
-            if row is None or form_of(row) != OPEN or event_id in twice:
+        for event_id, known, row in zip(ids, labels, events.rows_of(ids), strict=True):
+            if row is None or row[0] != OPEN or event_id in twice:
                 events.load(event_id, row)
                 self._judge.label(known)
                 continue
@@ -78,18 +79,20 @@ class PacketJoin:
 
     def _label(self, known: Known, answer: Answered) -> bool:
         """Take the first label of an event with one answer; return whether it counts."""
-        window = self._windows.of(answer)
-        facts = window.facts
+        windows = self._windows
+        window = windows.of(answer)
+        facts, observed_at = window.facts, known.observed_at
+        if observed_at > answer.occurred_at + facts.horizon:
+            windows.note((answer,), "late")
+            return False
         truth = facts.judge(known.truth)
-        if known.observed_at > answer.occurred_at + facts.horizon:
-            self._windows.note((answer,), "late")
-            return False
         if truth is None:
-            self._windows.note((answer,), "unusable")
+            windows.note((answer,), "unusable")
             return False
-        self._windows.label(window, answer, None, None, -1)
-        self._windows.label(window, answer, truth, None, 1)
-        self._said.labelled.append(told(answer.event_id, (answer,), known.observed_at, truth))
+        windows.tally.labels.append((window, answer, truth, 1))
+        if facts.kpis:
+            windows.worth_of(window, answer, truth)
+        self._said.labelled.append(told(answer.event_id, (answer,), observed_at, truth))
         return True
 
     def outcomes(self, outcomes: Sequence[Followed]) -> None:

@@ -94,19 +94,24 @@ def due_of(raw: bytes) -> int:
 
 def answer_of(raw: bytes) -> Answered:
     """Return the answer of a plain row."""
-    return _decode_answer(memoryview(raw)[_SIZE + raw[1] :])
+    return _decode_answer(raw[_SIZE + raw[1] :])
 
 
 def event_of(raw: bytes) -> OpenEvent:
     """Return the event in a row."""
     if raw[0] == FULL:
-        return _decode_event(memoryview(raw)[_SIZE:])
+        return _decode_event(raw[_SIZE:])
     _, length, due, observed_at = _HEAD.unpack_from(raw)
     answer = answer_of(raw)
     truth = _decode_truth(raw[_SIZE : _SIZE + length]) if length else None
     return OpenEvent(answer.event_id, due, [answer], truth, observed_at)
 
 
+def id_of(raw: bytes) -> str:
+    """Return the event id of a row."""
+    return _decode_named(raw[_SIZE + raw[1] :]).event_id
+
+
 def ids_of(rows: Sequence[bytes]) -> list[str]:
     """Return the event id of each row."""
-    return [_decode_named(memoryview(raw)[_SIZE + raw[1] :]).event_id for raw in rows]
+    return [_decode_named(raw[_SIZE + raw[1] :]).event_id for raw in rows]

@@ -10,7 +10,7 @@ checkpoint that covers it: the files hold what the log said up to ``offset``, in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -110,13 +110,16 @@ class EventStore:
         """Return the moments up to this one for which there are rows, the first first."""
         return sorted(due for due in self._dues if due <= moment)
 
-    def due_at(self, due: int) -> Iterator[tuple[Rows, list[bytes]]]:
-        """Yield numbers and rows of what is due then, rows that are not their event's newest too."""
-        for first, rows in self._disk.due_at(due):
-            yield np.arange(first, first + len(rows)), rows
-        young = self._young_dues.get(due)
-        if young:
-            yield np.array(young) + self._disk.next_row, [self._young[at] for at in young]
+    def due_at(self, due: int) -> tuple[Rows, list[bytes]]:
+        """Return numbers and rows of what is due then, rows that are not their event's newest too."""
+        numbers: list[Rows] = []
+        rows: list[bytes] = []
+        for first, block in self._disk.due_at(due):
+            numbers.append(np.arange(first, first + len(block)))
+            rows += block
+        young = self._young_dues.get(due, [])
+        numbers.append(np.array(young, np.int64) + self._disk.next_row)
+        return np.concatenate(numbers), rows + [self._young[at] for at in young]
 
     def end(self, due: int, hashes: Hashes) -> None:
         """Be done with a moment, and with the events that were due then."""

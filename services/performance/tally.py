@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from services.performance.cells import ERRORS, LOSSES, Cell, WindowCells
-from services.performance.facts import Facts, Version
+from services.performance.facts import Facts
 from services.performance.packets import Answered
 from shared.quality.bins import bins_of
 from shared.quality.exact import exact_sums
@@ -25,56 +24,37 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(slots=True)
-class _Changes:
-    """What changes for one version: answers that come (+1) or go (-1), and labels of answers likewise."""
+AnswerChange = tuple[WindowCells, Answered, int]
+"""An answer that comes (+1) or goes (-1)."""
 
-    answers: list[tuple[WindowCells, Answered, int]] = field(default_factory=list)
-    labels: list[tuple[WindowCells, Answered, str | float, int]] = field(default_factory=list)
+LabelChange = tuple[WindowCells, Answered, str | float, int]
+"""An answer that gains (+1) or loses (-1) a label."""
 
 
 class Tally:
-    """Gathers changes and counts them all at once."""
+    """Gathers the changes of one version, and counts them all at once.
+
+    Attributes
+    ----------
+    answers, labels
+        What has been noted: whoever notes something appends it.
+    """
 
     def __init__(self) -> None:
-        self._changes: dict[Version, _Changes] = {}
-        self._facts: dict[Version, Facts] = {}
-        self._last: Facts | None = None
-        self._last_changes = _Changes()
+        self.answers: list[AnswerChange] = []
+        self.labels: list[LabelChange] = []
 
     def __len__(self) -> int:
-        return sum(len(changes.answers) + len(changes.labels) for changes in self._changes.values())
-
-    def _of(self, window: WindowCells) -> _Changes:
-        """Return the changes of a window's version: mostly that of the window before."""
-        if window.facts is self._last:
-            return self._last_changes
-        version = window.version
-        changes = self._changes.get(version)
-        if changes is None:
-            changes = self._changes[version] = _Changes()
-            self._facts[version] = window.facts
-        self._last, self._last_changes = window.facts, changes
-        return changes
-
-    def answer(self, window: WindowCells, answer: Answered, sign: int) -> None:
-        """Note an answer that comes or goes."""
-        self._of(window).answers.append((window, answer, sign))
-
-    def label(self, window: WindowCells, answer: Answered, truth: str | float, sign: int) -> None:
-        """Note that an answer gains or loses a label."""
-        self._of(window).labels.append((window, answer, truth, sign))
+        return len(self.answers) + len(self.labels)
 
     def count(self) -> None:
         """Count everything noted."""
-        for version, changes in self._changes.items():
-            facts = self._facts[version]
-            if changes.answers:
-                _count_answers(facts, changes.answers)
-            if changes.labels:
-                _count_labels(facts, changes.labels)
-        self._changes.clear()
-        self._last = None
+        if self.answers:
+            _count_answers(self.answers[0][0].facts, self.answers)
+        if self.labels:
+            _count_labels(self.labels[0][0].facts, self.labels)
+        self.answers.clear()
+        self.labels.clear()
 
 
 class _Spread:
@@ -143,7 +123,7 @@ class _Spread:
             cell.add_sum(name, count, total, square)
 
 
-def _count_answers(facts: Facts, changes: list[tuple[WindowCells, Answered, int]]) -> None:
+def _count_answers(facts: Facts, changes: list[AnswerChange]) -> None:
     for window, answer, sign in changes:
         window.answered += 0 if answer.shadow else sign
         window.changed = window.dirty = True
@@ -164,7 +144,7 @@ def _count_answers(facts: Facts, changes: list[tuple[WindowCells, Answered, int]
         cell.score_sums += total
 
 
-def _count_labels(facts: Facts, changes: list[tuple[WindowCells, Answered, str | float, int]]) -> None:
+def _count_labels(facts: Facts, changes: list[LabelChange]) -> None:
     for window, _, _, sign in changes:
         window.counts["joined"] += sign
         window.changed = window.dirty = True

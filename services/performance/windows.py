@@ -18,49 +18,64 @@ class Windows:
 
     Attributes
     ----------
+    facts
+        Of every version met in this partition.
     offset
         Log offset of the packet that is applied.
+    tally
+        Where answers and labels of the version met last are noted.
     """
 
     def __init__(self, facts_of: FactsOf, facts: Iterable[Facts], windows: Iterable[WindowCells]) -> None:
-        self.facts_of = facts_of
+        self._facts_of = facts_of
         self.facts: dict[Version, Facts] = {(f.model, f.version): f for f in facts}
-        self.open: dict[tuple[str, str, int], WindowCells] = {w.key: w for w in windows}
+        self.open: dict[tuple[str, str, int], WindowCells] = {}
         self.offset = 0
-        self._tally, self._worth = Tally(), Worth()
+        self.tally = Tally()
+        self._tallies: dict[Version, Tally] = {}
+        self._worth = Worth()
         self._ended: set[tuple[str, str, int]] = set()
+        self._starts: dict[Version, dict[int, WindowCells]] = {}
+        self._model = self._version = ""
+        self._last: Facts | None = None
+        self._last_starts: dict[int, WindowCells] = {}
+        for window in windows:
+            self._add(window)
 
     def __len__(self) -> int:
         """Return how many changes are noted and not counted."""
-        return len(self._tally) + len(self._worth)
+        return sum(map(len, self._tallies.values())) + len(self._worth)
+
+    def _add(self, window: WindowCells) -> None:
+        self.open[window.key] = window
+        self._starts.setdefault(window.version, {})[window.start] = window
 
     def met(self, model: str, version: str) -> Facts:
         """Return the facts of a version, and remember that it was met here."""
-        facts = self.facts.get((model, version))
-        if facts is None:
-            facts = self.facts[model, version] = self.facts_of(model, version)
+        facts = self._last
+        if facts is None or version != self._version or model != self._model:  # mostly the one before
+            facts = self.facts.get((model, version))
+            if facts is None:
+                facts = self.facts[model, version] = self._facts_of(model, version)
+            self._model, self._version, self._last = model, version, facts
+            self.tally = self._tallies.setdefault((model, version), Tally())
+            self._last_starts = self._starts.setdefault((model, version), {})
         return facts
 
     def of(self, answer: Answered) -> WindowCells:
         """Return the window that an answer is counted in."""
-        model, version, at = answer.model, answer.version, answer.occurred_at
-        facts = self.met(model, version)
-        window = self.open.get((model, version, at - at % facts.window))
-        return window if window is not None else self.at(facts, facts.window_of(at))
+        facts, at = self.met(answer.model, answer.version), answer.occurred_at
+        start = at - at % facts.window
+        window = self._last_starts.get(start)
+        return window if window is not None else self.at(facts, start)
 
     def at(self, facts: Facts, start: int) -> WindowCells:
         """Return the window of a version that begins then."""
         window = self.open.get((facts.model, facts.version, start))
         if window is None:
             window = WindowCells(facts, start, self.offset)
-            self.open[window.key] = window
+            self._add(window)
         return window
-
-    def answer(self, window: WindowCells, answer: Answered, sign: int = 1) -> None:
-        """Count an answer of which nothing else is known yet, or take it back."""
-        self._tally.answer(window, answer, sign)
-        if window.facts.kpis:
-            self._worth.note(window, answer, None, None, sign)
 
     def label(
         self,
@@ -70,16 +85,24 @@ class Windows:
         outcomes: Mapping[str, float] | None,
         sign: int,
     ) -> None:
-        """Count the label of an answer, with all that is known beside it, or take it back."""
+        """Count the label of an answer, with all that is known beside it, or take it back.
+
+        The window is the one found last.
+        """
         if truth is not None:
-            self._tally.label(window, answer, truth, sign)
+            self.tally.labels.append((window, answer, truth, sign))
         if window.facts.kpis:
             self._worth.note(window, answer, truth, outcomes, sign)
+
+    def worth_of(self, window: WindowCells, answer: Answered, truth: str | float) -> None:
+        """Count the KPIs of an answer that nothing but its label is known of, in place of those without."""
+        self._worth.note(window, answer, None, None, -1)
+        self._worth.note(window, answer, truth, None, 1)
 
     def event(self, event: OpenEvent, answer: Answered, sign: int) -> None:
         """Count one of an event's answers with all that is known of it, or take it back."""
         window = self.of(answer)
-        self._tally.answer(window, answer, sign)
+        self.tally.answers.append((window, answer, sign))
         self.label(window, answer, effective(event, answer, window.facts), event.outcomes, sign)
 
     def labels(self, event: OpenEvent, sign: int) -> None:
@@ -103,9 +126,8 @@ class Windows:
         outcomes: Mapping[str, float] | None,
     ) -> None:
         """Count the KPIs of an answer whose horizon has passed: a missing outcome counts as declared."""
-        if window.facts.fills_missing:
-            self._worth.note(window, answer, truth, outcomes, -1)
-            self._worth.note(window, answer, truth, outcomes, 1, final=True)
+        self._worth.note(window, answer, truth, outcomes, -1)
+        self._worth.note(window, answer, truth, outcomes, 1, final=True)
 
     def note(self, answers: Iterable[Answered], what: str) -> None:
         """Count what became of a label, for every answer of its event."""
@@ -122,7 +144,8 @@ class Windows:
 
     def settle(self) -> None:
         """Count what has been noted: the open windows are right only after this."""
-        self._tally.count()
+        for tally in self._tallies.values():
+            tally.count()
         self._worth.count()
 
     def end(self, moment: int) -> list[WindowCells]:
@@ -132,6 +155,7 @@ class Windows:
             self.settle()
         for window in over:
             del self.open[window.key]
+            del self._starts[window.version][window.start]
             self._ended.add(window.key)
         return over
 
