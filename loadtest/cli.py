@@ -140,17 +140,21 @@ def latency_command(bootstrap_servers: str | None, json_file: Path | None, **opt
 @common
 @click.option("--open-events", default=10_000_000, show_default=True, help="Open predictions in the store.")
 @click.option("--pairs", default=500_000, show_default=True, help="Predictions and labels measured.")
+@click.option("--recovery-events", default=1_000_000, show_default=True, help="Open predictions recovered.")
 @click.option("--peer-events", default=50_000, show_default=True, help="Open predictions of the peers.")
 @click.option("--peer-pairs", default=20_000, show_default=True, help="Pairs of the peers.")
+@click.option("--only", multiple=True, help="Part of a contender's name; may be repeated.")
 @click.option("--quick", is_flag=True, help="So short that it shows no more than that it works.")
 @partitions
 def performance_command(
-    bootstrap_servers: str | None, json_file: Path | None, quick: bool, **options: Any
+    bootstrap_servers: str | None, json_file: Path | None, *, quick: bool, **options: Any
 ) -> None:
     """CPU per prediction and label with many open predictions, memory and recovery; Quix and Faust beside."""
-    if quick:
-        options |= {"open_events": 100_000, "pairs": 50_000, "peer_events": 5_000, "peer_pairs": 2_000}
-    chosen = performance.PerformanceOptions(**options)
+    chosen = (
+        replace(performance.QUICK, only=options["only"])
+        if quick
+        else performance.PerformanceOptions(**options)
+    )
     well = carry_out("performance", lambda b: performance.run(b, chosen), bootstrap_servers, json_file)
     sys.exit(0 if well else 1)
 

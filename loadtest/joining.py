@@ -15,6 +15,9 @@ from loadtest.backlog import RawBatch, _encode
 from shared.messages import Label, Prediction, Source
 
 CHUNK = 20_000
+HORIZON_MS = 14 * 86_400_000
+"""A label horizon: what is open spans so much event time."""
+
 OLDEST = 0.9
 """Labels are for the newest 90 % of the open predictions: none is late."""
 
@@ -64,7 +67,14 @@ class JoinStream:
         open_still = int(OLDEST * self.open_events) - (position - before)
         number = before - 1 - random.Random(position).randrange(max(1, open_still))
         at = self.occurred_at(position)
-        return number, _encode_json(Label(event_id=event_id(number), label=str(number % 2), observed_at=at))
+        return number, self._label(number, at)
+
+    def _label(self, number: int, observed_at: int) -> bytes:
+        return _encode_json(Label(event_id=event_id(number), label=str(number % 2), observed_at=observed_at))
+
+    def last_label(self, number: int) -> tuple[int, bytes]:
+        """Return a label of one of the oldest, observed when the newest open prediction was made."""
+        return number, self._label(number, self.occurred_at(self.open_events - 1))
 
 
 def event_id(number: int) -> str:
@@ -97,6 +107,15 @@ def predictions(stream: JoinStream, first: int, count: int) -> Iterator[tuple[in
 def labels(stream: JoinStream, first: int, count: int) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield labels for :func:`send`, each in the partition of its prediction."""
     return _items(stream, range(first, first + count), lambda position: stream.label(position, first))
+
+
+def labels_of_the_oldest(stream: JoinStream, count: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield labels of the first predictions: those end next, and ending with a label is work too.
+
+    ``OLDEST`` keeps the other labels away from them.
+    """
+    assert count <= (1 - OLDEST) * stream.open_events
+    return _items(stream, range(count), stream.last_label)
 
 
 def _items(

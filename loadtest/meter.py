@@ -28,6 +28,36 @@ class Usage:
     peak_resident_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What of a process is resident.
+
+    Attributes
+    ----------
+    anonymous_bytes
+        Its own: heap, stacks.
+    mapped_bytes
+        Pages of files that it has mapped, libraries among them: the kernel takes them back at need.
+    """
+
+    anonymous_bytes: int
+    mapped_bytes: int
+
+
+def memory(pid: int) -> Memory:
+    """Return what of a process, without its children, is resident now.
+
+    Examples
+    --------
+    >>> own = memory(os.getpid())
+    >>> own.anonymous_bytes > 1_000_000, own.mapped_bytes > 1_000_000
+    (True, True)
+    """
+    status = (PROC / str(pid) / "status").read_text()
+    mapped = _kibibytes(status, "RssFile:") + _kibibytes(status, "RssShmem:")
+    return Memory(_kibibytes(status, "RssAnon:") * 1024, mapped * 1024)
+
+
 def usage(pid: int) -> Usage:
     """Return what a process and its living descendants have used.
 

@@ -79,6 +79,17 @@ async def read_all(client: Client, topic: str, *, isolation: str = "read_committ
         await consumer.stop()
 
 
+async def first_offsets(client: Client, topic: str, partitions: int) -> dict[int, int]:
+    """The first offset that is still there, by partition."""
+    consumer = AIOKafkaConsumer(**client)
+    await consumer.start()
+    try:
+        begin = await consumer.beginning_offsets([TopicPartition(topic, p) for p in range(partitions)])
+        return {tp.partition: offset for tp, offset in begin.items()}
+    finally:
+        await consumer.stop()
+
+
 async def committed_offsets(client: Client, group: str, topic: str) -> dict[int, int]:
     """The group's committed offset by partition."""
     admin = AIOKafkaAdminClient(**client)

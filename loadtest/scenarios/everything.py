@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from loadtest.report import Report
-from loadtest.scenarios import backlog, client_floor, drift, inference, latency, shadow
+from loadtest.scenarios import backlog, client_floor, drift, inference, latency, performance, shadow
 
 Scenario = Callable[[str], Coroutine[Any, Any, Report]]
 
@@ -19,12 +19,14 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
     delay = latency.LatencyOptions()
     flood = backlog.BacklogOptions()
     beside = shadow.ShadowOptions()
+    joining = performance.PerformanceOptions()
     if quick:
         floor = client_floor.ClientFloorOptions(events=30_000, rounds=1)
         cpu = inference.InferenceOptions(events=30_000, rounds=1)
         watching = drift.DriftOptions(events=20_000, rounds=1)
         delay = latency.LatencyOptions(seconds=5.0, ramp_seconds=2.0)
         flood = backlog.BacklogOptions(events=100_000, slice_seconds=1.0)
+        joining = performance.QUICK
         beside = shadow.ShadowOptions(events=30_000, rounds=1, seconds=5.0, ramp_seconds=2.0)
     return {
         "client-floor": lambda broker: client_floor.run(broker, floor),
@@ -32,5 +34,6 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         "drift": lambda broker: drift.run(broker, watching),
         "latency": lambda broker: latency.run(broker, delay),
         "shadow": lambda broker: shadow.run(broker, beside),
+        "performance": lambda broker: performance.run(broker, joining),
         "backlog": lambda broker: backlog.run(broker, flood),
     }

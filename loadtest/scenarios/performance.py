@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shutil
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from devstack.part import Part
-from devstack.ports import Ports
-from loadtest.cluster import Cluster
-from loadtest.contenders.contender import own_path
-from loadtest.contenders.peers import PROGRAMS
+from loadtest.contenders.joins import DriftlineJoin, JoinStage, a_stage, faust, quix
 from loadtest.errors import FAILURES, LoadTestError
-from loadtest.joining import JoinStream, labels, predictions, send
-from loadtest.meter import usage
+from loadtest.joining import HORIZON_MS, JoinStream, labels, labels_of_the_oldest, predictions, send
+from loadtest.meter import Usage, memory, usage
 from loadtest.models import Model, make_model
-from loadtest.peers.environments import environment, install, python_of
+from loadtest.peers.environments import install
 from loadtest.report import Report
 from loadtest.summary import markdown
-from shared.topics import TopicNames, TopicSpec, topic_specs
 
-HORIZON_MS = 14 * 86_400_000
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 5.0
+HEARD = 0.98
+"""Of a peer's labels so many must be joined: it may miss some, and would be waited for in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +35,24 @@ class PerformanceOptions:
         Open predictions in Driftline's store; peers, which are slower, hold ``peer_events``.
     pairs
         Predictions and labels that are measured; peers get ``peer_pairs``.
+    recovery_events
+        Open predictions that a new replica recovers.
+    only
+        Parts of the names of contenders; empty for all.
     """
 
     open_events: int = 10_000_000
     pairs: int = 500_000
     peer_events: int = 50_000
     peer_pairs: int = 20_000
+    recovery_events: int = 1_000_000
     partitions: int = 6
+    only: tuple[str, ...] = ()
+
+
+QUICK = PerformanceOptions(
+    open_events=100_000, pairs=10_000, peer_events=5_000, peer_pairs=2_000, recovery_events=50_000
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,229 +63,228 @@ class Joined:
     ----------
     cpu_us
         CPU of its process per prediction and label, microseconds.
-    resident_mib, peak_mib
-        Memory after the pairs, and the most since its start.
+    anonymous_mib, mapped_mib, peak_mib
+        Memory of its own and pages of files that it has mapped, after the pairs; the most of both together
+        since its start.
+    fill_cpu_us, fill_seconds
+        What it took to fill the store with the open predictions, by the contender itself.
     recovery_seconds
-        A new replica without a disk: from its start until it is ready. Driftline only.
+        A new replica without a disk: from its start until it is ready.
     """
 
     name: str
     open_events: int
-    pairs: int
-    cpu_us: float
-    pairs_per_second: float
-    resident_mib: float
-    peak_mib: float
+    pairs: int | None = None
+    cpu_us: float | None = None
+    pairs_per_second: int | None = None
+    anonymous_mib: float | None = None
+    mapped_mib: float | None = None
+    peak_mib: float | None = None
+    fill_cpu_us: float | None = None
+    fill_seconds: float | None = None
     recovery_seconds: float | None = None
 
 
-@dataclass(slots=True)
-class _Stage:
-    """Topics, processes and places of one contender's run."""
-
-    cluster: Cluster
-    names: TopicNames
-    folder: Path
-    ports: Ports
-    options: PerformanceOptions
-
-    @property
-    def partitions(self) -> int:
-        return self.options.partitions
-
-    def part(self, name: str, command: list[str], settings: dict[str, str]) -> Part:
-        return Part(name, command, self.folder, scratch=self.folder, environment=settings)
+Check = Callable[[], Awaitable[bool]]
+Measure = Callable[[JoinStage, Model, PerformanceOptions], Awaitable[Joined]]
 
 
 async def run(bootstrap_servers: str, options: PerformanceOptions) -> Report:
     """Measure Driftline and the peers one after the other on one broker."""
     report = Report("performance", asdict(options))
+    contenders: dict[str, Measure] = {
+        "Driftline": _driftline, "Driftline, recovery": _recovery, "Quix Streams, join_asof": _quix,
+        "Faust, table": _faust,
+    }  # fmt: skip
+    found: list[Joined] = []
     with tempfile.TemporaryDirectory(prefix="driftline-loadtest-", ignore_cleanup_errors=True) as folder:
         model = await asyncio.to_thread(make_model, "logistic", Path(folder))
-        found: list[Joined] = []
-        for name, measure in (("Driftline", _driftline), ("Quix Streams", _quix), ("Faust", _faust)):
+        for name, measure in contenders.items():
+            if options.only and not any(part.lower() in name.lower() for part in options.only):
+                continue
             try:
-                async with _stage(bootstrap_servers, options) as stage:
-                    found.append(await measure(stage, model))
+                async with a_stage(bootstrap_servers, options.partitions) as stage:
+                    found.append(replace(await measure(stage, model, options), name=name))
             except FAILURES as error:
                 report.failures.append(f"{name}: {error or repr(error)}")
     report.figures["contenders"] = [asdict(one) for one in found]
-    header = ["", "open", "pairs", "CPU us per pair", "pairs/s", "resident MiB", "peak MiB", "recovery s"]
-    rows = [
-        [one.name, f"{one.open_events:,}", f"{one.pairs:,}", one.cpu_us, f"{one.pairs_per_second:,.0f}",
-         one.resident_mib, one.peak_mib, one.recovery_seconds]
-        for one in found
-    ]  # fmt: skip
-    report.text.append(markdown(header, rows))
+    report.text.append(_table(found))
     return report
 
 
-@asynccontextmanager
-async def _stage(bootstrap_servers: str, options: PerformanceOptions) -> AsyncIterator[_Stage]:
-    names = TopicNames(f"lt{secrets.token_hex(3)}-")
-    specs = [spec for spec in topic_specs(names, partitions=options.partitions) if _needed(spec, names)]
-    ports = Ports()
-    try:
-        with tempfile.TemporaryDirectory(prefix="driftline-join-", ignore_cleanup_errors=True) as folder:
-            async with Cluster(bootstrap_servers) as cluster, cluster.topics(specs):
-                yield _Stage(cluster, names, Path(folder), ports, options)
-    finally:
-        ports.release()
+def _table(found: list[Joined]) -> str:
+    header = ["", "open", "pairs", "CPU us per pair", "pairs/s", "own MiB", "mapped MiB", "peak MiB",
+              "fill s", "CPU us per fill", "recovery s"]  # fmt: skip
+    rows = [
+        [one.name, f"{one.open_events:,}", _whole(one.pairs), one.cpu_us, _whole(one.pairs_per_second),
+         one.anonymous_mib, one.mapped_mib, one.peak_mib, one.fill_seconds, one.fill_cpu_us,
+         one.recovery_seconds]
+        for one in found
+    ]  # fmt: skip
+    return markdown(header, rows)
 
 
-def _needed(spec: TopicSpec, names: TopicNames) -> bool:
-    wanted = (
-        names.predictions, names.shadow_predictions, names.labels, names.outcomes, names.labelled,
-        names.performance_log, names.reports, names.dead_letters, names.state("performance"),
-        names.state("performance-routing"),
-    )  # fmt: skip
-    return spec.name in wanted
+def _whole(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
 
 
-async def _measured(
-    stage: _Stage,
-    name: str,
+async def _fill(stage: JoinStage, part: Part, stream: JoinStream, joined: Check) -> Joined:
+    """Let the contender store the open predictions itself, from Kafka."""
+    assert part.pid is not None
+    count = stream.open_events
+    before, began = usage(part.pid), time.perf_counter()
+    await send(
+        stage.cluster.producer, stage.names.predictions, stage.partitions, predictions(stream, 0, count)
+    )
+    await _until(stage, part, joined, 180 + count / 1_000, f"{count:,} predictions to be stored")
+    seconds, after = time.perf_counter() - began, usage(part.pid)
+    return Joined("", count, fill_cpu_us=_us(before, after, count), fill_seconds=round(seconds, 1))
+
+
+async def _pairs(
+    stage: JoinStage,
     part: Part,
     stream: JoinStream,
+    first: int,
     pairs: int,
-    progress: Callable[[], tuple[int, int] | None] | None,
+    joined: Check,
 ) -> Joined:
-    """Fill the store, stop the process, lay the pairs, let it go, and read what it used."""
-    names, cluster = stage.names, stage.cluster
-    count = stream.open_events
-    await send(cluster.producer, names.predictions, stage.partitions, predictions(stream, 0, count))
-
-    async def done(answers: int, known: int) -> bool:
-        if not part.running:
-            raise LoadTestError(f"the process ended by itself{part.explain()}")
-        if progress is None:
-            return await cluster.end(names.labelled) >= known
-        seen = await asyncio.to_thread(progress)
-        return seen is not None and seen[0] >= answers and seen[1] >= known
-
-    patience = 180 + (count + pairs) / 1_000
-    if progress is not None:
-        await cluster.wait(lambda: done(count, 0), patience, f"{count:,} predictions to be stored")
-    else:  # a peer tells only of what it has written: it has stored the rest when a first label is joined
-        await send(cluster.producer, names.labels, stage.partitions, labels(stream, count, 500))
-        await cluster.wait(lambda: done(0, 400), patience, "the first labels to be joined")
-    already = 0 if progress is not None else 500
-    await asyncio.sleep(SETTLE_SECONDS)
+    """Stop the process, lay predictions and labels, let it go, and read what it used."""
+    cluster, names = stage.cluster, stage.names
+    assert part.pid is not None
+    await asyncio.sleep(SETTLE_SECONDS)  # commits and reports of what came before go out
     part.suspend()
-    first = count + already
     await send(cluster.producer, names.predictions, stage.partitions, predictions(stream, first, pairs))
     await send(cluster.producer, names.labels, stage.partitions, labels(stream, first, pairs))
-    assert part.pid is not None
     before, began = usage(part.pid), time.perf_counter()
     part.resume()
-    known = int((pairs + already) * (1.0 if progress is not None else 0.98))
-    await cluster.wait(lambda: done(count + pairs, known), patience, f"{pairs:,} labels to be joined")
+    await _until(stage, part, joined, 180 + pairs / 1_000, f"{pairs:,} labels to be joined")
     seconds, after = time.perf_counter() - began, usage(part.pid)
+    kept = memory(part.pid)
     return Joined(
-        name,
-        count,
+        "",
+        stream.open_events,
         pairs,
-        round((after.cpu_seconds - before.cpu_seconds) / pairs * 1e6, 2),
-        pairs / seconds,
-        round(after.resident_bytes / 2**20, 1),
-        round(after.peak_resident_bytes / 2**20, 1),
+        cpu_us=_us(before, after, pairs),
+        pairs_per_second=int(pairs / seconds),
+        anonymous_mib=_mib(kept.anonymous_bytes),
+        mapped_mib=_mib(kept.mapped_bytes),
+        peak_mib=_mib(after.peak_resident_bytes),
     )
 
 
-async def _driftline(stage: _Stage, model: Model) -> Joined:
-    port = stage.ports.reserve()
-    settings = {
-        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": stage.cluster.bootstrap_servers,
-        "DRIFTLINE_TOPIC_PREFIX": stage.names.prefix,
-        "DRIFTLINE_GROUP_PREFIX": stage.names.prefix,
-        "DRIFTLINE_MODEL_BUNDLES": str(model.bundle),
-        "DRIFTLINE_JOIN_DIR": str(stage.folder / "join"),
-        "DRIFTLINE_HTTP_PORT": str(port),
-        "DRIFTLINE_IDLE_SECONDS": "3",
-    } | own_path()
-    command = [sys.executable, "-m", "services.performance"]
-    stream = JoinStream.of("loadtest-logistic", stage.options.open_events, HORIZON_MS, stage.partitions)
-    part = stage.part("performance", command, settings)
-    part.launch()
+async def _until(stage: JoinStage, part: Part, condition: Check, seconds: float, what: str) -> None:
+    async def holds() -> bool:
+        if not part.running:
+            raise LoadTestError("the process ended by itself")
+        return await condition()
+
     try:
-        joined = await _measured(
-            stage, "Driftline", part, stream, stage.options.pairs, lambda: _items_of(port)
-        )
-        part.kill()
-        shutil.rmtree(stage.folder / "join")
-        part = stage.part("replica", command, settings)
-        part.launch()
-        began = time.perf_counter()
-        await stage.cluster.wait(
-            lambda: asyncio.to_thread(_ready, port), 600 + stage.options.open_events / 1_000, "a new replica"
-        )
-        return Joined(**asdict(joined) | {"recovery_seconds": round(time.perf_counter() - began, 1)})
-    finally:
-        part.stop()
-
-
-def _get(port: int, path: str) -> str | None:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            text: str = answer.read().decode()
-            return text
-    except OSError:
-        return None
-
-
-def _ready(port: int) -> bool:
-    return _get(port, "/readyz") is not None
-
-
-def _items_of(port: int) -> tuple[int, int] | None:
-    """Return how many answers and labels the service has joined."""
-    text = _get(port, "/metrics")
-    if text is None:
-        return None
-    counts = {
-        line.split(" ")[0]: float(line.split(" ")[1])
-        for line in text.splitlines()
-        if line.startswith("driftline_performance_items_total{")
-    }
-    name = 'driftline_performance_items_total{{kind="{}"}}'
-    return int(counts.get(name.format("answers"), 0)), int(counts.get(name.format("labels"), 0))
-
-
-async def _peer(stage: _Stage, name: str, command: list[str], settings: dict[str, str]) -> Joined:
-    options, names = stage.options, stage.names
-    told = {
-        "LOADTEST_BOOTSTRAP_SERVERS": stage.cluster.bootstrap_servers,
-        "LOADTEST_GROUP": f"{names.prefix}peer",
-        "LOADTEST_PREDICTIONS": names.predictions,
-        "LOADTEST_LABELS": names.labels,
-        "LOADTEST_OUTPUT": names.labelled,
-        "LOADTEST_FOLDER": str(stage.folder),
-        "LOADTEST_HORIZON_MS": str(HORIZON_MS),
-        "LOADTEST_PARTITIONS": str(stage.partitions),
-        "PYTHONPATH": "",
-        "PYTHONSAFEPATH": "1",
-    }
-    stream = JoinStream.of("peer", options.peer_events, HORIZON_MS, stage.partitions)
-    part = stage.part("peer", command, told | settings)
-    part.launch()
-    try:
-        return await _measured(stage, name, part, stream, options.peer_pairs, None)
+        await stage.cluster.wait(holds, seconds, what)
     except LoadTestError as error:
         raise LoadTestError(f"{error}{part.explain()}") from error
+
+
+def _us(before: Usage, after: Usage, count: int) -> float:
+    return round((after.cpu_seconds - before.cpu_seconds) / count * 1e6, 2)
+
+
+def _mib(size: int) -> float:
+    return round(size / 2**20, 1)
+
+
+async def _driftline(stage: JoinStage, model: Model, options: PerformanceOptions) -> Joined:
+    """Fill the store, label the oldest, which end while the pairs are measured, then measure the pairs."""
+    service = DriftlineJoin(stage, model)
+    stream = JoinStream.of("loadtest-logistic", options.open_events, HORIZON_MS, stage.partitions)
+    count, pairs = options.open_events, options.pairs
+
+    def joined(answers: int, known: int) -> Check:
+        async def holds() -> bool:
+            seen = await asyncio.to_thread(service.joined)
+            return seen is not None and seen[0] >= answers and seen[1] >= known
+
+        return holds
+
+    part = service.part("driftline")
+    part.launch()
+    try:
+        await _until(stage, part, lambda: asyncio.to_thread(service.ready), 90, "the service to be ready")
+        filled = await _fill(stage, part, stream, joined(count, 0))
+        oldest = labels_of_the_oldest(stream, pairs)
+        await send(stage.cluster.producer, stage.names.labels, stage.partitions, oldest)
+        await _until(stage, part, joined(count, pairs), 180 + pairs / 1_000, "the oldest to be labelled")
+        given = await _pairs(stage, part, stream, count, pairs, joined(count + pairs, 2 * pairs))
+        opened = await asyncio.to_thread(service.open_events)
+        return replace(
+            given, open_events=opened, fill_cpu_us=filled.fill_cpu_us, fill_seconds=filled.fill_seconds
+        )
     finally:
         part.stop()
 
 
-async def _quix(stage: _Stage, model: Model) -> Joined:
+async def _recovery(stage: JoinStage, model: Model, options: PerformanceOptions) -> Joined:
+    """Fill a store, kill the process, take its disk away, and see how long another one takes."""
+    service = DriftlineJoin(stage, model)
+    stream = JoinStream.of("loadtest-logistic", options.recovery_events, HORIZON_MS, stage.partitions)
+    count = options.recovery_events
+
+    async def joined() -> bool:
+        seen = await asyncio.to_thread(service.joined)
+        return seen is not None and seen[0] >= count
+
+    part = service.part("first")
+    part.launch()
+    try:
+        filled = await _fill(stage, part, stream, joined)
+        await asyncio.sleep(SETTLE_SECONDS)
+        part.kill()
+        shutil.rmtree(service.disk)
+        part = service.part("replica")
+        began = time.perf_counter()
+        part.launch()
+        await _until(
+            stage, part, lambda: asyncio.to_thread(service.ready), 600 + count / 1_000, "a new replica"
+        )
+        seconds = time.perf_counter() - began
+        assert part.pid is not None
+        kept = memory(part.pid)
+        return replace(
+            filled,
+            anonymous_mib=_mib(kept.anonymous_bytes),
+            mapped_mib=_mib(kept.mapped_bytes),
+            peak_mib=_mib(usage(part.pid).peak_resident_bytes),
+            recovery_seconds=round(seconds, 1),
+        )
+    finally:
+        part.stop()
+
+
+async def _quix(stage: JoinStage, model: Model, options: PerformanceOptions) -> Joined:
     await asyncio.to_thread(install, "quixstreams")
-    command = [str(python_of("quixstreams")), str(PROGRAMS / "quix_join.py")]
-    return await _peer(stage, "Quix Streams, join_asof", command, {})
+    return await _peer(stage, quix(stage), options)
 
 
-async def _faust(stage: _Stage, model: Model) -> Joined:
+async def _faust(stage: JoinStage, model: Model, options: PerformanceOptions) -> Joined:
     await asyncio.to_thread(install, "faust")
-    command = [
-        str(environment("faust") / "bin" / "python"), str(PROGRAMS / "faust_join.py"), "--datadir",
-        str(stage.folder / "faust"), "worker", "--loglevel", "warn", "--web-port", str(stage.ports.reserve()),
-    ]  # fmt: skip
-    return await _peer(stage, "Faust, table", command, {})
+    return await _peer(stage, faust(stage), options)
+
+
+async def _peer(stage: JoinStage, part: Part, options: PerformanceOptions) -> Joined:
+    """Measure a peer: it has stored what its group has committed, and joined what it has written."""
+    stream = JoinStream.of("peer", options.peer_events, HORIZON_MS, stage.partitions)
+    count, pairs, cluster, names = options.peer_events, options.peer_pairs, stage.cluster, stage.names
+
+    async def stored() -> bool:
+        return await cluster.committed(f"{names.prefix}peer", names.predictions) >= count
+
+    async def written() -> bool:
+        return await cluster.end(names.labelled) >= HEARD * pairs
+
+    part.launch()
+    try:
+        filled = await _fill(stage, part, stream, stored)
+        given = await _pairs(stage, part, stream, count, pairs, written)
+        return replace(given, fill_cpu_us=filled.fill_cpu_us, fill_seconds=filled.fill_seconds)
+    finally:
+        part.stop()

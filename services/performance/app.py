@@ -66,7 +66,8 @@ async def serve(settings: PerformanceSettings) -> None:
         routing, joining, step = _pipelines(settings, topics, client, metrics, book, counts)
         alive.pipelines = (routing, joining)
         background = await stack.enter_async_context(Background(stop))
-        background.start("trimming the log", trim_log(client, topics.performance_log, step.joins))
+        trimming = trim_log(client, topics.performance_log, step.joins, every=settings.trim_seconds)
+        background.start("trimming the log", trimming)
         await _run_both(stop, routing, joining)
 
 

@@ -29,6 +29,9 @@ class PerformanceSettings(PipelineSettings):
         description="Seconds between two reports of the newest windows; older ones wait 12 times that",
     )
     checkpoint_seconds: float = Field(2.0, gt=0, description="Seconds between two checkpoints of a partition")
+    trim_seconds: float = Field(
+        60.0, gt=0, description="Seconds between two deletions of what nobody needs of performance-log"
+    )
     idle_seconds: float = Field(
         10.0,
         gt=0,

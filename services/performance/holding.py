@@ -82,7 +82,7 @@ class OpenEvents:
     def put(self, ids: Sequence[str], rows: Sequence[bytes], dues: Sequence[int]) -> None:
         """Set the rows of distinct events."""
         if ids:
-            for due in set(dues):
+            for due in dict.fromkeys(dues):
                 self.need(due)
             self.store.put(hashes_of(ids), rows, dues)
 

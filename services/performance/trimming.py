@@ -15,20 +15,21 @@ from shared.logs import RateLimit, get_logger
 
 log = get_logger(__name__)
 
-_EVERY: Final = 60.0
 _COMPLAIN_EVERY: Final = 3_600.0
 
 
-async def trim_log(client: dict[str, Any], topic: str, joins: Mapping[int, PartitionJoin]) -> None:
-    """Delete the log's records before the first one a new replica would need; runs until cancelled.
+async def trim_log(
+    client: dict[str, Any], topic: str, joins: Mapping[int, PartitionJoin], *, every: float
+) -> None:
+    """Delete the log's records before the first one a new replica would need, every so many seconds.
 
-    Time alone could not tell: a horizon may be longer than any retention, and event time may run faster
-    or slower than the clock. A broker that cannot delete records keeps them.
+    Runs until cancelled. Time alone could not tell: a horizon may be longer than any retention, and event
+    time may run faster or slower than the clock. A broker that cannot delete records keeps them.
     """
     complaints = RateLimit(_COMPLAIN_EVERY)
     trimmed: dict[int, int] = {}
     while True:
-        await asyncio.sleep(_EVERY)
+        await asyncio.sleep(every)
         low = {p: join.low_offset for p, join in joins.items() if join.low_offset > trimmed.get(p, 0)}
         if not low:
             continue

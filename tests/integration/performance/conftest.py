@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ class Stage(BareStage):
     async def send_hour(self, hour: int, events: int) -> None:
         """Send an hour's predictions (some from the shadow), and the labels and outcomes observed in it."""
         begin = START + hour * HOUR
-        fresh, shadow = [], []
+        fresh: list[Prediction] = []
+        shadow: list[Prediction] = []
         for number in range(events):
             event_id, at = f"e{hour}-{number}", begin + self.rng.randrange(HOUR)
             segments = {"f0": self.rng.choice(CARRIERS)}
@@ -84,7 +86,7 @@ class Stage(BareStage):
             (self.topics.labels, observed[1::2]),
             (self.topics.outcomes, outcomes),
         ):
-            await self._send(topic, messages)
+            await self.send(topic, messages)
 
     def _label(self, p: Prediction) -> Label:
         truth = "yes" if self.rng.random() < p.score else "no"
@@ -93,13 +95,54 @@ class Stage(BareStage):
         at = p.occurred_at + delay
         return Label(event_id=p.event_id, label=truth, observed_at=at)
 
-    async def _send(self, topic: str, messages: list[Any]) -> None:
-        by_event = [(hash_of(m.event_id), msgspec.json.encode(m)) for m in messages]
-        await produce(self.client, topic, by_event)
+    async def send(
+        self, topic: str, messages: list[Any], *, by: Callable[[Any], str] = lambda m: str(m.event_id)
+    ) -> None:
+        """Send messages, each to the partition that its event, or something else, leads to."""
+        await produce(self.client, topic, [(hash_of(by(m)), msgspec.json.encode(m)) for m in messages])
+
+    async def pass_time(self, to: int) -> None:
+        """Let every input come to a moment, by a message in each of their partitions."""
+        late = [
+            self.prediction(f"last-{number}", "3", to, 0.5, f"nobody-{number}")
+            for number in range(PARTITIONS)
+        ]
+        labels = [Label(event_id=p.event_id, label="no", observed_at=to) for p in late]
+        outcomes = [Outcome(kpi="none", value=0, observed_at=to, event_id=p.event_id) for p in late]
+        topics = self.topics
+        for topic, messages in (
+            (topics.predictions, late),
+            (topics.shadow_predictions, late),
+            (topics.labels, labels),
+            (topics.outcomes, outcomes),
+        ):
+            await produce(self.client, topic, [(at, msgspec.json.encode(m)) for at, m in enumerate(messages)])
+
+    def prediction(self, event_id: str, version: str, at: int, score: float, entity_id: str) -> Prediction:
+        """A prediction about an entity."""
+        source = Source(
+            self.topics.events, hash_of(entity_id), int.from_bytes(event_id.encode(), "big") % 10_000
+        )
+        label = "yes" if score >= 0.5 else "no"
+        return Prediction(event_id, "demo", version, score, at, at, source, entity_id, label)
+
+    def bundle(self, version: str, *kpis: KpiSpec) -> Path:
+        """Package a version with these KPIs."""
+        return a_bundle(self.folder, version, kpis)
 
     async def reports(self) -> list[PerformanceReport]:
         """The newest performance report of every key."""
         return await self.newest(PerformanceReport)
+
+
+def a_bundle(folder: Path, version: str, kpis: Sequence[KpiSpec]) -> Path:
+    """Package a version of the model with windows of an hour, a horizon of four and a segment."""
+    spec = numeric_spec(
+        3, version=version, label_horizon=HORIZON // 1000, window=3600, segments=("f0",), kpis=tuple(kpis)
+    )
+    feature = FeatureSpec(name="f0", kind="categorical", categories=CARRIERS)
+    spec = msgspec.structs.replace(spec, features=(feature, *spec.features[1:]))
+    return write_bundle(folder / f"demo-{version}", linear(3), spec).path
 
 
 def hash_of(event_id: str) -> int:
@@ -109,27 +152,17 @@ def hash_of(event_id: str) -> int:
 
 @pytest.fixture
 async def stage(kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> Stage:
-    bundles = []
-    for version in ("1", "2"):
-        feature = FeatureSpec(name="f0", kind="categorical", categories=CARRIERS)
-        spec = numeric_spec(
-            3,
-            version=version,
-            label_horizon=HORIZON // 1000,
-            window=3600,
-            segments=("f0",),
-            kpis=(
-                KpiSpec(name="cost", value="-5 * fp - 20 * fn"),
-                KpiSpec(name="sales", value="sale - decision", missing=0),
-            ),
-        )
-        spec = msgspec.structs.replace(spec, features=(feature, *spec.features[1:]))
-        bundles.append(str(write_bundle(tmp_path / f"demo-{version}", linear(3), spec).path))
+    kpis = (
+        KpiSpec(name="cost", value="-5 * fp - 20 * fn"),
+        KpiSpec(name="sales", value="sale - decision", missing=0),
+    )
+    bundles = [str(a_bundle(tmp_path, version, kpis)) for version in ("1", "2")]
     settings = {
         "DRIFTLINE_MODEL_BUNDLES": ",".join(bundles),
-        "DRIFTLINE_REPORT_SECONDS": "1",
-        "DRIFTLINE_IDLE_SECONDS": "3",
-        "DRIFTLINE_CHECKPOINT_SECONDS": "1",
+        "DRIFTLINE_REPORT_SECONDS": "0.1",  # older windows are reported after twelve times that
+        "DRIFTLINE_IDLE_SECONDS": "2",
+        "DRIFTLINE_CHECKPOINT_SECONDS": "0.5",
+        "DRIFTLINE_TRIM_SECONDS": "0.5",
         "DRIFTLINE_SESSION_SECONDS": SESSION_SECONDS,
     }
     return await Stage.set_up(kafka, topic_prefix, tmp_path, settings=settings)

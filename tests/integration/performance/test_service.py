@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import msgspec
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from shared.bundle.truth import KpiSpec
 from shared.dead_letters import read_dead_letter
-from shared.messages import Labelled, PerformanceReport
+from shared.messages import Labelled, Outcome, PerformanceReport, Prediction
 from shared.quality.figures import figures_of
 from shared.quality.merging import by_version, by_window
-from tests.integration.performance.conftest import HORIZON, START, Stage
+from tests.integration.performance.conftest import HORIZON, HOUR, PARTITIONS, START, Stage
 from tests.processes import service
-from tests.streams import produce, read_all, until
+from tests.streams import first_offsets, produce, read_all, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]
 
@@ -75,6 +77,11 @@ async def joined(stage: Stage) -> bool:
     )
 
 
+async def trimmed(stage: Stage) -> bool:
+    """Whether the log has lost what nobody needs any more, in every partition."""
+    return min((await first_offsets(stage.client, stage.topics.performance_log, PARTITIONS)).values()) > 0
+
+
 async def test_figures_equal_an_offline_computation_after_kills_rebalances_and_a_new_disk(
     stage: Stage,
 ) -> None:
@@ -90,6 +97,7 @@ async def test_figures_equal_an_offline_computation_after_kills_rebalances_and_a
             first.part.kill()  # -9, in the middle of it
             await stage.send_hour(4, 150)
             await until(lambda: joined(stage), seconds=90, every=0.5, what="the other to take over")
+            await until(lambda: trimmed(stage), seconds=60, every=0.5, what="what has ended to be deleted")
             second.part.kill()
     stage.lose_disk("b")
     await stage.send_hour(5, 150)
@@ -139,3 +147,63 @@ async def test_bad_labels_are_dead_letters_and_the_good_ones_are_joined(stage: S
     assert {value: letter.error for value, letter in found.items() if letter} == bad | {
         nameless: "ValidationError"
     }
+
+
+def attributed_offline(answers: list[Prediction], outcomes: list[Outcome]) -> dict[int, tuple[int, float]]:
+    """How many answers of each hour have an outcome, and the sum: it is at the latest answer before it."""
+    values: dict[str, tuple[int, float]] = {}
+    for outcome in sorted(outcomes, key=moment):
+        before = [a for a in answers if a.entity_id == outcome.entity_id and a.occurred_at <= moment(outcome)]
+        if before:
+            latest = max(before, key=lambda answer: (answer.occurred_at, answer.event_id))
+            values[latest.event_id] = (
+                (latest.occurred_at - START) // HOUR,
+                outcome.value,
+            )  # the last one counts
+    hours = {hour for hour, _ in values.values()}
+    by_hour = {hour: [value for at, value in values.values() if at == hour] for hour in hours}
+    return {hour: (len(some), round(sum(some), 6)) for hour, some in by_hour.items()}
+
+
+def moment(outcome: Outcome) -> int:
+    assert isinstance(outcome.observed_at, int)
+    return outcome.observed_at
+
+
+async def test_an_outcome_of_an_entity_goes_to_its_latest_answer_before_it(stage: Stage) -> None:
+    """Outcomes come before the answers they belong to, and from other partitions: it makes no difference."""
+    stage.settings |= {
+        "DRIFTLINE_MODEL_BUNDLES": str(stage.bundle("3", KpiSpec(name="spent", value="spent", by="entity"))),
+        "DRIFTLINE_IDLE_SECONDS": "600",  # so that event time waits for every input
+    }
+    rng = random.Random(11)
+    customers = [f"c{number}" for number in range(20)]
+    answers = [
+        stage.prediction(f"e{n}", "3", START + rng.randrange(3 * HOUR), rng.random(), rng.choice(customers))
+        for n in range(200)
+    ]
+    outcomes = [
+        Outcome(
+            kpi="spent",
+            value=round(rng.random() * 9, 2),
+            observed_at=START + rng.randrange(3 * HOUR),
+            entity_id=rng.choice(customers),
+        )
+        for _ in range(100)
+    ]
+    expected = attributed_offline(answers, outcomes)
+    assert sum(count for count, _ in expected.values()) > 50
+
+    async def found() -> bool:
+        reports = [report for report in by_window(await stage.reports()) if "spent" in report.kpis]
+        sums = {(r.window.start - START) // HOUR: r.kpis["spent"].value for r in reports}
+        return {hour: (kpi.n, round(kpi.total, 6)) for hour, kpi in sums.items()} == expected
+
+    with service("performance", stage.folder, stage.replica("a")) as process:
+        await process.ready()
+        await stage.send(stage.topics.outcomes, outcomes, by=lambda outcome: f"{outcome.value}")
+        await stage.send(stage.topics.predictions, answers, by=lambda answer: str(answer.entity_id))
+        assert not await found(), "event time has not come to the outcomes"
+        await stage.pass_time(START + 4 * HOUR)
+        await until(found, seconds=60, every=0.5, what="every outcome to be with its answer")
+        process.part.stop()

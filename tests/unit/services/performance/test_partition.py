@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from services.performance import partition
+from services.performance import partition, plain
+from services.performance.checkpoints import decode_base
 from services.performance.packets import Answered, Followed, Known, Packet, Touched
 from shared.bundle.truth import KpiSpec
 from shared.messages import PerformanceReport
@@ -294,6 +295,23 @@ def test_kills_and_replays_leave_no_trace(tmp_path: Path, seed: int, lose_disk: 
     assert killed.labelled == calm.labelled
     assert killed.matured == calm.matured
     check(killed.reports(), answers, sent_last(log, answers))
+
+
+def test_a_packet_at_a_time_is_the_same_as_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The common case has a way of its own: it must say and count what the rules say, in the same order."""
+    log, _ = stream(8)
+    many = Harness(tmp_path / "many", log, binary(), binary("2"))
+    many.run(batch=1, checkpoint=0.3)
+    monkeypatch.setattr(plain, "repeated", set)  # as if every event came twice in its packet
+    single = Harness(tmp_path / "single", log, binary(), binary("2"))
+    single.run(batch=1, checkpoint=0.3)
+    assert single.reports() == many.reports()
+    assert (single.labelled, single.matured) == (many.labelled, many.matured)
+    bases = [harness.state.pop(b"p/base") for harness in (many, single)]
+    assert decode_base(bases[0] or b"") == decode_base(bases[1] or b"")
+    assert single.state == many.state
 
 
 def test_a_long_batch_is_counted_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
