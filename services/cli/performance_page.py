@@ -127,7 +127,7 @@ def _cut_offs(version: VersionQuality, name: str) -> Plot | None:
         return None
     kpi = report.kpis[name]
     advice = advise(kpi, report.edges, report.threshold, kpi.goal)
-    if advice is None:
+    if advice is None or not advice.matters:
         return None
     plot = new_figure(height=2.2)
     axes = plot.subplots()
@@ -138,6 +138,7 @@ def _cut_offs(version: VersionQuality, name: str) -> Plot | None:
     if not math.isinf(advice.threshold) and advice.threshold != advice.now:
         axes.axvline(advice.threshold, color=COLOURS["good"], label=f"best, {view.number(advice.threshold)}")
     axes.set_xlabel("cut-off of the score")
-    axes.set_ylabel(f"{name} per decision")
+    axes.set_ylabel("per decision")
+    axes.set_title(name, loc="left", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
     return plot

@@ -134,6 +134,8 @@ def _advice(version: VersionQuality, name: str) -> str:
     advice = advise(report.kpis[name], report.edges, report.threshold, report.kpis[name].goal)
     if advice is None:
         return "-"
+    if not advice.matters:
+        return "makes no difference"
     if advice.threshold == advice.now:
         return f"{number(advice.now)}, as it is"
     gain = f"{number(advice.value)} instead of {number(advice.value_now)}"

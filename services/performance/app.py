@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -25,6 +25,9 @@ from shared.metrics import describe_process
 from shared.pipeline.pipeline import Pipeline
 from shared.registry.opening import redis_registry
 from shared.topics import TopicNames
+
+_PACKET_FETCH_BYTES: Final = 1 << 18
+"""A fetch of the log: packets hold hundreds of items, which take six times the room once decoded."""
 
 
 async def serve(settings: PerformanceSettings) -> None:
@@ -155,8 +158,9 @@ def _pipelines(
     )
     written = (topics.performance_log, topics.labelled, topics.reports, topics.state("performance"))
     joining_options = pipeline_options(
-        settings, "performance", topics=(topics.performance_log,), outputs=written, recover=recovery
-    )
+        settings, "performance", topics=(topics.performance_log,), outputs=written, recover=recovery,
+        partition_fetch_bytes=_PACKET_FETCH_BYTES,
+    )  # fmt: skip
     return (
         Pipeline(route, routing_options, metrics.of_routing()),
         Pipeline(join, joining_options, metrics),

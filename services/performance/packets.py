@@ -97,9 +97,14 @@ class Packet(msgspec.Struct, array_like=True, gc=False):
 
     def versions(self) -> set[tuple[str, str]]:
         """Return model and version of everything that must be judged."""
-        met = {(answer.model, answer.version) for answer in self.answers}
-        met |= {(touched.model, touched.version) for touched in self.touches}
-        return met | {(matured.model, matured.version) for matured in self.matured}
+        met: set[tuple[str, str]] = set()
+        model = version = ""
+        for items in (self.answers, self.touches, self.matured):
+            for item in items:
+                if item.version != version or item.model != model:  # mostly those of the item before
+                    model, version = item.model, item.version
+                    met.add((model, version))
+        return met
 
 
 encode_packet = msgspec.msgpack.Encoder().encode

@@ -142,40 +142,46 @@ class RouteStep:
 
     def _predictions(self, part: Records, share: Share) -> None:
         shadow = part.topic == self._topics.shadow_predictions
-        count, packets, high = self._partitions, share.packets, -1
-        for row, value in enumerate(part.values):
+        count, packets, high, most = self._partitions, share.packets, -1, self._max_future
+        for row, (value, written_at) in enumerate(zip(part.values, part.timestamps, strict=True)):
             try:
                 p = _prediction(value or b"")
             except NOT_JSON as error:
                 share.rejected.append((row, _undecodable(error)))
                 continue
-            if self._ahead(share, row, p.occurred_at, "occurred_at"):
+            occurred_at = p.occurred_at
+            if occurred_at - written_at > most:
+                share.rejected.append((row, _ahead(occurred_at - written_at, "occurred_at")))
                 continue
             at = p.source
             item = Answered(
-                p.event_id, p.model, p.model_version, p.score, p.occurred_at, p.scored_at,
+                p.event_id, p.model, p.model_version, p.score, occurred_at, p.scored_at,
                 at.topic, at.partition, at.offset, p.label, p.probabilities, p.segments,
                 p.entity_id, shadow, p.canary,
             )  # fmt: skip
             packets[partition(p.event_id, count)].answers.append(item)
             if p.entity_id is not None and not shadow and self._by_entity(p.model, p.model_version):
-                touch = Touched(p.entity_id, p.event_id, p.model, p.model_version, p.occurred_at)
+                touch = Touched(p.entity_id, p.event_id, p.model, p.model_version, occurred_at)
                 packets[partition(p.entity_id, count)].touches.append(touch)
-            high = max(high, p.occurred_at)
+            high = max(high, occurred_at)
         share.high = high
 
     def _labels(self, part: Records, share: Share) -> None:
-        for row, value in enumerate(part.values):
+        count, packets, high, most = self._partitions, share.packets, -1, self._max_future
+        for row, (value, written_at) in enumerate(zip(part.values, part.timestamps, strict=True)):
             try:
                 label = _label(value or b"")
             except NOT_JSON as error:
                 share.rejected.append((row, _undecodable(error)))
                 continue
             at = epoch_ms(label.observed_at)
-            if not self._ahead(share, row, at, "observed_at"):
-                item = Known(label.event_id, label.label, at)
-                share.packets[partition(label.event_id, self._partitions)].labels.append(item)
-                share.high = max(share.high, at)
+            if at - written_at > most:
+                share.rejected.append((row, _ahead(at - written_at, "observed_at")))
+                continue
+            item = Known(label.event_id, label.label, at)
+            packets[partition(label.event_id, count)].labels.append(item)
+            high = max(high, at)
+        share.high = high
 
     def _outcomes(self, part: Records, share: Share) -> None:
         for row, value in enumerate(part.values):
@@ -189,20 +195,13 @@ class RouteStep:
             if name is None:
                 missing = ValidationError("an outcome names an event_id or an entity_id", field="event_id")
                 share.rejected.append((row, missing))
-            elif not self._ahead(share, row, at, "observed_at"):
+            elif (ahead := at - part.timestamps[row]) > self._max_future:
+                share.rejected.append((row, _ahead(ahead, "observed_at")))
+            else:
                 packet = share.packets[partition(name, self._partitions)]
                 item = Followed(name, outcome.kpi, outcome.value, at)
                 (packet.outcomes if outcome.event_id is not None else packet.entity_outcomes).append(item)
                 share.high = max(share.high, at)
-
-    def _ahead(self, share: Share, row: int, at: int, name: str) -> bool:
-        """Refuse a time from beyond ``max_future``: a clock gone wrong must not end every horizon."""
-        ahead = at - share.part.timestamps[row]
-        if ahead <= self._max_future:
-            return False
-        text = f"{name} lies {ahead / 3_600_000:.1f} hours after the record was written"
-        share.rejected.append((row, ValidationError(text, field=name)))
-        return True
 
     def _dead_letters(self, share: Share) -> Output:
         part, now = share.part, self._clock()
@@ -232,6 +231,12 @@ _outcome = msgspec.json.Decoder(Outcome).decode
 
 def _packet(source: str) -> Packet:
     return Packet(source, -1, False, [], [], [], [], [], [])
+
+
+def _ahead(milliseconds: int, name: str) -> ServiceError:
+    """Refuse a time from beyond ``max_future``: a clock gone wrong must not end every horizon."""
+    hours = milliseconds / 3_600_000
+    return ValidationError(f"{name} lies {hours:.1f} hours after the record was written", field=name)
 
 
 def _undecodable(error: Exception) -> ServiceError:

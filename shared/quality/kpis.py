@@ -88,6 +88,12 @@ class Advice(msgspec.Struct, frozen=True):
     decisions: int
     curve: tuple[tuple[float, float], ...]
 
+    @property
+    def matters(self) -> bool:
+        """Whether the KPI depends on the cut-off at all."""
+        values = [value for _, value in self.curve]
+        return max(values) - min(values) > 1e-9 * max(map(abs, values))
+
 
 def advise(kpi: KpiSums, edges: Sequence[float], threshold: float, goal: Goal = "max") -> Advice | None:
     """Return which cut-off of the score would have been best for a KPI; None where nobody can know.
