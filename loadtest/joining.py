@@ -114,7 +114,7 @@ def labels_of_the_oldest(stream: JoinStream, count: int) -> Iterator[tuple[int, 
 
     ``OLDEST`` keeps the other labels away from them.
     """
-    assert count <= (1 - OLDEST) * stream.open_events
+    assert count <= round((1 - OLDEST) * stream.open_events)
     return _items(stream, range(count), stream.last_label)
 
 

@@ -86,7 +86,7 @@ class Ending:
             if window.facts.fills_missing:
                 self._windows.fill_missing(window, answer, truth, event.outcomes)
         if (told := labelled(event, self._windows.met)) is not None:
-            self._said.labelled.append(msgspec.structs.replace(told, matured=True, replaces=told))
+            self._said.tell(msgspec.structs.replace(told, matured=True, replaces=told))
 
     def _mature(self, facts: Facts, answer: Answered, truth: str | float) -> None:
         """Hand a label on to concept drift: the bin of the score, and whether it was positive."""

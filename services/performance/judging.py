@@ -124,7 +124,7 @@ class Judge:
             if early:
                 windows.note(event.answers, "early")
             told = beside(event, truth)
-            self._said.labelled.append(msgspec.structs.replace(told, replaces=before) if before else told)
+            self._said.tell(msgspec.structs.replace(told, replaces=before) if before else told)
 
     def _follow(self, event: OpenEvent, followed: Followed) -> None:
         """Take an outcome of an event that has answers."""
@@ -147,4 +147,4 @@ class Judge:
         """Say an event's label beside its answers, and what had been said before."""
         now = labelled(event, self._windows.met)
         if now is not None:
-            self._said.labelled.append(msgspec.structs.replace(now, replaces=before) if before else now)
+            self._said.tell(msgspec.structs.replace(now, replaces=before) if before else now)

@@ -46,8 +46,8 @@ class PacketJoin:
             if due <= watermark:
                 windows.late(facts, watermark)
                 continue
-            window = windows.of(answer)
-            windows.tally.answers.append((window, answer, 1))
+            window = windows.near(facts, answer.occurred_at)
+            windows.tally.answer(window, answer, 1)
             if facts.kpis:
                 windows.label(window, answer, None, None, 1)
             fresh.append(event_id)
@@ -89,10 +89,10 @@ class PacketJoin:
         if truth is None:
             windows.note((answer,), "unusable")
             return False
-        windows.tally.labels.append((window, answer, truth, 1))
+        windows.tally.label(window, answer, truth, 1)
         if facts.kpis:
             windows.worth_of(window, answer, truth)
-        self._said.labelled.append(told(answer.event_id, (answer,), observed_at, truth))
+        self._said.tell(told(answer.event_id, (answer,), observed_at, truth))
         return True
 
     def outcomes(self, outcomes: Sequence[Followed]) -> None:

@@ -14,7 +14,6 @@ from services.performance.packets import Packet, decode_packet, encode_packet, p
 from services.performance.partition import PartitionJoin
 from services.performance.reports import newest_first, report_of
 from services.performance.said import Said, matured_packets
-from services.performance.telling import encode_labelled
 from shared.kafka.records import Output, Records
 from shared.messages import PerformanceReport
 from shared.reports import message_key
@@ -169,8 +168,7 @@ class JoinStep:
     def _said(self, partition: int, join: PartitionJoin, said: Said) -> list[Output]:
         outputs = []
         if said.labelled:
-            keys = [told.event_id.encode() for told in said.labelled]
-            values = list(map(encode_labelled, said.labelled))
+            keys, values = zip(*said.labelled, strict=True)
             outputs.append(Output(self._topics.labelled, partition, keys, values))
         if said.final:
             now = self._clock()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.performance.cells import WindowCells
 from services.performance.facts import Version
 from services.performance.packets import Followed, Matured, Packet
+from services.performance.telling import encode_labelled
 from shared.messages import Labelled
 
 MaturedLabels = dict[Version, list[tuple[str, int, int]]]
@@ -21,7 +22,8 @@ class Said:
     Attributes
     ----------
     labelled
-        Labels beside their answers.
+        Labels beside their answers, as event id and message: encoded at once, since a micro-batch says
+        thousands of them.
     final
         Windows that are final.
     matured
@@ -32,11 +34,15 @@ class Said:
         Labels and outcomes that waited for an answer until nobody could give it in time; a running total.
     """
 
-    labelled: list[Labelled] = field(default_factory=list)
+    labelled: list[tuple[bytes, bytes]] = field(default_factory=list)
     final: list[WindowCells] = field(default_factory=list)
     matured: MaturedLabels = field(default_factory=dict)
     outcomes: list[Followed] = field(default_factory=list)
     orphans: int = 0
+
+    def tell(self, labelled: Labelled) -> None:
+        """Say a label beside its answers."""
+        self.labelled.append((labelled.event_id.encode(), encode_labelled(labelled)))
 
     def take(self) -> Said:
         """Return what there is, and begin anew; the total of orphans goes on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,15 +20,20 @@ LOWEST: Final = 1e-15
 
 _SCORE_UNIT: Final = 1 << 30
 
+Segments = dict[str, str] | None
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-AnswerChange = tuple[WindowCells, Answered, int]
-"""An answer that comes (+1) or goes (-1)."""
+AnswerChange = tuple[WindowCells, float, Segments, bool, int]
+"""Window, score, segments, whether in the shadow, and +1 where the answer comes, -1 where it goes.
 
-LabelChange = tuple[WindowCells, Answered, str | float, int]
-"""An answer that gains (+1) or loses (-1) a label."""
+The few fields that are counted, since whole answers would be kept in memory until then.
+"""
+
+LabelChange = tuple[WindowCells, float, str | None, Segments, dict[str, float] | None, str | float, int]
+"""Window, score, label, segments and probabilities of an answer; the truth; +1 or -1."""
 
 
 class Tally:
@@ -37,7 +42,7 @@ class Tally:
     Attributes
     ----------
     answers, labels
-        What has been noted: whoever notes something appends it.
+        What has been noted.
     """
 
     def __init__(self) -> None:
@@ -46,6 +51,16 @@ class Tally:
 
     def __len__(self) -> int:
         return len(self.answers) + len(self.labels)
+
+    def answer(self, window: WindowCells, answer: Answered, sign: int) -> None:
+        """Note that an answer comes or goes."""
+        self.answers.append((window, answer.score, answer.segments, answer.shadow, sign))
+
+    def label(self, window: WindowCells, answer: Answered, truth: str | float, sign: int) -> None:
+        """Note that an answer gains or loses a label."""
+        self.labels.append(
+            (window, answer.score, answer.label, answer.segments, answer.probabilities, truth, sign)
+        )
 
     def count(self) -> None:
         """Count everything noted."""
@@ -68,17 +83,19 @@ class _Spread:
         Row, and position in ``cells``, of each entry.
     """
 
-    def __init__(self, routes: Sequence[list[Cell]]) -> None:
+    def __init__(self, windows: Sequence[WindowCells], segments: Sequence[Segments]) -> None:
         self.cells: list[Cell] = []
         rows: list[int] = []
         at: list[int] = []
-        for row, route in enumerate(routes):
-            for cell in route:
+        for row, (window, its) in enumerate(zip(windows, segments, strict=True)):
+            for cell in window.route(its):
                 if cell.slot < 0:
                     cell.slot = len(self.cells)
                     self.cells.append(cell)
                 rows.append(row)
                 at.append(cell.slot)
+        for window in set(windows):
+            window.touch()
         for cell in self.cells:
             cell.slot = -1
         self.rows = np.array(rows, np.int64)
@@ -124,17 +141,17 @@ class _Spread:
 
 
 def _count_answers(facts: Facts, changes: list[AnswerChange]) -> None:
-    for window, answer, sign in changes:
-        window.answered += 0 if answer.shadow else sign
-        window.changed = window.dirty = True
-    spread = _Spread([window.route(answer.segments) for window, answer, _ in changes])
-    signs = np.array([sign for _, _, sign in changes], np.int64)
+    windows, given, segments, shadows, given_signs = zip(*changes, strict=True)
+    for window, shadow, sign in zip(windows, shadows, given_signs, strict=True):
+        window.answered += 0 if shadow else sign
+    spread = _Spread(windows, segments)
+    signs = np.array(given_signs, np.int64)
     for cell, number in zip(spread.cells, spread.totals(signs), strict=True):
         cell.predictions += number
     if facts.task == "regression":
         return
     # A probability, whatever a stranger writes: the sums are integers, and have no room for more.
-    scores = np.clip(np.array([answer.score for _, answer, _ in changes], np.float64), 0.0, 1.0)
+    scores = np.clip(np.array(given, np.float64), 0.0, 1.0)
     width = len(facts.edges) + 1
     bins = bins_of(scores, facts.edges).astype(np.int64)
     counts = spread.by_bin(bins, signs, width)
@@ -145,22 +162,21 @@ def _count_answers(facts: Facts, changes: list[AnswerChange]) -> None:
 
 
 def _count_labels(facts: Facts, changes: list[LabelChange]) -> None:
-    for window, _, _, sign in changes:
+    windows, given, labels, segments, probabilities, truths, given_signs = zip(*changes, strict=True)
+    for window, sign in zip(windows, given_signs, strict=True):
         window.counts["joined"] += sign
-        window.changed = window.dirty = True
-    spread = _Spread([window.route(answer.segments) for window, answer, _, _ in changes])
-    signs = np.array([sign for _, _, _, sign in changes], np.int64)
+    spread = _Spread(windows, segments)
+    signs = np.array(given_signs, np.int64)
     for cell, number in zip(spread.cells, spread.totals(signs), strict=True):
         cell.labels += number
+    scores = np.array(given, np.float64)
     if facts.task == "regression":
-        _count_errors(spread, changes, signs)
+        _count_errors(spread, scores, np.array(truths, np.float64), signs)
     else:
-        _count_classes(facts, spread, changes, signs)
+        _count_classes(facts, spread, scores, (labels, probabilities, truths), signs)
 
 
-def _count_errors(spread: _Spread, changes: list[Any], signs: Ints) -> None:
-    scores = np.array([answer.score for _, answer, _, _ in changes], np.float64)
-    truth = np.array([value for _, _, value, _ in changes], np.float64)
+def _count_errors(spread: _Spread, scores: Floats, truth: Floats, signs: Ints) -> None:
     error = scores - truth
     size = np.abs(error)
     some = truth != 0
@@ -180,11 +196,13 @@ def _count_errors(spread: _Spread, changes: list[Any], signs: Ints) -> None:
     spread.tally(bins + middle, signs, add, 2 * middle)
 
 
-def _count_classes(facts: Facts, spread: _Spread, changes: list[Any], signs: Ints) -> None:
+def _count_classes(
+    facts: Facts, spread: _Spread, scores: Floats, said: tuple[Any, Any, Any], signs: Ints
+) -> None:
     places, classes = facts.places, len(facts.classes)
-    truth = np.array([places[value] for _, _, value, _ in changes], np.int64)
-    chosen = np.array([places.get(answer.label, 0) for _, answer, _, _ in changes], np.int64)
-    scores = np.array([answer.score for _, answer, _, _ in changes], np.float64)
+    labels, probabilities, truths = said
+    truth = np.array([places[value] for value in truths], np.int64)
+    chosen = np.array([places.get(label, 0) for label in labels], np.int64)
     right = chosen == truth
     if facts.task == "binary":
         positive = truth == 1
@@ -192,7 +210,7 @@ def _count_classes(facts: Facts, spread: _Spread, changes: list[Any], signs: Int
         brier = (scores - positive) ** 2
     else:
         positive = right
-        given, brier = _multiclass(facts, changes, truth)
+        given, brier = _multiclass(facts, zip(scores.tolist(), labels, probabilities, strict=True), truth)
     loss = -np.log(np.clip(given, LOWEST, 1.0))
     for cell, number in zip(spread.cells, spread.totals(signs * right), strict=True):
         cell.correct += number
@@ -213,15 +231,15 @@ def _count_classes(facts: Facts, spread: _Spread, changes: list[Any], signs: Int
     spread.tally(truth * classes + chosen, signs, add, classes * classes)
 
 
-def _multiclass(facts: Facts, changes: list[Any], truth: Ints) -> tuple[Floats, Floats]:
+def _multiclass(facts: Facts, answers: Iterable[Any], truth: Ints) -> tuple[Floats, Floats]:
     """Return the probability given to the true class, and the Brier score (summed over the classes)."""
-    table = np.zeros((len(changes), len(facts.classes)))
-    for row, (_, answer, _, _) in enumerate(changes):
-        given = answer.probabilities or ({answer.label: answer.score} if answer.label is not None else {})
+    table = np.zeros((len(truth), len(facts.classes)))
+    for row, (score, label, probabilities) in enumerate(answers):
+        given = probabilities or ({label: score} if label is not None else {})
         for name, value in given.items():
             if (place := facts.places.get(name)) is not None:
                 table[row, place] = value
-    rows = np.arange(len(changes))
+    rows = np.arange(len(truth))
     target = np.zeros_like(table)
     target[rows, truth] = 1
     return table[rows, truth], ((table - target) ** 2).sum(axis=1)

@@ -64,8 +64,11 @@ class Windows:
 
     def of(self, answer: Answered) -> WindowCells:
         """Return the window that an answer is counted in."""
-        facts, at = self.met(answer.model, answer.version), answer.occurred_at
-        start = at - at % facts.window
+        return self.near(self.met(answer.model, answer.version), answer.occurred_at)
+
+    def near(self, facts: Facts, occurred_at: int) -> WindowCells:
+        """Return the window of an event time, of the version that was met last."""
+        start = occurred_at - occurred_at % facts.window
         window = self._last_starts.get(start)
         return window if window is not None else self.at(facts, start)
 
@@ -90,7 +93,7 @@ class Windows:
         The window is the one found last.
         """
         if truth is not None:
-            self.tally.labels.append((window, answer, truth, sign))
+            self.tally.label(window, answer, truth, sign)
         if window.facts.kpis:
             self._worth.note(window, answer, truth, outcomes, sign)
 
@@ -102,7 +105,7 @@ class Windows:
     def event(self, event: OpenEvent, answer: Answered, sign: int) -> None:
         """Count one of an event's answers with all that is known of it, or take it back."""
         window = self.of(answer)
-        self.tally.answers.append((window, answer, sign))
+        self.tally.answer(window, answer, sign)
         self.label(window, answer, effective(event, answer, window.facts), event.outcomes, sign)
 
     def labels(self, event: OpenEvent, sign: int) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from services.performance.cells import WindowCells, unpack
 from services.performance.checkpoints import Base, decode_base
 from services.performance.facts import Facts
@@ -123,7 +125,7 @@ class Harness:
                 self.join.apply(self.log.packets[offset], offset)
             self.offset = upper
             said = self.join.take_said()
-            self.labelled += said.labelled
+            self.labelled += [msgspec.json.decode(told, type=Labelled) for _, told in said.labelled]
             if said.outcomes:
                 self.log.packets.append(Packet("log/0", -1, outcomes=said.outcomes))
                 end += until is None

@@ -11,7 +11,7 @@ from services.performance.index import HashIndex, hashes_of
 @pytest.mark.parametrize("base", [0, (1 << 32) - 3_000])
 def test_it_says_what_a_dict_says(base: int) -> None:
     rng = np.random.default_rng(1)
-    index, known, row = HashIndex(), {}, base
+    index, known, row = HashIndex(), dict[str, int](), base
     for turn in range(60):
         names = [f"e{number}" for number in np.unique(rng.integers(0, 8_000, 400)).tolist()]
         rows = np.arange(row, row + len(names))

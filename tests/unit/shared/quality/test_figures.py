@@ -33,7 +33,7 @@ def joined(tmp_path: Path, facts: Facts, answers: list[Answered], truths: list[A
 
 
 def answer(number: int, score: float, label: str | None = None, **extra: Any) -> Answered:
-    return Answered(f"e{number}", "m", "1", score, START, START, "events", 0, number, label, **extra)
+    return Answered(f"e{number}", "m", "1", float(score), START, START, "events", 0, number, label, **extra)
 
 
 def test_binary_figures_equal_scikit_learn_and_river(tmp_path: Path) -> None:
