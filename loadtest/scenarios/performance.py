@@ -69,7 +69,7 @@ class Joined:
     fill_cpu_us, fill_seconds
         What it took to fill the store with the open predictions, by the contender itself.
     recovery_seconds
-        A new replica without a disk: from its start until it is ready.
+        A new replica without a disk: from the start of its process until all partitions are open.
     """
 
     name: str
@@ -224,7 +224,10 @@ async def _driftline(stage: JoinStage, model: Model, options: PerformanceOptions
 
 
 async def _recovery(stage: JoinStage, model: Model, options: PerformanceOptions) -> Joined:
-    """Fill a store, kill the process, take its disk away, and see how long another one takes."""
+    """Fill a store, stop the process, take its disk away, and see how long another one takes.
+
+    It leaves the group: after a kill the group would first wait for its session to end, which is no work.
+    """
     service = DriftlineJoin(stage, model)
     stream = JoinStream.of("loadtest-logistic", options.recovery_events, HORIZON_MS, stage.partitions)
     count = options.recovery_events
@@ -238,7 +241,7 @@ async def _recovery(stage: JoinStage, model: Model, options: PerformanceOptions)
     try:
         filled = await _fill(stage, part, stream, joined)
         await asyncio.sleep(SETTLE_SECONDS)
-        part.kill()
+        part.stop()
         shutil.rmtree(service.disk)
         part = service.part("replica")
         began = time.perf_counter()
