@@ -21,6 +21,8 @@ class Base(msgspec.Struct, array_like=True):
         By due moment of open events, the first offset that is needed to rebuild them.
     orphans
         Labels that waited for an answer until nobody could give it in time.
+    early
+        By due moment, events that wait for their first answer.
     concept
         State of the concept-drift detectors, by model and version.
     """
@@ -33,6 +35,7 @@ class Base(msgspec.Struct, array_like=True):
     oldest: dict[int, int] = {}
     orphans: int = 0
     concept: dict[str, bytes] = {}
+    early: dict[int, int] = {}
 
 
 encode_base = msgspec.msgpack.Encoder().encode

@@ -36,7 +36,7 @@ class Ending:
             return
         for due in store.due_by(moment):
             self._end(due)
-            self._events.oldest.pop(due, None)
+            self._events.end(due)
         self._events.keep()
 
     def _end(self, due: int) -> None:

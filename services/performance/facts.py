@@ -136,8 +136,13 @@ def due_at(occurred_at: int, horizon: int) -> int:
     return -(-(occurred_at + horizon) // step) * step
 
 
+def until_answered(observed_at: int) -> int:
+    """Return until when something waits for its event's first answer: odd, all other moments are even."""
+    return due_at(observed_at, DEFAULT_HORIZON) + 1
+
+
 def _step_of(horizon: int) -> int:
-    return max(1_000, horizon // _STEPS_OF_HORIZON)
+    return max(1_000, horizon // _STEPS_OF_HORIZON // 2 * 2)
 
 
 def facts_of(bundle: Bundle) -> Facts:

@@ -22,6 +22,9 @@ class OpenEvents:
     ----------
     oldest
         By due moment of open events, the first offset of the log that is needed to rebuild them.
+    early
+        Events by the moment until which they wait for their first answer (:func:`until_answered`): once
+        they all have it, nothing is needed for that moment any more.
 
     Attributes
     ----------
@@ -29,9 +32,10 @@ class OpenEvents:
         Log offset of the packet that is applied.
     """
 
-    def __init__(self, store: EventStore, oldest: dict[int, int]) -> None:
+    def __init__(self, store: EventStore, oldest: dict[int, int], early: dict[int, int]) -> None:
         self.store = store
         self.oldest = oldest
+        self.early = early
         self.offset = 0
         self._loaded: dict[str, OpenEvent] = {}
         self._changed: dict[str, OpenEvent] = {}
@@ -60,6 +64,7 @@ class OpenEvents:
     def begin(self, event_id: str, due: int) -> OpenEvent:
         """Return a new event."""
         event = self._loaded[event_id] = OpenEvent(event_id, due)
+        self._enter(due)
         return event
 
     def mark(self, event: OpenEvent) -> None:
@@ -71,8 +76,25 @@ class OpenEvents:
         """Change when an event is due; what is needed to rebuild it moves along."""
         if due != event.due:
             needed = self.oldest.get(event.due, self.offset)
+            self._leave(event.due)
+            self._enter(due)
             event.due = due
             self.oldest[due] = min(self.oldest.get(due, _NEVER), needed)
+
+    def _enter(self, due: int) -> None:
+        if due & 1:
+            self.early[due] = self.early.get(due, 0) + 1
+
+    def _leave(self, due: int) -> None:
+        if due in self.early:  # not in a rebuild, which does not know how many there were
+            self.early[due] -= 1
+            if not self.early[due]:
+                self.end(due)
+
+    def end(self, due: int) -> None:
+        """Note that nothing is due at a moment any more."""
+        self.oldest.pop(due, None)
+        self.early.pop(due, None)
 
     def need(self, due: int) -> None:
         """Note that events due then need this packet; offsets only grow, so an earlier one stands."""
@@ -97,6 +119,7 @@ class OpenEvents:
     def forget(self, passed: int) -> None:
         """Forget what moments up to ``passed`` needed."""
         self.oldest = {due: first for due, first in self.oldest.items() if due > passed}
+        self.early = {due: count for due, count in self.early.items() if due > passed}
 
 
 def repeated(ids: Sequence[str]) -> Collection[str]:

@@ -6,7 +6,7 @@ import msgspec
 
 from services.performance.clock import EventClock
 from services.performance.events import OpenEvent
-from services.performance.facts import DEFAULT_HORIZON, due_at
+from services.performance.facts import until_answered
 from services.performance.holding import OpenEvents
 from services.performance.packets import Answered, Followed, Known
 from services.performance.said import Said
@@ -75,7 +75,7 @@ class Judge:
         if event is not None and event.answers:
             self._know(event, known)
             return
-        due = due_at(known.observed_at, DEFAULT_HORIZON)
+        due = until_answered(known.observed_at)
         if due <= self._clock.watermark:
             self._said.orphans += 1
             return
@@ -88,7 +88,7 @@ class Judge:
         if event is not None and event.answers:
             self._follow(event, followed)
             return
-        due = due_at(followed.observed_at, DEFAULT_HORIZON)
+        due = until_answered(followed.observed_at)
         if due > self._clock.watermark:
             event = self._waiting(event, followed.event_id, due)
             event.early_outcomes = [*(event.early_outcomes or ()), followed]

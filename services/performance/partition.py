@@ -61,7 +61,7 @@ class PartitionJoin:
         self.store = store
         self.concept = ConceptBoard(dict(base.concept))
         self._windows = Windows(facts_of, base.facts, windows)
-        self._events = OpenEvents(store, dict(base.oldest))
+        self._events = OpenEvents(store, dict(base.oldest), dict(base.early))
         self._total = Said(orphans=base.orphans)
         self._packets = PacketJoin(self._events, self._windows, self._clock, self._total)
         self._entities = EntityOutcomes(self._events, facts_of, self._clock, self._total)
@@ -165,6 +165,7 @@ class PartitionJoin:
             dict(self._events.oldest),
             self.orphans,
             self.concept.states(),
+            dict(self._events.early),
         )
         keys, values = self._windows.changes(prefix)
         self._unconfirmed = offset
