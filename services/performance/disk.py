@@ -25,7 +25,8 @@ _FORMAT: Final = 2
 _MAP_BYTES: Final = 1 << 38
 _META: Final = b"meta"
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_READS_PER_MAP: Final = 4_096
+_READS_PER_MAP: Final = 512
+"""A page fault maps the pages around it too, 64 KiB: so many reads are 32 MiB."""
 _BLOCK_BYTES: Final = 4_000
 """A page of LMDB holds so much: a block never needs two pages beside each other."""
 
@@ -136,6 +137,7 @@ class Disk:
                     first = last - _COUNT.unpack_from(block)[0] + 1
                 begin, end = _ENDS.unpack_from(block, 4 + 4 * (number - first))
                 found.append(bytes(block[begin:end]))
+        self._let_pages_go()
         return found
 
     def due_at(self, due: int) -> Iterator[tuple[int, list[bytes]]]:
@@ -172,6 +174,7 @@ class Disk:
             meta = _Meta(_FORMAT, self._boot, self._lineage, offset, self.next_row, expected)
             txn.put(_META, _encode_meta(meta), db=self._about)
         self.offset, self.expected = offset, expected
+        self._reads = _READS_PER_MAP  # a page must be read before it is written
         self._let_pages_go()
 
     def lowest(self) -> int:

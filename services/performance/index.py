@@ -15,7 +15,7 @@ _FREE: Final = np.uint64(0)
 _GONE: Final = np.uint64(1)
 _SMALLEST: Final = 1 << 10
 _FULL: Final = 0.75
-_GROWTH: Final = 1.5
+_GROWTH: Final = 1.25
 _SPAN: Final = 1 << 32
 
 
@@ -128,7 +128,7 @@ class HashIndex:
         living = self._keys > _GONE
         hashes, values = self._keys[living], self._values[living]
         capacity = len(self._keys)
-        while needed > _FULL * 0.8 * capacity:
+        while needed > _FULL * 0.9 * capacity:
             capacity = int(capacity * _GROWTH) + 1
         self._make(capacity)
         self._living = 0
