@@ -26,6 +26,10 @@ from shared.pipeline.pipeline import Pipeline
 from shared.registry.opening import redis_registry
 from shared.topics import TopicNames
 
+_GATHER_SECONDS: Final = 0.2
+"""So long messages gather into one transaction, which costs as much as some hundred of them: nobody waits for
+a label within the second."""
+
 _PACKET_FETCH_BYTES: Final = 1 << 18
 """A fetch of the log: packets hold hundreds of items, which take six times the room once decoded."""
 
@@ -154,12 +158,13 @@ def _pipelines(
     )
     sorted_into = (topics.performance_log, topics.dead_letters)
     routing_options = pipeline_options(
-        settings, "performance-routing", topics=_inputs(topics), outputs=sorted_into
-    )
+        settings, "performance-routing", topics=_inputs(topics), outputs=sorted_into,
+        commit_interval=_GATHER_SECONDS,
+    )  # fmt: skip
     written = (topics.performance_log, topics.labelled, topics.reports, topics.state("performance"))
     joining_options = pipeline_options(
         settings, "performance", topics=(topics.performance_log,), outputs=written, recover=recovery,
-        partition_fetch_bytes=_PACKET_FETCH_BYTES,
+        commit_interval=_GATHER_SECONDS, partition_fetch_bytes=_PACKET_FETCH_BYTES,
     )  # fmt: skip
     return (
         Pipeline(route, routing_options, metrics.of_routing()),
