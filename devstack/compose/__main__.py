@@ -43,6 +43,9 @@ def main() -> int:
     except DevstackError as error:
         print(f"NOT RUN to the end: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("NOT RUN to the end: stopped; all containers are removed", file=sys.stderr)
+        return 130
     print(f"RUN: docker-compose.yml by {versions} on Podman's Docker socket, Driftline's own images,")
     print("  profiles core, monitoring and demo; the health checks by this program, each at its interval")
     print(f"RUN with stand-ins of Debian's packages, Kafka of its own jars: {', '.join(STAND_INS)}")
