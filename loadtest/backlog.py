@@ -67,6 +67,11 @@ class Backlog:
     events: int
     partitions: list[list[tuple[bytes, int]]] = field(repr=False)
 
+    @property
+    def bytes(self) -> int:
+        """Size of all its batches."""
+        return sum(len(raw) for batches in self.partitions for raw, _ in batches)
+
     @classmethod
     def encode(cls, source: EventSource, first: int, count: int, partitions: int) -> Backlog:
         """Return events ``first`` to ``first + count - 1``, dealt out over the partitions."""

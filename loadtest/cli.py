@@ -24,6 +24,7 @@ from loadtest.scenarios import (
     inference,
     latency,
     performance,
+    scaling,
     shadow,
 )
 from loadtest.scenarios.everything import Scenario, scenarios
@@ -136,6 +137,31 @@ def latency_command(bootstrap_servers: str | None, json_file: Path | None, **opt
     sys.exit(0 if well else 1)
 
 
+@main.command("scaling")
+@common
+@click.option("--events", default=100_000, show_default=True, help="Of a backlog with ten features.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option(
+    "--price", default=0.05, show_default=True, help="Of a core for an hour, for the plan on paper."
+)
+@click.option("--quick", is_flag=True, help="So short that it shows no more than that everything works.")
+@seed
+def scaling_command(
+    bootstrap_servers: str | None,
+    json_file: Path | None,
+    *,
+    quick: bool,
+    price: float,
+    seed: int,
+    **options: Any,
+) -> None:
+    """CPU per event by features, partitions, processes and model; a million events a second on paper."""
+    chosen = scaling.QUICK if quick else scaling.ScalingOptions(**options)
+    chosen = replace(chosen, price=price, seed=seed)
+    well = carry_out("scaling", lambda b: scaling.run(b, chosen), bootstrap_servers, json_file)
+    sys.exit(0 if well else 1)
+
+
 @main.command("performance")
 @common
 @click.option("--open-events", default=10_000_000, show_default=True, help="Open predictions in the store.")
@@ -192,11 +218,16 @@ def client_floor_command(bootstrap_servers: str | None, json_file: Path | None, 
 @common
 @click.option("--events", default=1_000_000, show_default=True)
 @click.option("--slice-seconds", default=2.0, show_default=True, help="Throughput is given for each slice.")
+@click.option("--quick", is_flag=True, help="So short that it shows no more than that everything works.")
 @partitions
 @seed
-def backlog_command(bootstrap_servers: str | None, json_file: Path | None, **options: Any) -> None:
+def backlog_command(
+    bootstrap_servers: str | None, json_file: Path | None, *, quick: bool, **options: Any
+) -> None:
     """A long backlog: whether throughput and memory stay flat."""
-    chosen = backlog.BacklogOptions(**options)
+    chosen = backlog.BacklogOptions(
+        **(options | ({"events": 100_000, "slice_seconds": 1.0} if quick else {}))
+    )
     well = carry_out("backlog", lambda b: backlog.run(b, chosen), bootstrap_servers, json_file)
     sys.exit(0 if well else 1)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -26,6 +26,13 @@ from shared.topics import TopicSpec
 POLL_SECONDS = 0.05
 CREATE_SECONDS = 30.0
 MOST_REPLICAS = 3
+
+
+class Seen(NamedTuple):
+    """What a reader found in a topic: ``bytes`` of the values alone."""
+
+    records: int
+    bytes: int
 
 
 class Cluster:
@@ -87,8 +94,17 @@ class Cluster:
             return 0  # the broker makes the topic of the offsets when the first group appears
         return sum(max(o.offset, 0) for tp, o in offsets.items() if tp.topic == topic)
 
-    async def visible(self, topic: str, expected: int, seconds: float) -> int:
-        """Return how many records a read_committed reader finds, looking on until ``expected`` are there."""
+    async def members(self, group: str) -> int:
+        """Return how many members of a group share its topics in peace; 0 while it is being balanced."""
+        try:
+            (answer,) = await self._admin.describe_consumer_groups([group])
+        except (CoordinatorNotAvailableError, NotCoordinatorForGroupError):
+            return 0
+        (found,) = answer.to_object()["groups"]
+        return len(found["members"]) if found["state"] == "Stable" else 0
+
+    async def visible(self, topic: str, expected: int, seconds: float) -> Seen:
+        """Return what a read_committed reader finds, looking on until ``expected`` records are there."""
         consumer = ColumnConsumer(
             bootstrap_servers=self.bootstrap_servers,
             isolation_level="read_committed",
@@ -98,13 +114,14 @@ class Cluster:
         try:
             partitions = [TopicPartition(topic, number) for number in await self._partitions(topic)]
             consumer.assign(partitions)
-            found, deadline = 0, time.monotonic() + seconds
+            found, size, deadline = 0, 0, time.monotonic() + seconds
             while time.monotonic() < deadline:
                 fetched = await consumer.getcolumns(partitions, timeout=0.5, max_records=100_000)
                 found += sum(map(len, fetched))
+                size += sum(len(value or b"") for part in fetched for value in part.values)
                 if found >= expected and not fetched:
                     break  # one more look found nothing beyond what was expected
-            return found
+            return Seen(found, size)
         finally:
             await consumer.stop()
 

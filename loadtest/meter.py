@@ -27,6 +27,20 @@ class Usage:
     resident_bytes: int
     peak_resident_bytes: int
 
+    def __add__(self, other: Usage) -> Usage:
+        """Return what two processes have used together.
+
+        Examples
+        --------
+        >>> Usage(1.0, 2, 3) + Usage(0.5, 1, 1)
+        Usage(cpu_seconds=1.5, resident_bytes=3, peak_resident_bytes=4)
+        """
+        return Usage(
+            self.cpu_seconds + other.cpu_seconds,
+            self.resident_bytes + other.resident_bytes,
+            self.peak_resident_bytes + other.peak_resident_bytes,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -85,6 +99,18 @@ def usage(pid: int) -> Usage:
         resident += _kibibytes(status, "VmRSS:") * 1024
         peak += _kibibytes(status, "VmHWM:") * 1024
     return Usage(seconds, resident, peak)
+
+
+def own_broker() -> int | None:
+    """Return the process of the Apache Kafka that this one has started; None where it runs elsewhere."""
+    for process in _descendants(os.getpid()):
+        try:
+            command = (PROC / str(process) / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"kafka.Kafka" in command:
+            return process
+    return None
 
 
 def proportional_bytes(pid: int) -> int:

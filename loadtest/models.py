@@ -1,4 +1,4 @@
-"""The two models of the load test, trained here and packaged as Driftline bundles."""
+"""The models of the load test, trained here and packaged as Driftline bundles."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from loadtest.events import feature_names
 from shared.bundle.infer import Wishes
 from shared.bundle.package import package
 
-ModelName = Literal["logistic", "trees"]
+ModelName = Literal["logistic", "trees", "forest"]
 MODELS: tuple[ModelName, ...] = ("logistic", "trees")
-TITLES = {"logistic": "logistic regression", "trees": "100 trees of depth 5"}
+"""Those that every scenario measures; the third size is for `scaling` alone."""
+TITLES: dict[ModelName, str] = {
+    "logistic": "logistic regression",
+    "trees": "100 trees of depth 5",
+    "forest": "500 trees of depth 5",
+}
 ROWS = 5_000
-TREES = 100
+TREES: dict[ModelName, int] = {"trees": 100, "forest": 500}
 DEPTH = 5
 
 
@@ -69,4 +74,6 @@ def _estimator(name: ModelName) -> Any:
 
     if name == "logistic":
         return LogisticRegression()
-    return GradientBoostingClassifier(n_estimators=TREES, max_depth=DEPTH, subsample=0.5, random_state=0)
+    return GradientBoostingClassifier(
+        n_estimators=TREES[name], max_depth=DEPTH, subsample=0.5, random_state=0
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.machine import describe
+from loadtest.plots import Plot, draw
 
 FOLDER = Path("build/loadtest")
 
@@ -27,6 +28,8 @@ class Report:
         What was measured, as JSON.
     text
         The same for people: tables in Markdown.
+    plots
+        The same to look at.
     failures
         One sentence per measurement that did not come about; a report with any ends with exit code 1.
     skipped
@@ -37,6 +40,7 @@ class Report:
     options: Mapping[str, Any]
     figures: dict[str, Any] = field(default_factory=dict)
     text: list[str] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     machine: dict[str, object] = field(default_factory=describe)
@@ -51,10 +55,12 @@ class Report:
                 print(f"{label}: {sentence}")
 
     def write(self, path: Path | None) -> Path:
-        """Write everything as JSON; by default under ``build/loadtest/``."""
+        """Write everything as JSON, by default in ``build/loadtest/``, and plots into a folder beside it."""
         target = path or FOLDER / f"{self.scenario}-{self.started:%Y%m%dT%H%M%S}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
+        for plot in self.plots:
+            draw(plot, target.with_suffix("") / f"{plot.name}.svg")
         return target
 
     def as_json(self) -> dict[str, Any]:

@@ -114,6 +114,8 @@ class Contender:
         Fraction of the events that it gets: slow contenders would hold up the whole run.
     topics
         Those of Driftline's topics that it needs, without prefix.
+    rows_per_request
+        It is asked over REST and reads no Kafka; 0 for all others.
     unavailable
         Makes it ready on first use, and returns why it cannot run here, or None.
     """
@@ -126,6 +128,7 @@ class Contender:
     progress: Progress = "committed"
     share: float = 1.0
     topics: tuple[str, ...] = ("events", "predictions")
+    rows_per_request: int = 0
     unavailable: Callable[[], str | None] = lambda: None
 
 

@@ -7,14 +7,14 @@ import secrets
 import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devstack.part import Part
 from devstack.ports import Ports
 from loadtest.backlog import Backlog
-from loadtest.cluster import Cluster
+from loadtest.cluster import Cluster, Seen
 from loadtest.contenders.contender import Contender, Job
 from loadtest.errors import LoadTestError
 from loadtest.meter import Usage, usage
@@ -28,18 +28,45 @@ VERIFY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running contender and the cluster it works on."""
+    """A running contender and the cluster it works on.
+
+    Attributes
+    ----------
+    part
+        Its process.
+    others
+        More processes of the same group.
+    """
 
     contender: Contender
     cluster: Cluster
     job: Job
     part: Part
+    others: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All its processes."""
+        return (self.part, *self.others)
 
     def usage(self) -> Usage:
-        """Return what its process has used since it started."""
-        if self.part.pid is None:
-            raise LoadTestError(f"{self.contender.name} is not running")
-        return usage(self.part.pid)
+        """Return what its processes have used since they started."""
+        used = Usage(0.0, 0, 0)
+        for part in self.parts:
+            if part.pid is None:
+                raise LoadTestError(f"{self.contender.name} is not running")
+            used += usage(part.pid)
+        return used
+
+    def suspend(self) -> None:
+        """Stop its processes where they are; they keep their partitions for a session's length."""
+        for part in self.parts:
+            part.suspend()
+
+    def resume(self) -> None:
+        """Let them go on."""
+        for part in self.parts:
+            part.resume()
 
     async def progress(self) -> int:
         """Return how many events it has done since it started."""
@@ -59,8 +86,8 @@ class Running:
         """
 
         async def done() -> bool:
-            if not self.part.running:
-                raise LoadTestError("the process ended by itself")
+            if not all(part.running for part in self.parts):
+                raise LoadTestError("a process ended by itself")
             return await self.progress() >= events
 
         try:
@@ -68,8 +95,8 @@ class Running:
         except LoadTestError as error:
             raise LoadTestError(f"{error}{self.part.explain()}") from error
 
-    async def verify(self, expected: int) -> None:
-        """Count the output as a read_committed reader sees it.
+    async def verify(self, expected: int) -> Seen | None:
+        """Count the output as a read_committed reader sees it; None where there is none to count.
 
         Raises
         ------
@@ -77,10 +104,12 @@ class Running:
             It is not one record per event.
         """
         if self.contender.progress == "merged":
-            return await self.wait_for(expected, VERIFY_SECONDS)
-        visible = await self.cluster.visible(self.job.predictions, expected, VERIFY_SECONDS)
-        if visible != expected:
-            raise LoadTestError(f"{expected:,} events in, but {visible:,} predictions out")
+            await self.wait_for(expected, VERIFY_SECONDS)
+            return None
+        seen = await self.cluster.visible(self.job.predictions, expected, VERIFY_SECONDS)
+        if seen.records != expected:
+            raise LoadTestError(f"{expected:,} events in, but {seen.records:,} predictions out")
+        return seen
 
 
 def merged_events(port: int) -> int:
@@ -96,28 +125,32 @@ def merged_events(port: int) -> int:
 
 @asynccontextmanager
 async def warmed_up(
-    contender: Contender, bootstrap_servers: str, warm_up: Backlog, model: Model | None
+    contender: Contender, bootstrap_servers: str, warm_up: Backlog, model: Model | None, *, processes: int = 1
 ) -> AsyncIterator[Running]:
     """Start a contender on topics of its own, and hand it over once it has worked off the warm-up.
 
     Then imports, connections, caches and first batches are behind it. Process, topics and files are
     gone in the end, however it comes.
     """
-    with _a_job(bootstrap_servers, model) as job:
+    with a_job(bootstrap_servers, model) as job:
         async with (
             Cluster(bootstrap_servers) as cluster,
             cluster.topics(job.topics(contender.topics, len(warm_up.partitions))),
         ):
-            await warm_up.send(cluster.producer, job.events)
-            with _process(contender, job) as part:
-                running = Running(contender, cluster, job, part)
+            if processes == 1:
+                await warm_up.send(cluster.producer, job.events)
+            with _processes(contender, job, processes) as (part, *others):
+                running = Running(contender, cluster, job, part, tuple(others))
+                if processes > 1:  # each is to have its share of the warm-up
+                    await _shared(running)
+                    await warm_up.send(cluster.producer, job.events)
                 await running.wait_for(warm_up.events, START_SECONDS)
                 await asyncio.sleep(SETTLE_SECONDS)  # lets its last commits and reports go out
                 yield running
 
 
 @contextmanager
-def _a_job(bootstrap_servers: str, model: Model | None) -> Iterator[Job]:
+def a_job(bootstrap_servers: str, model: Model | None) -> Iterator[Job]:
     """Give one run its prefix, scratch folder and port, and take folder and port back."""
     ports = Ports()
     try:
@@ -128,8 +161,32 @@ def _a_job(bootstrap_servers: str, model: Model | None) -> Iterator[Job]:
         ports.release()
 
 
+async def _shared(running: Running) -> None:
+    async def all_are_members() -> bool:
+        return await running.cluster.members(running.job.group) == len(running.parts)
+
+    what = f"{len(running.parts)} processes to share the partitions{running.part.explain()}"
+    await running.cluster.wait(all_are_members, START_SECONDS, what)
+    await asyncio.sleep(SETTLE_SECONDS)  # a member may still be opening its partitions
+
+
 @contextmanager
-def _process(contender: Contender, job: Job) -> Iterator[Part]:
+def _processes(contender: Contender, job: Job, count: int) -> Iterator[list[Part]]:
+    """Run so many processes of one group, each with a folder and a port of its own."""
+    ports = Ports()
+    try:
+        with ExitStack() as stack:
+            others = [
+                replace(job, folder=job.folder / f"process-{n}", port=ports.reserve())
+                for n in range(1, count)
+            ]
+            yield [stack.enter_context(a_process(contender, one)) for one in (job, *others)]
+    finally:
+        ports.release()
+
+
+@contextmanager
+def a_process(contender: Contender, job: Job) -> Iterator[Part]:
     """Run the process under a warden, which ends it even where the harness is killed."""
     launch = contender.launch(job)
     part = Part(

@@ -13,7 +13,7 @@ from loadtest.errors import LoadTestError
 
 HERE = Path(__file__).parent
 INSTALL_SECONDS = 900.0
-PEERS = ("bytewax", "quixstreams", "faust", "evidently", "nannyml", "whylogs")
+PEERS = ("bytewax", "quixstreams", "faust", "faststream", "mlserver", "evidently", "nannyml", "whylogs")
 
 
 def lock_file(peer: str) -> Path:

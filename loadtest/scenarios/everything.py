@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from loadtest.report import Report
-from loadtest.scenarios import backlog, client_floor, drift, inference, latency, performance, shadow
+from loadtest.scenarios import backlog, client_floor, drift, inference, latency, performance, scaling, shadow
 
 Scenario = Callable[[str], Coroutine[Any, Any, Report]]
 
@@ -20,6 +20,7 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
     flood = backlog.BacklogOptions()
     beside = shadow.ShadowOptions()
     joining = performance.PerformanceOptions()
+    growth = scaling.ScalingOptions()
     if quick:
         floor = client_floor.ClientFloorOptions(events=30_000, rounds=1)
         cpu = inference.InferenceOptions(events=30_000, rounds=1)
@@ -28,6 +29,7 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         flood = backlog.BacklogOptions(events=100_000, slice_seconds=1.0)
         joining = performance.QUICK
         beside = shadow.ShadowOptions(events=30_000, rounds=1, seconds=5.0, ramp_seconds=2.0)
+        growth = scaling.QUICK
     return {
         "client-floor": lambda broker: client_floor.run(broker, floor),
         "inference": lambda broker: inference.run(broker, cpu),
@@ -35,5 +37,6 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         "latency": lambda broker: latency.run(broker, delay),
         "shadow": lambda broker: shadow.run(broker, beside),
         "performance": lambda broker: performance.run(broker, joining),
+        "scaling": lambda broker: scaling.run(broker, growth),
         "backlog": lambda broker: backlog.run(broker, flood),
     }

@@ -15,7 +15,9 @@ from loadtest.errors import FAILURES
 from loadtest.events import EventSource
 from loadtest.measure import Load, Measurement, measure
 from loadtest.models import Model, ModelName, make_model
+from loadtest.plots import Plot
 from loadtest.report import Report
+from loadtest.rest import measure_over_rest
 from loadtest.summary import Spread, markdown, ratios
 
 WARM_UP = 20_000
@@ -92,7 +94,7 @@ async def _rounds(
         for contender in contenders:
             model = models[contender.model] if contender.model is not None else None
             try:
-                found = await measure(contender, bootstrap_servers, loads[contender.share], model)
+                found = await _measured(contender, bootstrap_servers, loads[contender.share], model)
             except FAILURES as error:
                 report.failures.append(f"round {number}: {contender.name}: {error or repr(error)}")
                 print(f"FAILED {report.failures[-1]}", flush=True)
@@ -107,22 +109,34 @@ async def _rounds(
     return results
 
 
+async def _measured(
+    contender: Contender, bootstrap_servers: str, load: Load, model: Model | None
+) -> Measurement:
+    if contender.rows_per_request and model is not None:
+        return await measure_over_rest(contender, bootstrap_servers, load, model)
+    return await measure(contender, bootstrap_servers, load, model)
+
+
 def lay_out(report: Report, contenders: Sequence[Contender], results: Results) -> None:
     """Put the results into the report: figures by contender, and the table."""
     rows: list[list[object]] = []
+    bars: list[tuple[str, Spread]] = []
     for contender in contenders:
         found = [measurement for measurement in results[contender.name] if measurement is not None]
         if not found:
             continue
         cpu = Spread.of([measurement.cpu_us for measurement in found])
+        work = Spread.of([measurement.events_per_cpu_second for measurement in found])
         rate = Spread.of([measurement.events_per_second for measurement in found])
         peak = Spread.of([measurement.peak_mib for measurement in found])
         floor = _ratio(results, contender.name, PLAIN_ECHO)
         ours = _ratio(results, contender.name, f"Driftline exactly-once, {contender.model}")
-        rows.append([contender.name, f"{found[0].events:,}", cpu, rate, peak, floor, ours])
+        rows.append([contender.name, f"{found[0].events:,}", cpu, work, rate, peak, floor, ours])
+        bars.append((contender.name, work))
         report.figures[contender.name] = {
             "rounds": [m.as_json() if m is not None else None for m in results[contender.name]],
             "cpu_us": cpu.as_json(),
+            "events_per_cpu_second": work.as_json(),
             "events_per_second": rate.as_json(),
             "peak_mib": peak.as_json(),
             "times_floor": floor.as_json() if floor else None,
@@ -132,12 +146,16 @@ def lay_out(report: Report, contenders: Sequence[Contender], results: Results) -
         "contender",
         "events",
         "CPU us/event",
+        "events/CPU s",
         "events/s",
         "peak MiB",
         "x floor",
         "x Driftline exactly-once",
     ]
     report.text.append(markdown(header, rows))
+    if bars:
+        title = f"{report.options['features']} features: events that one second of CPU time does"
+        report.plots.append(Plot("events-per-cpu-second", title, "events per CPU second", {"": bars}))
 
 
 def _ratio(results: Results, name: str, base: str) -> Spread | None:

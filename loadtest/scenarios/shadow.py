@@ -127,7 +127,7 @@ async def _cost(
 async def _verify(running: Running, everything: int) -> None:
     """Look whether the candidate answered every event once."""
     topic = f"{running.job.prefix}shadow-predictions"
-    visible = await running.cluster.visible(topic, everything, 60)
+    visible, _ = await running.cluster.visible(topic, everything, 60)
     if visible != everything:
         raise LoadTestError(f"{everything:,} events in, but {visible:,} shadow predictions out")
 
