@@ -43,6 +43,8 @@ IMPORTED_LATE = (
     "skl2onnx", "sklearn.ensemble",
 )  # fmt: skip
 """What modules import only when they need it. It has to work, and have bytecode, where it is installed."""
+LIBRARIES = ("numpy/_core/_simd.*.so", "scipy/io/_fast_matrix_market/_fmm_core.*.so")
+"""For NumPy's tests, and for files of Matrix Market; imported for nothing else."""
 _LIBRARY = re.compile(r"\.so(\.\d+)*$")
 SHELLS = ("/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/sh", "/usr/bin/apt", "/usr/bin/dpkg")
 
@@ -57,6 +59,7 @@ def prune(lib: Path) -> None:
     files = [path for path in lib.rglob("*") if path.suffix in ENDINGS]
     files += [path for name in DATA_OF for path in (lib / name).rglob("*") if path.suffix in DATA]
     files += lib.glob("onnxruntime/capi/libonnxruntime.so.*")  # a second copy, for programs in C
+    files += [path for pattern in LIBRARIES for path in lib.glob(pattern)]
     for path in files:
         path.unlink()
 

@@ -21,6 +21,7 @@ KEPT = (
     "zoneinfo/data.zip",
 )
 REMOVED = (
+    "numpy/_core/_simd.cpython-311-x86_64-linux-gnu.so",
     "numpy/_core/include/x.h",
     "numpy/tests/test_a.py",
     "numpy/random/lib/libnpyrandom.a",
