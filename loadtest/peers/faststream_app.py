@@ -25,7 +25,8 @@ options.intra_op_num_threads = 1
 session = ort.InferenceSession(os.environ["LOADTEST_MODEL"], options)
 INPUT = session.get_inputs()[0].name
 
-broker = KafkaBroker(os.environ["LOADTEST_BOOTSTRAP_SERVERS"], log_level=40)
+# A published batch has to fit into one record batch, and the 16 KiB of the default hold some 70 predictions.
+broker = KafkaBroker(os.environ["LOADTEST_BOOTSTRAP_SERVERS"], max_batch_size=1 << 20)
 predictions = broker.publisher(os.environ["LOADTEST_OUTPUT"], batch=True)
 
 
