@@ -108,10 +108,11 @@ async def run(bootstrap_servers: str, options: ScalingOptions) -> Report:
 
 def _models(points: Sequence[Point], folder: Path) -> dict[tuple[ModelName, int], Model]:
     wanted = dict.fromkeys((p.model, p.features) for p in points if p.model is not None)
-    return {
-        (name, features): make_model(name, folder / str(features), features=features)
-        for name, features in wanted
-    }
+    models: dict[tuple[ModelName, int], Model] = {}
+    for name, features in wanted:
+        (folder / str(features)).mkdir(exist_ok=True)
+        models[name, features] = make_model(name, folder / str(features), features=features)
+    return models
 
 
 def _load(point: Point, options: ScalingOptions) -> Load:

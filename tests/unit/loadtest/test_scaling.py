@@ -18,6 +18,7 @@ def measured_on_paper(monkeypatch, failing=None):
 
     class Model:
         def __init__(self, name, folder, *, features):
+            assert folder.is_dir()  # a bundle is not written into a folder that is not there
             self.features = [""] * features
 
     monkeypatch.setattr(scaling, "measure", measure)
