@@ -11,9 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from shared.health import Check, HealthServer, Page
 from shared.heartbeat import Heartbeat
-from shared.kafka.capability import require_transactions
 from shared.kafka.security import client_options
-from shared.kafka.startup import require_topics, when_reachable
+from shared.kafka.startup import require_topics, when_reachable, when_transactional
 from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
@@ -82,7 +81,7 @@ async def guaranteed(
 ) -> dict[str, int]:
     """Return how many partitions each topic has, once the delivery that was asked for can be had.
 
-    Empty where ``stop`` was set before any broker answered.
+    Empty where ``stop`` was set before the broker had shown what it can do.
 
     Parameters
     ----------
@@ -104,7 +103,9 @@ async def guaranteed(
         return {}
     counts = await require_topics(client, same_partitions=same_partitions, others=others)
     if settings.delivery == "exactly-once":
-        await require_transactions(client, group=settings.group, topic=same_partitions[0])
+        await when_transactional(client, stop, turn=turn, group=settings.group, topic=same_partitions[0])
+        if stop.is_set():
+            return {}
     log.info("delivery guarantee holds", delivery=settings.delivery, group=settings.group)
     return counts
 

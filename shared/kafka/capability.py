@@ -34,7 +34,7 @@ async def require_transactions(client: dict[str, Any], *, group: str, topic: str
     ConfigError
         The broker answers, but not with transactions.
     TransientError
-        The broker cannot be reached.
+        The broker cannot be reached, or is too slow to say.
     """
     try:
         producer = AIOKafkaProducer(
@@ -52,11 +52,14 @@ async def require_transactions(client: dict[str, Any], *, group: str, topic: str
                 await producer.stop()
     except (KafkaConnectionError, AssertionError) as error:  # AssertionError: a broker just back lists none
         raise TransientError(f"the broker cannot be reached: {error}") from error
-    except (KafkaError, TimeoutError) as error:
+    except TimeoutError as error:
+        raise TransientError(
+            f"the broker did not carry out a transaction within {_DEADLINE:.0f} s"
+        ) from error
+    except KafkaError as error:
         raise ConfigError(
             [
                 "delivery is exactly-once, but this broker does not carry out transactions "
-                f"({type(error).__name__}: {error or f'no answer in {_DEADLINE:.0f} s'}); "
-                "use Apache Kafka, or set delivery to at-least-once"
+                f"({type(error).__name__}: {error}); use Apache Kafka, or set delivery to at-least-once"
             ]
         ) from error

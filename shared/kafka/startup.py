@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from shared.errors import ConfigError, TransientError
+from shared.kafka.capability import require_transactions
 from shared.kafka.security import check_connection
 from shared.logs import get_logger
 
@@ -31,13 +32,39 @@ async def when_reachable(client: dict[str, Any], stop: asyncio.Event, *, turn: C
     ConfigError
         A broker answers, but not with these settings.
     """
+    await _until_it_passes(lambda: check_connection(client), stop, turn=turn, what="no broker answers yet")
+
+
+async def when_transactional(
+    client: dict[str, Any], stop: asyncio.Event, *, turn: Callable[[], None], group: str, topic: str
+) -> None:
+    """Return once the broker has carried out a transaction, or once ``stop`` is set.
+
+    A broker that has just started, or has too much to do, may be too slow at first.
+
+    Raises
+    ------
+    ConfigError
+        The broker answers, but not with transactions.
+    """
+    await _until_it_passes(
+        lambda: require_transactions(client, group=group, topic=topic),
+        stop,
+        turn=turn,
+        what="the broker carries out no transaction yet",
+    )
+
+
+async def _until_it_passes(
+    check: Callable[[], Awaitable[None]], stop: asyncio.Event, *, turn: Callable[[], None], what: str
+) -> None:
     backoff = 0.25
     while not stop.is_set():
         turn()
         try:
-            await check_connection(client)
+            await check()
         except TransientError as error:
-            log.warning("no broker answers yet", error=str(error))
+            log.warning(what, error=str(error))
             await _pause(stop, backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
         else:
