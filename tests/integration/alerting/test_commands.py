@@ -83,12 +83,15 @@ async def test_list_show_silence_redeliver_and_test_receiver(stage: Stage) -> No
             "move",
         )
         assert silenced.startswith("silence move on model=n* for 10 min, by ")
+
+        async def known() -> bool:
+            return "silence move on model=n*" in await driftline(stage, "alerts", "list")
+
+        await until(known, what="the silence")  # a command travels beside the reports, not before them
         await stage.report(inference("n", failures=200))
         await until(
-            lambda: _is(alerting.metric('driftline_alerts{status="silenced"}'), 1), what="the silence"
+            lambda: _is(alerting.metric('driftline_alerts{status="silenced"}'), 1), what="the silenced alert"
         )
-        listed = await driftline(stage, "alerts", "list")
-        assert "silence move on model=n*" in listed
         assert len(stage.receiver.taken) == 1
         assert await driftline(stage, "alerts", "silence", "--end", "move") == "silence move ends\n"
         await until(lambda: len(stage.receiver.taken) == 2, what="the alert that is no longer silenced")

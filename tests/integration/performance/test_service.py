@@ -85,6 +85,8 @@ async def trimmed(stage: Stage) -> bool:
 async def test_figures_equal_an_offline_computation_after_kills_rebalances_and_a_new_disk(
     stage: Stage,
 ) -> None:
+    # Hours are sent in seconds: an input called idle just before its process is killed would be passed over.
+    stage.settings |= {"DRIFTLINE_IDLE_SECONDS": "600"}
     with service("performance", stage.folder, stage.replica("a")) as first:
         await first.ready()
         for hours in ((0,), (1, 2)):  # the first alone: it is deleted from the log before the others
