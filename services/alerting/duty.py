@@ -5,9 +5,9 @@ The order is what makes a kill at any moment harmless:
 1. apply the rules in memory
 2. publish alerts and dead letters, and wait until the broker has them
 3. write the state, notifications first and readings last, and wait
-4. return, so that Faust may commit the offset
+4. write the positions of what was read, and wait; the group's offsets follow them
 
-Killed before 3, the same records are read again and lead to the same alerts under the same ids.
+Killed before 4, the same records are read again and lead to the same alerts under the same ids.
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ class Duty:
         self._lock = asyncio.Lock()
         self._alerts: list[Alert] = []
         self._letters: list[Letter] = []
-        self.alerting = Alerting(rulebook)
+        self._records: dict[str, bytes | None] = {}
+        self._places: dict[str, bytes | None] = {}
+        self._revocations = -1
+        self.alerting = Alerting(rulebook, worker.group)
         self.joined = False
         """Whether the group has told this process whether it works or stands by."""
         self.heard_self = 0
@@ -98,9 +101,14 @@ class Duty:
     async def recovered(self, *_: Any) -> None:
         """Begin anew with what the state topic holds: the partitions were given to this process."""
         async with self._lock:
-            self.alerting = Alerting(self._rulebook)
+            self._revocations = self._worker.revocations
+            self.alerting = Alerting(self._rulebook, self._worker.group)
+            self._worker.positions = self.alerting.positions
             self._alerts.clear()
             self._letters.clear()
+            self._records.clear()
+            self._places.clear()
+            self._worker.durable({})
             self.joined = True
             self._metrics.partitions.set(len(self._worker.assigned))
             if not self.working:
@@ -115,15 +123,13 @@ class Duty:
     async def reports(self, events: Sequence[Any]) -> None:
         """Apply a batch of reports; returns once everything that follows from them is durable."""
         async with self._lock:
-            for event in events:
-                self._apply(event, self._report)
+            self._apply_all(events, self._report)
             await self._save()
 
     async def commands(self, events: Sequence[Any]) -> None:
         """Carry out commands; returns once what they change is durable."""
         async with self._lock:
-            for event in events:
-                self._apply(event, self._command)
+            self._apply_all(events, self._command)
             await self._save()
 
     async def tick(self, *, current: bool) -> None:
@@ -131,6 +137,13 @@ class Duty:
         async with self._lock:
             self._say(self.alerting.tick(self._clock(), current=current))
             await self._save()
+            await self._read_on()
+
+    async def _read_on(self) -> None:
+        try:
+            await self._worker.read_on()
+        except _TROUBLE as error:
+            log.warning("records cannot be read again yet", error=repr(error))
 
     async def settle(self, outbox: Outbox, delivery: Delivery, outcome: Outcome) -> None:
         """Note what became of an attempt; what is given up becomes a dead letter in the same step.
@@ -146,6 +159,13 @@ class Duty:
                 return
             outbox.settle(delivery, outcome, self._clock())
             await self._save()
+
+    def _apply_all(self, events: Sequence[Any], act: Callable[[bytes], None]) -> None:
+        """Act on what is next of its partition; what came before, or too early, is passed over."""
+        for event in events:
+            message = event.message
+            if self.alerting.positions.take(message.tp, message.offset, message.follows) == "next":
+                self._apply(event, act)
 
     def _apply(self, event: Any, act: Callable[[bytes], None]) -> None:
         """Act on one record; one that cannot be acted on becomes a dead letter and is never lost."""
@@ -208,24 +228,50 @@ class Duty:
         for delivery in self.alerting.outbox.given_up():
             self._metrics.dead_letters.labels(NotDelivered.__name__).inc()
             self._letters.append(notification_letter(delivery, self._topics.alert_commands, self._clock()))
-        records = self.alerting.drain()
-        if not (records or self._alerts or self._letters):
+        self._records |= self.alerting.drain()  # with those of a call that was cancelled
+        self._places |= self.alerting.positions.drain()
+        positions = self.alerting.positions.all()
+        if not (self._records or self._places or self._alerts or self._letters):
             return
         while not self._worker.should_stop:
             try:
-                await self._publish()
-                await crash_point("alerts-published")
-                self._write(records)
-                await self._table.durable()
-                await crash_point("alerts-kept")
+                if not await self._write_all():
+                    return  # what is not written stays here for the next call, or until `recovered`
             except _TROUBLE as error:
                 log.warning("alerts and state cannot be written yet", error=repr(error))
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, _LONGEST_BACKOFF)
             else:
+                self._records.clear()
+                self._places.clear()
+                self._worker.durable(positions)
                 self.woken.set()
                 return
         raise asyncio.CancelledError  # stopping: nothing was acknowledged, all of it comes again
+
+    async def _write_all(self) -> bool:
+        """Write alerts, then state, then positions: one that is ahead of the rest would lose reports.
+
+        Nothing is written, and false returned, once another process may go on from the state. It is looked
+        at before each step, since a process may be frozen while it waits in any.
+        """
+        if not self._may_write():
+            return False
+        await self._publish()
+        await crash_point("alerts-published")
+        if not self._may_write():
+            return False
+        self._write(self._records)
+        await self._table.durable()
+        await crash_point("alerts-kept")
+        if not self._may_write():
+            return False
+        self._write(self._places)
+        await self._table.durable()
+        return True
+
+    def _may_write(self) -> bool:
+        return self._worker.member and self._revocations == self._worker.revocations
 
     async def _publish(self) -> None:
         sends = [

@@ -2,12 +2,15 @@
 
 Every rule has its cause in Faust 0.15.3 and aiokafka 0.14, and a test:
 
-- The consumer reads uncommitted records in at-least-once mode: its thread is subclassed.
+- The consumer reads uncommitted records in at-least-once mode: its thread is subclassed, in
+  :mod:`services.alerting.consumer`.
 - Fetches wait 1.5 s on a quiet topic on brokers that do not answer early: the same subclass.
 - Topics are made by ``driftline topics create``, never by a worker.
-- Records that Faust has handed on before it has sought its committed offsets are thrown away, and a
-  partition without a commit is never sought: its reports were lost. No record is taken before the seek,
-  and every partition is sought: :class:`CommittedConsumer`.
+- Faust loses records on their way to an agent, and acknowledges what no agent has acted on: the position
+  lies in the state, every record says what it follows, and what is committed are the state's positions
+  (:mod:`services.alerting.positions`).
+- A process that was frozen while another took over goes on where it was: who may have lost its partitions
+  writes nothing (:attr:`Worker.member`).
 - Merging needs all partitions of ``reports`` in one place, so the assignor gives everything to one
   process; the others stand by and take over within the session timeout.
 - A table's write is only known to be durable once its future is done: :class:`DurableTable` keeps them.
@@ -16,8 +19,9 @@ Every rule has its cause in Faust 0.15.3 and aiokafka 0.14, and a test:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
 
 import faust
 from faust.assignor.client_assignment import ClientAssignment
@@ -27,69 +31,11 @@ from faust.tables.table import Table
 from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
-_FETCH_WAIT_MS: Final = 100
+from services.alerting.consumer import CommittedConsumer
+from services.alerting.positions import Positions
+from shared.logs import get_logger
 
-
-class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
-    """Reads what is committed, and does not wait long for it."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # Before start(), which hands both on: the fetcher does not exist yet.
-        consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
-        return consumer
-
-    async def seek_to_committed(self) -> Mapping[Any, int]:
-        """Go to the committed offset of every partition, to the first record of one that has none."""
-        committed: Mapping[Any, int] = await self.call_thread(
-            self._seek_to_committed, self._ensure_consumer()
-        )
-        return committed
-
-    async def _seek_to_committed(self, consumer: Any) -> Mapping[Any, int]:
-        committed: Mapping[Any, int] = await consumer.seek_to_committed()
-        unsought = [
-            tp for tp, offset in committed.items() if not offset and not self.consumer._is_changelog_tp(tp)
-        ]
-        if unsought:
-            await consumer.seek_to_beginning(*unsought)
-        return committed
-
-
-class CommittedConsumer(driver.Consumer):
-    """A consumer with that thread, that creates no topics and takes no record before it has sought."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._held_back: set[Any] = set()
-
-    def _new_consumer_thread(self) -> CommittedConsumerThread:
-        return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    def resume_partitions(self, tps: Iterable[Any]) -> None:
-        """Resume changelogs at once, other partitions once they are sought: Faust seeks right after this."""
-        wanted = set(tps)
-        changelogs = {tp for tp in wanted if self._is_changelog_tp(tp)}
-        self._held_back |= wanted - changelogs
-        super().resume_partitions(changelogs)
-
-    def pause_partitions(self, tps: Iterable[Any]) -> None:
-        """Pause partitions, also those that are not resumed yet."""
-        paused = set(tps)
-        self._held_back -= paused
-        super().pause_partitions(paused)
-
-    async def perform_seek(self) -> None:
-        """Seek, and only then let records be taken."""
-        held = set(self._held_back)  # what is resumed meanwhile waits for a seek of its own
-        await super().perform_seek()
-        held &= self._held_back & self.assignment()
-        self._held_back -= held
-        super().resume_partitions(held)
-
-    async def create_topic(self, topic: str, *args: Any, **kwargs: Any) -> None:
-        """Leave topics to ``driftline topics create``."""
+log = get_logger(__name__)
 
 
 class Producer(driver.Producer):
@@ -166,6 +112,9 @@ class DurableTable(Table[bytes, bytes]):
 class Worker(faust.App):
     """An app with these parts, that makes no folder of its own."""
 
+    positions = Positions()
+    """Where partitions are read on, of the state that counts: who reads the state back sets it."""
+
     def _new_transport(self) -> Any:
         return Transport(self.conf.broker_consumer, self)
 
@@ -201,6 +150,39 @@ class Worker(faust.App):
     ) -> Awaitable[Any]:
         """Hand a record to the producer; awaiting what is returned waits for the broker."""
         return await self.producer.send(topic, key, value, None, None, headers)
+
+    def durable(self, positions: Mapping[Any, int]) -> None:
+        """Let positions be committed: what follows from everything before them is kept."""
+        cast(CommittedConsumer, self.consumer).durable(positions)
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return str(self.conf.id)
+
+    @property
+    def revocations(self) -> int:
+        """How often the group took partitions away, if only to give them back."""
+        return cast(CommittedConsumer, self.consumer).thread.revocations
+
+    @property
+    def member(self) -> bool:
+        """Whether nobody else can have been given what this process has.
+
+        One that was frozen long enough finds it out by this, before it hears of it from the group.
+        """
+        return time.monotonic() < cast(CommittedConsumer, self.consumer).thread.member_until
+
+    async def read_on(self) -> None:
+        """Read again what was handed out and never came; call it now and then, when nothing else is done.
+
+        And seek where that could not be done after a rebalance: the broker was away.
+        """
+        consumer = cast(CommittedConsumer, self.consumer)
+        if stuck := self.positions.stuck(dict(consumer.thread.handed_out)):
+            log.warning("records were handed out and did not come: read again", partitions=sorted(stuck))
+        if stuck or (consumer.held_back and not self.rebalancing):
+            await consumer.perform_seek()
 
     @property
     def assigned(self) -> set[Any]:

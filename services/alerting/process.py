@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from services.alerting.outbox import Outbox
+from services.alerting.positions import Positions
 from shared.alerting.engine import Change, Engine
 from shared.alerting.muting import muted_by
 from shared.alerting.rules_file import Rulebook
@@ -59,14 +60,18 @@ class Alerting:
     ----------
     rulebook
         Rules, inhibitions and receivers.
+    group
+        Consumer group, whose positions are kept with the rest.
     """
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: Rulebook, group: str = "") -> None:
         self._rulebook = rulebook
         self._engine = Engine(rulebook.conditions)
         self._silences: dict[str, Silence] = {}
         self._dirty: dict[str, bytes | None] = {}
         self.outbox = Outbox(rulebook.receivers)
+        self.positions = Positions(group)
+        """How far reports and commands have been acted on; drained for itself, to be written last."""
 
     @property
     def watches(self) -> list[Watch]:
@@ -85,6 +90,7 @@ class Alerting:
                 silence = msgspec.json.decode(value, type=Silence)
                 self._silences[silence.silence_id] = silence
         self.outbox.load(records)
+        self.positions.load(records)
         self._engine.load(records)
 
     def take(self, report: Report | ServiceReport, now: int) -> list[Alert]:

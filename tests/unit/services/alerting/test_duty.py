@@ -1,0 +1,152 @@
+"""What the working process does with what Faust brings it, in whatever order and however interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from services.alerting.duty import Duty
+from services.alerting.metrics import AlertingMetrics
+from shared.alerting.rules_file import Rulebook
+from shared.messages import Silence
+from shared.topics import TopicNames
+
+COMMANDS = TP("alert-commands", 0)
+PLACE = b"position/g/alert-commands/0"
+
+
+class Table:
+    """Faust's table: what was written, and what of it the broker has."""
+
+    def __init__(self) -> None:
+        self.written: dict[bytes, bytes | None] = {}
+        self.durable_at: list[list[bytes]] = []
+        self.trouble: list[BaseException] = []
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        self.written.pop(key, None)
+        self.written[key] = value
+
+    def items(self) -> Any:
+        return list(self.written.items())
+
+    async def durable(self) -> None:
+        if self.trouble:
+            raise self.trouble.pop()
+        self.durable_at.append(list(self.written))
+
+
+class Worker:
+    """Faust's app, with the partition of commands."""
+
+    group = "g"
+    should_stop = False
+    member = True
+    revocations = 1
+    assigned = frozenset({TP("reports", 0), COMMANDS})
+    positions: Any = None
+
+    def __init__(self) -> None:
+        self.committable: dict[TP, int] = {}
+
+    def durable(self, positions: dict[TP, int]) -> None:
+        self.committable = positions
+
+    async def read_on(self) -> None:
+        """Nothing was handed out."""
+
+
+def event(offset: int, follows: int) -> Any:
+    silence = Silence(
+        silence_id=f"s{offset}", match={"rule": "x"}, starts_at=1, ends_at=9_999, who="me", at=1
+    )
+    value = msgspec.json.encode(silence)
+    message = SimpleNamespace(
+        tp=COMMANDS, topic="alert-commands", partition=0, offset=offset, follows=follows,
+        key=None, value=value, headers=None,
+    )  # fmt: skip
+    return SimpleNamespace(message=message)
+
+
+@pytest.fixture
+async def duty() -> Any:
+    metrics = AlertingMetrics(CollectorRegistry())
+    worker: Any = Worker()
+    table: Any = Table()
+    rulebook = Rulebook((), (), ())
+    made = Duty(worker, table, rulebook, TopicNames(""), metrics, instance="me", clock=lambda: 5)
+    await made.recovered()
+    worker.positions.begin(COMMANDS, 10)
+    return made
+
+
+def silences(duty: Duty) -> list[str]:
+    return [one.silence_id for one in duty.alerting.silences]
+
+
+async def test_what_comes_too_early_is_acted_on_once_what_is_missing_has_come(duty: Any) -> None:
+    """A whole range was passed over for good when Faust had lost it on its way."""
+    await duty.commands([event(10, 10), event(20, 15), event(21, 21)])
+    assert silences(duty) == ["s10"]
+    assert duty._worker.committable == {COMMANDS: 11}, "else the next process passes over them, too"
+    await duty.commands([event(10, 10), event(11, 11), event(15, 12)])
+    await duty.commands([event(20, 16), event(21, 21)])
+    assert silences(duty) == ["s10", "s11", "s15", "s20", "s21"]
+    assert duty._worker.committable == {COMMANDS: 22}
+
+
+async def test_a_position_is_written_after_what_follows_from_it(duty: Any) -> None:
+    await duty.commands([event(10, 10)])
+    first, last = duty._table.durable_at
+    assert b"silence/s10" in first
+    assert PLACE not in first
+    assert PLACE in last
+    await duty.recovered()
+    assert duty._worker.positions.all() == {COMMANDS: 11}
+
+
+async def test_what_a_cancelled_call_has_not_written_is_written_by_the_next(duty: Any) -> None:
+    duty._table.trouble.append(asyncio.CancelledError())
+    duty._table.put = lambda *_: None
+    with pytest.raises(asyncio.CancelledError):
+        await duty.commands([event(10, 10)])
+    assert duty._worker.committable == {}
+    del duty._table.put
+    await duty.tick(current=False)
+    assert {b"silence/s10", PLACE} <= set(duty._table.written)
+    assert duty._worker.committable == {COMMANDS: 11}
+
+
+async def test_what_the_broker_refuses_is_tried_again(duty: Any) -> None:
+    duty._table.trouble.append(KafkaError())
+    await duty.commands([event(10, 10)])
+    assert duty._worker.committable == {COMMANDS: 11}
+
+
+@pytest.mark.parametrize("lost", [{"member": False}, {"revocations": 2}])
+async def test_who_may_have_lost_the_partitions_writes_nothing(duty: Any, lost: dict[str, Any]) -> None:
+    """A process that was frozen goes on where it was: it would write its old state over the newer one."""
+    vars(duty._worker).update(lost)
+    await duty.commands([event(10, 10)])
+    assert duty._table.written == {}
+    vars(duty._worker).update(member=True, revocations=1)
+    await duty.tick(current=False)
+    assert {b"silence/s10", PLACE} <= set(duty._table.written), "it was only the network: nothing is lost"
+
+
+async def test_who_is_frozen_in_the_middle_of_a_write_does_not_end_it(duty: Any) -> None:
+    async def frozen() -> None:
+        duty._worker.member = False
+
+    duty._table.durable = frozen
+    await duty.commands([event(10, 10)])
+    assert b"silence/s10" in duty._table.written
+    assert PLACE not in duty._table.written
+    assert duty._worker.committable == {}
