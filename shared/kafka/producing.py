@@ -88,12 +88,10 @@ class BatchRequests:
     request_timeout
         Seconds the broker may wait for its replicas.
     identity
-        Numbers the batches, so that one sent again is written once; without it twice is possible.
+        Numbers the batches, so that one sent again is written once.
     """
 
-    def __init__(
-        self, client: AIOKafkaClient, *, request_timeout: float, identity: Identity | None = None
-    ) -> None:
+    def __init__(self, client: AIOKafkaClient, *, request_timeout: float, identity: Identity) -> None:
         self._client = client
         self._timeout_ms = int(request_timeout * 1000)
         self._identity = identity
@@ -126,8 +124,7 @@ class BatchRequests:
         waiting: dict[TopicPartition, bytearray] = {}
         for tp, batch in batches.items():
             sequence = self._sequences.get(tp, 0)
-            if self._identity is not None:
-                batch._set_producer_state(self._identity.producer_id, self._identity.epoch, sequence)
+            batch._set_producer_state(self._identity.producer_id, self._identity.epoch, sequence)
             waiting[tp] = batch._build()
             self._sequences[tp] = (sequence + batch.record_count()) % _SEQUENCES
 
@@ -179,8 +176,7 @@ class BatchRequests:
         return found
 
     async def _ask_leader(self, leader: int, topics: Mapping[str, list[Any]]) -> Any:
-        transactional_id = None if self._identity is None else self._identity.transactional_id
-        request = ProduceRequest(transactional_id, -1, self._timeout_ms, list(topics.items()))
+        request = ProduceRequest(self._identity.transactional_id, -1, self._timeout_ms, list(topics.items()))
         return await self._client.send(leader, request)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation
+from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError, RecordListTooLargeError
 
 from shared.kafka.batch import ColumnBatch
-from shared.kafka.producing import Addressed, BatchRequests
+from shared.kafka.producing import Addressed, BatchTooLarge
 from shared.kafka.records import Output
 from shared.kafka.stopping import cut_off
 from shared.kafka.transactions import Transactions
@@ -71,9 +71,7 @@ async def filled(
     return made
 
 
-async def _written(
-    requests: BatchRequests | Transactions, batches: Sequence[Addressed], on_its_way: str
-) -> None:
+async def _written(requests: Transactions, batches: Sequence[Addressed], on_its_way: str) -> None:
     """Write batches, and pass a crash point while their requests are on their way."""
     writing = asyncio.create_task(requests.produce(batches))
     try:
@@ -82,6 +80,16 @@ async def _written(
         await writing
     finally:
         writing.cancel()
+
+
+async def _all_done(batches: Sequence[Addressed], sent: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait for every one, then raise the first failure: nothing is left in flight behind an error."""
+    results = await asyncio.gather(*sent, return_exceptions=True)
+    for one, result in zip(batches, results, strict=True):
+        if isinstance(result, MessageSizeTooLargeError | RecordListTooLargeError):
+            raise BatchTooLarge(one.tp.topic, one.batch.record_count()) from result
+        if isinstance(result, BaseException):
+            raise result
 
 
 class TransactionalWriter:
@@ -194,7 +202,6 @@ class AtLeastOnceWriter:
     ) -> None:
         self._options = options
         self._producer = producer
-        self._requests = BatchRequests(producer.client, request_timeout=options.request_timeout)
         self._max_batch_bytes = max_batch_bytes
 
     async def open(self) -> None:
@@ -208,10 +215,10 @@ class AtLeastOnceWriter:
         async with asyncio.timeout(self._options.deadline):
             await self._write(outputs, "after-send")
             await crash_point("before-commit")
-            await self._write(position)
+            await self._write(position, "")
         await crash_point("after-commit")
 
-    async def _write(self, outputs: Sequence[Output], on_its_way: str = "") -> None:
+    async def _write(self, outputs: Sequence[Output], on_its_way: str) -> None:
         batches = await filled(
             self._producer,
             outputs,
@@ -219,7 +226,12 @@ class AtLeastOnceWriter:
             max_batch_bytes=self._max_batch_bytes,
             timestamp=int(time.time() * 1000),
         )
-        await _written(self._requests, batches, on_its_way)
+        sent = [
+            await self._producer.send_batch(one.batch, one.tp.topic, partition=one.tp.partition)
+            for one in batches
+        ]
+        await crash_point(on_its_way)
+        await _all_done(batches, sent)
 
     async def discard(self) -> None:
         """Nothing to let go of: the producer is shared."""
