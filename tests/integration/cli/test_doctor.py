@@ -16,6 +16,7 @@ from shared.kafka.topics import create_topics
 from shared.topics import TopicNames
 from tests.integration.cli.conftest import Cli
 from tests.models import linear, numeric_spec, write_bundle
+from tests.streams import until
 
 pytestmark = pytest.mark.kafka
 
@@ -92,6 +93,12 @@ def test_partitions_and_dead_letters_that_do_not_fit(cli: Cli) -> None:
             await admin.create_partitions({names.predictions: NewPartitions(total_count=5)})
             configs = {"retention.ms": "1000", "max.message.bytes": "2000", "cleanup.policy": "compact"}
             await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, names.dead_letters, configs)])
+
+            async def visible() -> bool:
+                (topic,) = await admin.describe_topics([names.predictions])
+                return len(topic["partitions"]) == 5
+
+            await until(visible, what="the new partitions")
         finally:
             await admin.close()
 
