@@ -10,11 +10,16 @@ ends what is open in the direction in which its transaction went.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    LeaderNotAvailableError,
+    NotLeaderForPartitionError,
+)
 
 from shared.kafka.open_transactions import open_partitions
 from shared.logs import get_logger
@@ -24,6 +29,7 @@ from shared.pipeline.state import StateReader
 log = get_logger(__name__)
 
 _PAUSE_SECONDS: Final = 0.02
+_ELECTION_SECONDS: Final = 2.0
 _MOST_AHEAD_MS: Final = 600_000
 
 Opened = Mapping[TopicPartition, int]
@@ -92,9 +98,15 @@ async def settle(producer: AIOKafkaProducer, tp: TopicPartition, options: Pipeli
     changelogs = len(await producer.partitions_for(options.state_topic))
     state = TopicPartition(options.state_topic, tp.partition % changelogs)
     topics = {*options.outputs, options.state_topic}
+    patience = time.monotonic() + _ELECTION_SECONDS
     while True:
         try:
             opened = await open_partitions(producer, topics, own=tp.partition)  # 1
+        except (LeaderNotAvailableError, NotLeaderForPartitionError):  # a topic made a moment ago
+            if time.monotonic() > patience:
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+            continue
         except IncompatibleBrokerVersion:
             log.warning("this broker cannot say what it left open (KIP-664), so nobody looks")
             return
