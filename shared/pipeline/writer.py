@@ -124,9 +124,6 @@ class TransactionalWriter:
             transaction_timeout_ms=int(options.transaction_timeout * 1000),
             request_timeout_ms=int(options.request_timeout * 1000),
             retry_backoff_ms=20,
-            linger_ms=0,
-            max_batch_size=self._max_batch_bytes,
-            compression_type=options.compression,
         )
         async with asyncio.timeout(options.deadline):
             await producer.start()  # 1
