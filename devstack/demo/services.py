@@ -68,6 +68,7 @@ SERVICES = (
             "DRIFTLINE_SESSION_SECONDS": "10",
             "DRIFTLINE_REPORT_SECONDS": "1",
             "DRIFTLINE_IDLE_SECONDS": "3",
+            "DRIFTLINE_GRACE_SECONDS": "1",  # half a day of flights
         },
     ),
     Blueprint(

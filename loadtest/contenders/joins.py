@@ -85,6 +85,7 @@ class DriftlineJoin:
             "DRIFTLINE_JOIN_DIR": str(self.disk),
             "DRIFTLINE_HTTP_PORT": str(self._port),
             "DRIFTLINE_IDLE_SECONDS": "3",
+            "DRIFTLINE_GRACE_SECONDS": "0",
             "DRIFTLINE_SESSION_SECONDS": "300",  # it is stopped while the backlog is laid
         } | own_path()
         return self._stage.part(name, [sys.executable, "-m", "services.performance"], settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -18,10 +18,8 @@ from shared.drift.stream.partials import Group, Partial, encode_partial
 from shared.drift.stream.reading import PredictionRows, Rows, read_predictions
 from shared.drift.stream.watched import Watched
 from shared.kafka.records import Output, Records
+from shared.pipeline.step import CaughtUp
 from shared.topics import TopicNames
-
-CaughtUp = Callable[[str, int], int | None]
-"""Returns when a partition was last seen to have no more records, epoch milliseconds, else None."""
 
 
 @dataclass(slots=True)

@@ -136,6 +136,7 @@ def _pipelines(
         by_entity=book.by_entity_in_thread(asyncio.get_running_loop()),
         clock=clock,
         idle_after=int(settings.idle_seconds * 1000),
+        grace=int(settings.grace_seconds * 1000),
         max_future=settings.max_future_seconds * 1000,
     )
     join = JoinStep(
@@ -154,6 +155,7 @@ def _pipelines(
         book=book,
         expected=[f"{name}/{number}" for name in _inputs(topics) for number in range(counts[name])],
         into=join.recovered,
+        grace=int(settings.grace_seconds * 1000),
         on_recovered=metrics.recovery_seconds.set,
     )
     sorted_into = (topics.performance_log, topics.dead_letters)
@@ -166,11 +168,9 @@ def _pipelines(
         settings, "performance", topics=(topics.performance_log,), outputs=written, recover=recovery,
         commit_interval=_GATHER_SECONDS, partition_fetch_bytes=_PACKET_FETCH_BYTES,
     )  # fmt: skip
-    return (
-        Pipeline(route, routing_options, metrics.of_routing()),
-        Pipeline(join, joining_options, metrics),
-        join,
-    )
+    routing = Pipeline(route, routing_options, metrics.of_routing())
+    route.caught_up = routing.caught_up_at
+    return routing, Pipeline(join, joining_options, metrics), join
 
 
 def _join_dir(settings: PerformanceSettings) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.performance.clock import SourceTime
+from services.performance.clock import Mark, SourceTime
 from services.performance.facts import Facts
 
 
@@ -25,6 +25,8 @@ class Base(msgspec.Struct, array_like=True):
         By due moment, events that wait for their first answer.
     concept
         State of the concept-drift detectors, by model and version.
+    marks
+        Event times that the watermark has still to follow.
     """
 
     lineage: str
@@ -36,6 +38,7 @@ class Base(msgspec.Struct, array_like=True):
     orphans: int = 0
     concept: dict[str, bytes] = {}
     early: dict[int, int] = {}
+    marks: list[Mark] = []
 
 
 encode_base = msgspec.msgpack.Encoder().encode

@@ -37,6 +37,12 @@ class PerformanceSettings(PipelineSettings):
         gt=0,
         description="Seconds without a record after which nobody waits for the event time of an input",
     )
+    grace_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds by which horizons end later than event time has it: so long an input that was "
+        "called idle, or whose reader died, may be behind the others",
+    )
     max_future_seconds: int = Field(
         86_400,
         ge=0,

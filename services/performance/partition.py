@@ -42,6 +42,8 @@ class PartitionJoin:
         The open windows of the checkpoint.
     log
         Topic and partition that the packets come from.
+    grace
+        Milliseconds of the log's time by which the watermark follows event time (:class:`EventClock`).
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class PartitionJoin:
         store: EventStore,
         *,
         log: tuple[str, int] = ("performance-log", 0),
+        grace: int = 0,
     ) -> None:
         self._facts_of = facts_of
         self._log, self._number = log
         self._base = base
-        self._clock = EventClock(expected, base.times, base.watermark)
+        self._clock = EventClock(expected, base.times, base.watermark, grace=grace, marks=base.marks)
         self.store = store
         self.concept = ConceptBoard(dict(base.concept))
         self._windows = Windows(facts_of, base.facts, windows)
@@ -110,8 +113,8 @@ class PartitionJoin:
 
     # -- applying -----------------------------------------------------------------------------------
 
-    def apply(self, packet: Packet, offset: int) -> None:
-        """Take one packet of the log."""
+    def apply(self, packet: Packet, offset: int, at: int) -> None:
+        """Take one packet of the log, written at a moment in epoch milliseconds."""
         self._events.offset = self._windows.offset = offset
         if packet.answers:
             self._packets.answers(packet.answers)
@@ -129,7 +132,7 @@ class PartitionJoin:
         if len(self._windows) >= _MOST_NOTED:
             self.settle()
         before = self._clock.watermark
-        if self._clock.heard(packet.source, packet.high, idle=packet.idle) > before:
+        if self._clock.heard(packet.source, packet.high, idle=packet.idle, at=at) > before:
             self._end_what_is_due()
 
     def settle(self) -> None:
@@ -166,6 +169,7 @@ class PartitionJoin:
             self.orphans,
             self.concept.states(),
             dict(self._events.early),
+            list(self._clock.marks),
         )
         keys, values = self._windows.changes(prefix)
         self._unconfirmed = offset

@@ -31,10 +31,10 @@ _encode_report = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class JoinWork:
-    """One micro-batch: the packets of each partition with their offsets."""
+    """One micro-batch: the packets of each partition with their offsets and times."""
 
     batch: Sequence[Records]
-    packets: list[list[tuple[int, Packet]]]
+    packets: list[list[tuple[int, int, Packet]]]
 
 
 @dataclass(slots=True)
@@ -112,8 +112,8 @@ class JoinStep:
             batch,
             [
                 [
-                    (offset, decode_packet(value or b""))
-                    for offset, value in zip(p.offsets, p.values, strict=True)
+                    (offset, at, decode_packet(value or b""))
+                    for offset, at, value in zip(p.offsets, p.timestamps, p.values, strict=True)
                 ]
                 for p in batch
             ],
@@ -121,7 +121,7 @@ class JoinStep:
 
     def compute(self, work: JoinWork) -> None:
         """Make sure that every version of the micro-batch has been met."""
-        met = {version for packets in work.packets for _, packet in packets for version in packet.versions()}
+        met = {version for packets in work.packets for *_, packet in packets for version in packet.versions()}
         for model, version in sorted(met):
             self._meet(model, version)
 
@@ -130,8 +130,8 @@ class JoinStep:
         part = work.batch[index]
         join = self.joins[part.partition]
         join.confirm()
-        for offset, packet in work.packets[index]:
-            join.apply(packet, offset)
+        for offset, at, packet in work.packets[index]:
+            join.apply(packet, offset, at)
             self._count(packet)
         self._positions[part.partition] = part.next_offset
         outputs = self._said(part.partition, join, join.take_said())

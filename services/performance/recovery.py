@@ -49,8 +49,8 @@ class Recovery:
         Names of all sources whose time counts.
     into
         Gets the join of each recovered partition.
-    owned
-        Returns the join that is in use for a partition, if any: it must be let go first.
+    grace
+        Milliseconds of the log's time by which the watermark follows event time.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Recovery:
         book: FactsBook,
         expected: Sequence[str],
         into: dict[int, PartitionJoin],
+        grace: int,
         on_recovered: Callable[[float], None],
     ) -> None:
         self._client = client
@@ -70,6 +71,7 @@ class Recovery:
         self._book = book
         self._expected = expected
         self._into = into
+        self._grace = grace
         self._on_recovered = on_recovered
         self._locks: dict[int, asyncio.Lock] = {}
 
@@ -104,11 +106,12 @@ class Recovery:
                 if begin < base.offset:
                     await self._rebuild(records, store, base, begin)  # 3
                 join = PartitionJoin(
-                    self._facts_of, self._expected, base, windows, store, log=(tp.topic, tp.partition)
-                )
-                async for offset, packet in records.read(max(base.offset, first), next_offset):  # 4
+                    self._facts_of, self._expected, base, windows, store,
+                    log=(tp.topic, tp.partition), grace=self._grace,
+                )  # fmt: skip
+                async for offset, at, packet in records.read(max(base.offset, first), next_offset):  # 4
                     await self._meet(packet)
-                    join.apply(packet, offset)
+                    join.apply(packet, offset, at)
                     join.take_said()
         except BaseException:
             store.close()
@@ -119,9 +122,9 @@ class Recovery:
         """Put the events of the log in ``[begin, base.offset)`` into the store."""
         blank = Base(base.lineage, begin)
         join = PartitionJoin(self._facts_of, (), blank, (), store)
-        async for offset, packet in records.read(begin, base.offset):
+        async for offset, at, packet in records.read(begin, base.offset):
             await self._meet(packet)
-            join.apply(packet, offset)
+            join.apply(packet, offset, at)
             join.take_said()
             if join.unsaved >= _SAVE_EVERY:
                 join.save(offset + 1)
@@ -176,8 +179,8 @@ class _LogReader:
         offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets([self._tp])
         return offsets[self._tp]
 
-    async def read(self, begin: int, end: int) -> AsyncIterator[tuple[int, Packet]]:
-        """Yield the packets in ``[begin, end)``, giving way to others between fetches."""
+    async def read(self, begin: int, end: int) -> AsyncIterator[tuple[int, int, Packet]]:
+        """Yield offset, time and packet in ``[begin, end)``, giving way to others between fetches."""
         if begin >= end:
             return
         self._consumer.seek(self._tp, begin)
@@ -185,7 +188,7 @@ class _LogReader:
             fetched = await self._consumer.getmany(self._tp, timeout_ms=200, max_records=50)
             for record in fetched.get(self._tp, []):
                 if record.offset < end:
-                    yield record.offset, decode_packet(record.value)
+                    yield record.offset, record.timestamp, decode_packet(record.value)
             await asyncio.sleep(0)
 
     async def records(self) -> AsyncIterator[tuple[bytes, bytes | None]]:

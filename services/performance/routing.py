@@ -16,6 +16,7 @@ from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Output, Records
 from shared.messages import Label, Outcome, Prediction, epoch_ms
 from shared.messages.common import NOT_JSON
+from shared.pipeline.step import CaughtUp
 from shared.topics import TopicNames
 
 SERVICE: Final = "performance"
@@ -41,11 +42,14 @@ class _Source:
         When a record came last, by the service's clock.
     idle
         Whether the log has been told that it is idle.
+    tell_at
+        When the log is told so, if it is to be told again.
     """
 
     heard_at: int
     high: int = -1
     idle: bool = False
+    tell_at: int | None = None
 
 
 class RouteStep:
@@ -61,8 +65,15 @@ class RouteStep:
         Epoch milliseconds.
     idle_after
         Milliseconds without a record after which an input is said to be idle.
+    grace
+        Milliseconds of the log's time by which its watermark follows event time.
     max_future
         Milliseconds by which an event time may lie after the record's own timestamp.
+
+    Attributes
+    ----------
+    caught_up
+        Tells when the broker last said that a partition has no more records; the pipeline knows.
     """
 
     def __init__(
@@ -74,6 +85,7 @@ class RouteStep:
         by_entity: Callable[[str, str], bool],
         clock: Callable[[], int],
         idle_after: int,
+        grace: int,
         max_future: int,
     ) -> None:
         self._topics = topics
@@ -82,8 +94,10 @@ class RouteStep:
         self._by_entity = by_entity
         self._clock = clock
         self._idle_after = idle_after
+        self._grace = grace
         self._max_future = max_future
         self._sources: dict[tuple[str, int], _Source] = {}
+        self.caught_up: CaughtUp = lambda topic, partition: None
         self._sorters: dict[str, Callable[[Records, Share], None]] = {
             topics.predictions: self._predictions,
             topics.shadow_predictions: self._predictions,
@@ -121,7 +135,7 @@ class RouteStep:
         part = share.part
         source = self._sources[part.topic, part.partition]
         source.high = max(source.high, share.high)
-        source.heard_at, source.idle = self._clock(), False
+        source.heard_at, source.idle, source.tell_at = self._clock(), False, None
         outputs = [self._packet(packet, source, at) for at, packet in enumerate(share.packets)]
         if share.rejected:
             outputs.append(self._dead_letters(share))
@@ -132,11 +146,24 @@ class RouteStep:
         return Output(self._topics.performance_log, at, [packet.source.encode()], [encode_packet(packet)])
 
     def flush(self, topic: str, partition: int, *, leaving: bool) -> list[Output]:
-        """Tell the log that the source is idle, once, when it is."""
+        """Tell the log that the source is idle, when it is, and once more after the grace.
+
+        That it has been silent here is not enough: a process that stood still has heard nobody. And without
+        the second time the watermark would stop behind the last record, if no other came.
+        """
         source = self._sources[topic, partition]
-        if leaving or source.idle or self._clock() < source.heard_at + self._idle_after:
+        empty_at = self.caught_up(topic, partition)
+        if leaving or empty_at is None:
             return []
-        source.idle = True
+        now = self._clock()
+        if not source.idle:
+            if empty_at < source.heard_at + self._idle_after:
+                return []
+            source.idle, source.tell_at = True, now + self._grace
+        elif source.tell_at is not None and now >= source.tell_at:
+            source.tell_at = None
+        else:
+            return []
         name = f"{topic}/{partition}"
         return [self._packet(_packet(name), source, at) for at in range(self._partitions)]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 from shared.kafka.records import Output, Records
 
 Work = TypeVar("Work")
+
+CaughtUp = Callable[[str, int], int | None]
+"""Returns when a partition was last seen to have no more records, epoch milliseconds, else None."""
 
 
 class Step(Protocol[Work]):

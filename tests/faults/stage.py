@@ -61,6 +61,7 @@ _OF_SERVICE: Final[dict[str, dict[str, str]]] = {
     "drift": {"DRIFTLINE_IDLE_SECONDS": _NEVER},
     "performance": {
         "DRIFTLINE_IDLE_SECONDS": _NEVER,
+        "DRIFTLINE_GRACE_SECONDS": "0",
         "DRIFTLINE_REPORT_SECONDS": "0.5",
         "DRIFTLINE_CHECKPOINT_SECONDS": "1",
     },

@@ -161,6 +161,7 @@ async def stage(kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> Stage:
         "DRIFTLINE_MODEL_BUNDLES": ",".join(bundles),
         "DRIFTLINE_REPORT_SECONDS": "0.1",  # older windows are reported after twelve times that
         "DRIFTLINE_IDLE_SECONDS": "2",
+        "DRIFTLINE_GRACE_SECONDS": "0.5",
         "DRIFTLINE_CHECKPOINT_SECONDS": "0.5",
         "DRIFTLINE_TRIM_SECONDS": "0.5",
         "DRIFTLINE_SESSION_SECONDS": SESSION_SECONDS,

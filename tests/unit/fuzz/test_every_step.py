@@ -114,6 +114,7 @@ def test_performance_sorts_or_refuses_and_the_join_takes_what_was_sorted(
         by_entity=lambda *_: True,
         clock=lambda: NOW,
         idle_after=1_000,
+        grace=0,
         max_future=86_400_000,
     )
     step.open(topic, 0, 0, None)

@@ -73,10 +73,11 @@ class Harness:
     """One partition's join over a log, which can be killed at any offset.
 
     Checkpoints are committed as they would be in Kafka; the store sees one only with the next packet.
+    A packet is written every millisecond: the grace is counted in packets.
     """
 
-    def __init__(self, folder: Path, log: Log, *facts: Facts) -> None:
-        self.folder, self.log = folder, log
+    def __init__(self, folder: Path, log: Log, *facts: Facts, grace: int = 0) -> None:
+        self.folder, self.log, self.grace = folder, log, grace
         self.facts = {(f.model, f.version): f for f in facts}
         self.offset = 0
         self.state: dict[bytes, bytes | None] = {}
@@ -102,13 +103,13 @@ class Harness:
         if begin < base.offset:
             blank = PartitionJoin(self._facts_of, (), Base(base.lineage, begin), (), store)
             for offset in range(begin, base.offset):
-                blank.apply(self.log.packets[offset], offset)
+                blank.apply(self.log.packets[offset], offset, offset)
                 blank.take_said()
             blank.end_until(base.watermark)
             blank.save(base.offset)
-        join = PartitionJoin(self._facts_of, SOURCES, base, windows, store)
+        join = PartitionJoin(self._facts_of, SOURCES, base, windows, store, grace=self.grace)
         for offset in range(base.offset, self.offset):
-            join.apply(self.log.packets[offset], offset)
+            join.apply(self.log.packets[offset], offset, offset)
             join.take_said()
         return join
 
@@ -122,7 +123,7 @@ class Harness:
             self.join.confirm()
             upper = min(end, self.offset + rng.randint(1, batch))
             for offset in range(self.offset, upper):
-                self.join.apply(self.log.packets[offset], offset)
+                self.join.apply(self.log.packets[offset], offset, offset)
             self.offset = upper
             said = self.join.take_said()
             self.labelled += [msgspec.json.decode(told, type=Labelled) for _, told in said.labelled]

@@ -109,6 +109,28 @@ def test_an_answer_without_a_label_is_missing_once_the_horizon_has_passed(tmp_pa
     )
 
 
+def test_a_label_of_an_input_called_idle_too_early_counts_within_the_grace(tmp_path: Path) -> None:
+    log = Log()
+    log.answers([answered("a", 0.8, START)])
+    log.labels([], idle=True)
+    log.answers([answered("b", 0.8, START + 9 * HOUR)])  # the horizon is four hours
+    log.labels([Known("a", "yes", START + HOUR)])
+    log.labels([Known("b", "yes", START + 9 * HOUR)])
+    strict, lenient = (
+        Harness(tmp_path / str(grace), log, binary(), binary("2"), grace=grace) for grace in (0, 8)
+    )
+    strict.run()
+    lenient.run()
+    assert [report.labels.joined for report in strict.windows()] == [0, 1]
+    assert [report.labels.joined for report in lenient.windows()] == [1, 1]
+    assert strict.final
+    assert not lenient.final
+    for _ in range(8):
+        log.time(START + 9 * HOUR)
+    lenient.run()
+    assert [report.labels.joined for report in lenient.final] == [1]
+
+
 def test_a_label_that_never_finds_an_answer_is_an_orphan(tmp_path: Path) -> None:
     log = Log()
     log.labels([Known("nobody", "yes", START)])
@@ -279,13 +301,14 @@ def test_figures_equal_scikit_learn_over_the_same_rows(tmp_path: Path, seed: int
     check(harness.reports(), answers, sent_last(log, answers))
 
 
+@pytest.mark.parametrize("grace", [0, 20])
 @pytest.mark.parametrize("lose_disk", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_kills_and_replays_leave_no_trace(tmp_path: Path, seed: int, lose_disk: bool) -> None:
-    log, answers = stream(seed, hours=14)
-    calm = Harness(tmp_path / "calm", log, binary(), binary("2"))
+def test_kills_and_replays_leave_no_trace(tmp_path: Path, seed: int, lose_disk: bool, grace: int) -> None:
+    log, answers = stream(seed, hours=24 if grace else 14)
+    calm = Harness(tmp_path / "calm", log, binary(), binary("2"), grace=grace)
     calm.run(batch=1, checkpoint=0.1)
-    killed = Harness(tmp_path / "killed", log, binary(), binary("2"))
+    killed = Harness(tmp_path / "killed", log, binary(), binary("2"), grace=grace)
     rng = random.Random(seed)
     while killed.offset < len(log.packets):
         killed.run(min(len(log.packets), killed.offset + rng.randint(1, 12)), seed=rng.randrange(1000))
