@@ -85,8 +85,8 @@ async def trimmed(stage: Stage) -> bool:
 async def test_figures_equal_an_offline_computation_after_kills_rebalances_and_a_new_disk(
     stage: Stage,
 ) -> None:
-    # Hours are sent in seconds: an input called idle just before its process is killed would be passed over.
-    stage.settings |= {"DRIFTLINE_IDLE_SECONDS": "600"}
+    # Hours are sent in seconds: an input called idle just before its process is killed is waited for so long.
+    stage.settings |= {"DRIFTLINE_GRACE_SECONDS": "20"}
     with service("performance", stage.folder, stage.replica("a")) as first:
         await first.ready()
         for hours in ((0,), (1, 2)):  # the first alone: it is deleted from the log before the others
@@ -179,6 +179,7 @@ async def test_an_outcome_of_an_entity_goes_to_its_latest_answer_before_it(stage
     stage.settings |= {
         "DRIFTLINE_MODEL_BUNDLES": str(stage.bundle("3", KpiSpec(name="spent", value="spent", by="entity"))),
         "DRIFTLINE_IDLE_SECONDS": "600",  # so that event time waits for every input
+        "DRIFTLINE_GRACE_SECONDS": "0",
     }
     rng = random.Random(11)
     customers = [f"c{number}" for number in range(20)]
