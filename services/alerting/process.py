@@ -141,28 +141,31 @@ class Alerting:
 
     def _act(self, changes: list[Change], now: int) -> list[Alert]:
         said = []
-        for alert, watch in changes:
+        for change in changes:
+            alert, watch = change
             if alert.status == "firing":
                 said.append(self._tell(watch, alert, now))
-            else:
-                if watch.notified:
-                    self.outbox.notify(alert, now)
-                said.append(alert)
+                continue
+            if watch.notified:  # also where later news of it was muted: who heard of it hears its end
+                alert = msgspec.structs.replace(alert, muted_by=None)
+                self.outbox.notify(alert, now)
+            said.append(alert)
         return said
 
     def _tell(self, watch: Watch, alert: Alert, now: int) -> Alert:
         """Notify receivers of an alert that fires, unless something mutes it."""
         muted = self._muted_by(alert, now)
+        alert = msgspec.structs.replace(alert, muted_by=muted)
         if muted is None:
-            self.outbox.notify(msgspec.structs.replace(alert, muted_by=None), now)
-        self._engine.note(watch, notified=muted is None, muted_by=muted)
-        return msgspec.structs.replace(alert, muted_by=muted)
+            self.outbox.notify(alert, now)
+        self._engine.note(watch, muted_by=muted)
+        return alert
 
     def _unmuted(self, now: int) -> list[Alert]:
         """Tell of the alerts that were muted and are no longer."""
         said = []
         for watch in self.watches:
-            if watch.alert is None or watch.notified:
+            if watch.alert is None or watch.alert.muted_by is None:
                 continue
             if self._muted_by(watch.alert, now) is None:
                 said.append(self._tell(watch, watch.alert, now))

@@ -19,6 +19,7 @@ Problem = tuple[str, str]
 """The key at fault and what is wrong with it."""
 
 _FIELD: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_WILD: Final = re.compile(r"[*?\[!]")
 _STYLES: Final = {
     "percent": lambda value: f"{100 * value:.3g} %",
     "seconds": lambda value: f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms",
@@ -72,6 +73,9 @@ class Condition:
         In milliseconds; the last three None where the rule has none.
     group_by
         Labels that one alert is for.
+    expected
+        Of an absence whose ``where`` names somebody outright: the group that must be heard of, even if it
+        never was.
     """
 
     rule: Rule
@@ -84,6 +88,7 @@ class Condition:
     tell_again: int | None
     group_by: tuple[str, ...]
     summary: str
+    expected: Labels | None = None
 
     @property
     def name(self) -> str:
@@ -121,6 +126,7 @@ def compile_rule(rule: Rule) -> tuple[Condition | None, list[Problem]]:
     if problems:
         return None, problems
     default_group = tuple(name for name in vocabulary.labels if name in ("model", "service"))
+    group_by = default_group if rule.group_by is None else rule.group_by
     return (
         Condition(
             rule,
@@ -131,11 +137,19 @@ def compile_rule(rule: Rule) -> tuple[Condition | None, list[Problem]]:
             absent=milliseconds(rule.absent) if rule.absent else None,
             rate_over=milliseconds(rule.rate_over) if rule.rate_over else None,
             tell_again=milliseconds(rule.tell_again) if rule.tell_again else None,
-            group_by=default_group if rule.group_by is None else rule.group_by,
+            group_by=group_by,
             summary=rule.summary or _default_summary(rule),
+            expected=_expected(rule, group_by),
         ),
         [],
     )
+
+
+def _expected(rule: Rule, group_by: tuple[str, ...]) -> Labels | None:
+    named = rule.absent is not None and rule.where and set(group_by) <= rule.where.keys()
+    if not named or any(_WILD.search(pattern) for pattern in rule.where.values()):
+        return None
+    return tuple((name, rule.where[name]) for name in sorted(group_by))
 
 
 def _contradictions(rule: Rule, vocabulary: Vocabulary) -> Iterator[Problem]:

@@ -12,38 +12,33 @@ they came from: a process that is killed between two writes finds the same again
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import msgspec
 
 from shared.alerting.conditions import Condition, matches
+from shared.alerting.groups import Group, Key
 from shared.alerting.judging import Finding, judge
 from shared.alerting.readers import KINDS, VOCABULARIES
-from shared.alerting.readings import Cell, Readings, read
+from shared.alerting.readings import MISSED, Cell, Readings, read
 from shared.alerting.states import Memory, Reading, Watch, alert_id
 from shared.alerting.vocabulary import Labels
 from shared.alerting.wording import firing, resolved
 from shared.messages import Alert, Report, ServiceReport
 
 FORGET_AFTER: Final = 86_400_000
-"""What has not been reported on for a day is watched no more, and its alerts are resolved."""
+"""What has not been reported on for a day is watched no more, and its alerts are resolved.
+
+Not a service that is missed: nothing came back, so its alert stands.
+"""
 
 SUPERSEDED_AFTER: Final = 60_000
 """A version that is not in its model's newest window, and silent so long, answers no more."""
 
-_MISSED: Final = 3
-"""So many reports of a service must be missed, whatever the rule says, before it is gone."""
+_A_DAY: Final = "nothing has been reported on it for a day"
 
 READING, WATCH, MEMORY = "reading", "watch", "memory"
 _encode = msgspec.json.encode
-
-
-class Key(NamedTuple):
-    """A rule and what one alert of it is for."""
-
-    rule: str
-    group: Labels
 
 
 class Change(NamedTuple):
@@ -51,18 +46,6 @@ class Change(NamedTuple):
 
     alert: Alert
     watch: Watch
-
-
-@dataclass(slots=True)
-class _Group:
-    """The things of one group in which a rule holds, and since when it was seen to.
-
-    For an absence: when each cell was last heard of.
-    """
-
-    breaches: dict[tuple[Cell, Labels], tuple[Labels, Finding]] = field(default_factory=dict)
-    since: dict[tuple[Cell, Labels], int] = field(default_factory=dict)
-    heard: dict[Cell, tuple[int, int]] = field(default_factory=dict)
 
 
 class Engine:
@@ -81,7 +64,9 @@ class Engine:
             self._by_vocabulary.setdefault(condition.vocabulary.kind, []).append(condition)
         self._readings = Readings()
         self._memories: dict[str, Memory] = {}
-        self._groups: dict[Key, _Group] = {}
+        self._groups: dict[Key, Group] = {}
+        self._outlived: set[Cell] = set()
+        self._expected = [one for one in self._conditions.values() if one.expected is not None]
         self._dirty: dict[str, bytes | None] = {}
         self._said: list[Change] = []
         self.watches: dict[Key, Watch] = {}
@@ -105,12 +90,13 @@ class Engine:
                     readings.append(msgspec.json.decode(value, type=Reading))
         for reading in sorted(readings, key=lambda reading: reading.written_at):
             self._readings.take(reading)
-        heard = {cell: reading for reading in readings for cell in [reading.key[:3]]}
         for cell, at in list(self._readings.cells()):
+            if self._readings.outlived(cell):
+                self._outlived.add(cell)
             for condition, labels, finding in self._findings(cell, at):
                 if condition.absent is not None:
-                    self._hear(condition, cell, labels, heard[cell])
-                elif finding is not None:
+                    self._hear(condition, cell, labels, finding)
+                elif finding is not None and cell not in self._outlived:
                     self._put(condition, cell, labels, finding, at)
         for watched, watch in list(self.watches.items()):
             if watched.rule not in self._conditions:
@@ -126,22 +112,23 @@ class Engine:
         if not self._readings.take(reading):
             return self._spoken()
         if isinstance(report, ServiceReport) and report.stopping:
-            self._forget(cell, now)
+            self._forget(cell, now, "it said goodbye")
         else:
             self._dirty[_key(READING, *map(str, reading.key))] = _encode(reading)
-            self._look(cell, reading, now)
-            for vocabulary, labels in former - self._things(cell):
-                self._leave(cell, vocabulary, labels, now)
-        for other in [*self._readings.superseded(reading, SUPERSEDED_AFTER), *self._readings.crowded()]:
-            self._forget(other, now)
+            self._outlive(cell, now)
+            self._look(cell, now)
+            self._leave(cell, former - self._things(cell), now, "it is reported on no more")
+        for other in self._readings.superseded(reading, SUPERSEDED_AFTER):
+            self._forget(other, now, "another version answers")
+        for other in self._readings.crowded():
+            self._forget(other, now, "too much is watched, and this was reported on longest ago")
         self._drop_readings()
         return self._spoken()
 
     def tick(self, now: int) -> list[Change]:
         """Return the alerts that begin to fire or are resolved because time has passed."""
-        for cell in self._readings.silent_since(now - FORGET_AFTER):
-            self._forget(cell, now)
-        self._drop_readings()
+        self._expect(now)
+        self._forget_silent(now)
         for key, group in list(self._groups.items()):
             condition, watch = self._conditions[key.rule], self.watches.get(key)
             if condition.absent is not None:
@@ -153,7 +140,7 @@ class Engine:
                 self._advance(condition, key, group, now)
         for key, watch in list(self.watches.items()):
             if key not in self._groups and now - watch.since > FORGET_AFTER:
-                self._end(key, watch, now, "nothing has been reported on it for a day")
+                self._end(key, watch, watch.since + FORGET_AFTER, _A_DAY)
         return self._spoken()
 
     def drain(self) -> dict[str, bytes | None]:
@@ -163,9 +150,9 @@ class Engine:
         self._dirty.clear()
         return dict(dirty)
 
-    def note(self, watch: Watch, *, notified: bool, muted_by: str | None) -> None:
-        """Remember whether receivers were told of an alert, and what mutes it."""
-        watch.notified = notified
+    def note(self, watch: Watch, *, muted_by: str | None) -> None:
+        """Remember that receivers were told of an alert, or what muted its news."""
+        watch.notified = watch.notified or muted_by is None
         if watch.alert is not None:
             watch.alert = msgspec.structs.replace(watch.alert, muted_by=muted_by)
         key = Key(watch.rule, watch.group)
@@ -180,15 +167,32 @@ class Engine:
             for part in parts
         }
 
-    def _look(self, cell: Cell, reading: Reading, now: int) -> None:
+    def _expect(self, now: int) -> None:
+        """Begin to wait, once, for who is named by a rule outright and was never heard of."""
+        for condition in self._expected:
+            key = Key(condition.name, condition.expected or ())
+            self._groups.setdefault(key, Group(expected=now))
+        self._expected = []
+
+    def _outlive(self, cell: Cell, now: int) -> None:
+        """Let go of what other processes of the service said that are gone, and missed by nobody."""
+        self._outlived.discard(cell)
+        for other in self._readings.siblings(cell):
+            if other not in self._outlived and self._readings.outlived(other):
+                self._outlived.add(other)
+                gone = "the process that said so is gone, and the service goes on"
+                self._leave(other, self._things(other), now, gone, heard=True)
+
+    def _look(self, cell: Cell, now: int) -> None:
         """Apply every rule to everything that a cell speaks of."""
         for condition, labels, finding in self._findings(cell, now):
             if condition.absent is not None:
-                key = self._hear(condition, cell, labels, reading)
-                if (watch := self.watches.get(key)) is not None:
+                key = self._hear(condition, cell, labels, finding)
+                watch = self.watches.get(key)
+                if watch is not None and self._groups[key].last[0] >= now:
                     self._end(key, watch, now, "")
             elif finding is not None:  # else nothing says enough, and what was found before stands
-                self._hold_first(condition, labels, now)
+                self._catch_up(condition, labels, now)
                 key = self._put(condition, cell, labels, finding, now)
                 self._advance(condition, key, self._groups[key], now)
 
@@ -202,49 +206,56 @@ class Engine:
                 for condition in conditions:
                     if not matches(condition.rule.where, known):
                         continue
-                    if condition.absent is not None:
-                        yield condition, labels, None
-                        continue
-                    remembered, memory = self._memory(condition, cell, labels)
-                    yield condition, labels, judge(condition, windows, memory, now)
-                    if remembered and memory.points:
+                    remembered = _memory_key(condition, cell, labels)
+                    memory = self._memories.get(remembered) or Memory()
+                    others = self._elsewhere(condition, cell, labels)
+                    yield condition, labels, judge(condition, windows, memory, now, others)
+                    if memory.points:
                         self._memories[remembered] = memory
                         self._dirty[remembered] = _encode(memory)
 
-    def _memory(self, condition: Condition, cell: Cell, labels: Labels) -> tuple[str, Memory]:
-        if condition.rate_over is None and condition.rule.relative_to is None:
-            return "", Memory()
-        key = _key(MEMORY, *cell, condition.name, *(value for _, value in labels))
-        return key, self._memories.get(key) or Memory()
+    def _elsewhere(self, condition: Condition, cell: Cell, labels: Labels) -> list[Memory]:
+        """Return what is remembered of the same thing as other processes of the service saw it."""
+        if condition.rate_over is None or not condition.vocabulary.shared:
+            return []
+        keys = [_memory_key(condition, other, labels) for other in self._readings.siblings(cell)]
+        return [self._memories[key] for key in keys if key in self._memories]
 
-    def _hear(self, condition: Condition, cell: Cell, labels: Labels, reading: Reading) -> Key:
+    def _hear(self, condition: Condition, cell: Cell, labels: Labels, finding: Finding | None) -> Key:
         key = Key(condition.name, condition.group_of(labels))
-        self._groups.setdefault(key, _Group()).heard[cell] = (reading.written_at, reading.interval)
+        if finding is not None:
+            group = self._groups.setdefault(key, Group())
+            group.heard[cell] = (finding.window, self._readings.interval(cell))
+            group.expected = 0
         return key
 
     def _put(self, condition: Condition, cell: Cell, labels: Labels, finding: Finding, now: int) -> Key:
-        """Note in its group whether a rule holds for a thing."""
+        """Note in its group whether a rule holds for a thing; one in which it is over is news again."""
         key = Key(condition.name, condition.group_of(labels))
-        group = self._groups.setdefault(key, _Group())
-        if finding.breached:
-            group.breaches[cell, labels] = (labels, finding)
-            group.since.setdefault((cell, labels), now)
-        else:
-            group.breaches.pop((cell, labels), None)
-            group.since.pop((cell, labels), None)
+        group = self._groups.setdefault(key, Group())
+        group.put((cell, labels), finding, now)
+        watch = self.watches.get(key)
+        told_before = watch is not None and watch.alert is not None and watch.alert.changed_at < now
+        if watch is not None and told_before and labels in watch.told and not group.holds(labels):
+            watch.told.remove(labels)
+            self._keep(key, watch)
         return key
 
-    def _hold_first(self, condition: Condition, labels: Labels, now: int) -> None:
-        """Let an alert fire that has held long enough by now, whatever the new report says.
+    def _catch_up(self, condition: Condition, labels: Labels, now: int) -> None:
+        """Let an alert fire that has held long enough by now, or end, whatever the new report says.
 
         A tick would have found it; so a replay, which has no ticks, finds it here.
         """
         key = Key(condition.name, condition.group_of(labels))
         watch, group = self.watches.get(key), self._groups.get(key)
-        if watch is not None and group is not None and group.breaches:
+        if watch is None or group is None:
+            return
+        if group.breaches:
             self._fire_if_due(condition, watch, group, now)
+        elif watch.clear_since:
+            self._clear(condition, key, watch, now, "")
 
-    def _advance(self, condition: Condition, key: Key, group: _Group, now: int) -> None:
+    def _advance(self, condition: Condition, key: Key, group: Group, now: int, because: str = "") -> None:
         """Move one alert on: nothing to pending, pending to firing, firing to resolved."""
         watch = self.watches.get(key)
         if watch is not None and now < watch.since:
@@ -260,19 +271,25 @@ class Engine:
                 self._keep(key, watch)
             self._fire_if_due(condition, watch, group, now)
             self._tell_again(condition, watch, group, now)
-        elif watch is not None and not watch.fired_at:
-            self._end(key, watch, now, "")
-        elif watch is not None and condition.keep_firing and not watch.clear_since:
+        elif watch is not None:
+            self._clear(condition, key, watch, now, because)
+
+    def _clear(self, condition: Condition, key: Key, watch: Watch, now: int, because: str) -> None:
+        """Resolve an alert once its rule has held no more for long enough; it matters not when we look."""
+        over = (watch.clear_since or now) + condition.keep_firing
+        if not watch.fired_at:
+            self._end(key, watch, now, because)
+        elif now >= over:
+            self._end(key, watch, over, because)
+        elif not watch.clear_since:
             watch.clear_since = now
             self._keep(key, watch)
-        elif watch is not None and now - (watch.clear_since or now) >= condition.keep_firing:
-            self._end(key, watch, now, "")
 
-    def _fire_if_due(self, condition: Condition, watch: Watch, group: _Group, now: int) -> None:
+    def _fire_if_due(self, condition: Condition, watch: Watch, group: Group, now: int) -> None:
         if not watch.fired_at and now - watch.since >= condition.hold:
             self._fire(condition, watch, group)
 
-    def _fire(self, condition: Condition, watch: Watch, group: _Group, silent: int | None = None) -> None:
+    def _fire(self, condition: Condition, watch: Watch, group: Group, silent: int | None = None) -> None:
         watch.fired_at = watch.since + condition.hold
         watch.alert = firing(condition, watch, group.breaches, at=watch.fired_at, silent=silent)
         if condition.tell_again is not None:
@@ -280,7 +297,7 @@ class Engine:
         self._keep(Key(watch.rule, watch.group), watch)
         self._said.append(Change(watch.alert, watch))
 
-    def _tell_again(self, condition: Condition, watch: Watch, group: _Group, now: int) -> None:
+    def _tell_again(self, condition: Condition, watch: Watch, group: Group, now: int) -> None:
         """Say it once more where the rule wants that and holds for things that were not named yet."""
         if condition.tell_again is None or watch.alert is None:
             return
@@ -295,12 +312,12 @@ class Engine:
         self._keep(Key(watch.rule, watch.group), watch)
         self._said.append(Change(watch.alert, watch))
 
-    def _miss(self, condition: Condition, key: Key, group: _Group, now: int) -> None:
+    def _miss(self, condition: Condition, key: Key, group: Group, now: int) -> None:
         """Move the alert of an absence on."""
-        if condition.absent is None or not group.heard:
+        last, interval = group.last
+        if condition.absent is None or not last:
             return
-        last, interval = max(group.heard.values())
-        due = last + max(condition.absent, _MISSED * interval)
+        due = last + max(condition.absent, MISSED * interval)
         if now <= due:
             return
         watch = self.watches.get(key)
@@ -309,7 +326,7 @@ class Engine:
             self.watches[key] = watch
             self._keep(key, watch)
         if not watch.fired_at and now - watch.since >= condition.hold:
-            self._fire(condition, watch, group, silent=now - last)
+            self._fire(condition, watch, group, silent=due + condition.hold - last)
 
     def _end(self, key: Key, watch: Watch, now: int, because: str) -> None:
         """Resolve an alert, or drop one that never fired."""
@@ -318,34 +335,50 @@ class Engine:
         if watch.alert is not None:
             self._said.append(Change(resolved(watch, now, because), watch))
 
-    def _leave(self, cell: Cell, vocabulary: str, labels: Labels, now: int) -> None:
-        """Let go of one thing that its cell does not speak of any more."""
-        for condition in self._by_vocabulary.get(vocabulary, ()):
-            key = Key(condition.name, condition.group_of(labels))
-            group = self._groups.get(key)
-            if group is None:
-                continue
-            group.breaches.pop((cell, labels), None)
-            group.since.pop((cell, labels), None)
-            if condition.absent is not None:
-                group.heard.pop(cell, None)
-                if not group.heard and (watch := self.watches.get(key)) is not None:
-                    self._end(key, watch, now, "it said goodbye")
-            else:
-                self._advance(condition, key, group, now)
-            if not group.breaches and not group.heard and key not in self.watches:
-                del self._groups[key]
+    def _leave(
+        self, cell: Cell, things: Iterable[tuple[str, Labels]], now: int, because: str, *, heard: bool = False
+    ) -> None:
+        """Let go of things that their cell does not speak of any more.
 
-    def _forget(self, cell: Cell, now: int) -> None:
+        Parameters
+        ----------
+        heard
+            Whether it still counts when the cell was last heard of.
+        """
+        for vocabulary, labels in things:
+            for condition in self._by_vocabulary.get(vocabulary, ()):
+                key = Key(condition.name, condition.group_of(labels))
+                group = self._groups.get(key)
+                if group is None or (heard and condition.absent is not None):
+                    continue
+                group.release((cell, labels))
+                if condition.absent is None:
+                    self._advance(condition, key, group, now, because)
+                else:
+                    group.heard.pop(cell, None)
+                    if not group.heard and (watch := self.watches.get(key)) is not None:
+                        self._end(key, watch, now, because)
+                if group.empty and key not in self.watches:
+                    del self._groups[key]
+
+    def _forget(self, cell: Cell, now: int, because: str) -> None:
         """Let go of a cell: its process said goodbye, its version is replaced, or it is silent for long."""
         things = self._things(cell)
         self._readings.forget(cell)
-        for vocabulary, labels in things:
-            self._leave(cell, vocabulary, labels, now)
+        self._outlived.discard(cell)
+        self._leave(cell, things, now, because)
         prefix = _key(MEMORY, *cell) + "/"
         for memory in [memory for memory in self._memories if memory.startswith(prefix)]:
             del self._memories[memory]
             self._dirty[memory] = None
+
+    def _forget_silent(self, now: int) -> None:
+        if silent := self._readings.silent_since(now - FORGET_AFTER):
+            missed = {group.speaker for group in self._groups.values()}
+            for cell, seen in silent:
+                if cell[0] != "service" or cell not in missed:
+                    self._forget(cell, seen + FORGET_AFTER, _A_DAY)
+            self._drop_readings()
 
     def _drop_readings(self) -> None:
         for reading in self._readings.gone:
@@ -362,6 +395,10 @@ class Engine:
 
 def _key(kind: str, *parts: str) -> str:
     return "/".join([kind, *(part.replace("/", "%2F") for part in parts)])
+
+
+def _memory_key(condition: Condition, cell: Cell, labels: Labels) -> str:
+    return _key(MEMORY, *cell, condition.name, *(value for _, value in labels))
 
 
 def _watch_key(key: Key) -> str:

@@ -24,7 +24,8 @@ class Finding:
     breached
         Whether the figure is beyond the threshold.
     window
-        Start of the window it is from; of a service when the report was written.
+        Start of the window it is from; of a service when the report was written; of an absence when
+        anything was last heard.
     value
         The figure as it was judged: a rate, or the share of the baseline, where the rule says so.
     baseline
@@ -42,7 +43,11 @@ class Finding:
 
 
 def judge(
-    condition: Condition, windows: Sequence[tuple[int, Part]], memory: Memory, written_at: int
+    condition: Condition,
+    windows: Sequence[tuple[int, Part]],
+    memory: Memory,
+    written_at: int,
+    others: Sequence[Memory] = (),
 ) -> Finding | None:
     """Return what the rule finds, ``None`` where nothing says enough: what was found before stands.
 
@@ -54,7 +59,12 @@ def judge(
         The rule's own, of this thing; changed in place.
     written_at
         When the report was written that made us look.
+    others
+        What is remembered of the same thing as other processes saw it: what it grew by there is added.
     """
+    if condition.absent is not None:
+        heard = _heard(condition, windows[0][1], memory, written_at)
+        return Finding(False, heard, 0.0, None, {}, {})
     if condition.rule.relative_to is not None:
         return _relative(condition, windows, memory)
     for window, part in windows:
@@ -64,7 +74,7 @@ def judge(
             continue
         at = window or written_at
         if condition.rate_over is not None:
-            rate = _rate(memory, written_at, value, condition.rate_over)
+            rate = _rate(condition, memory, written_at, value, others)
             if rate is None:
                 return None
             value = rate
@@ -83,11 +93,26 @@ def _value(condition: Condition, figures: dict[str, float]) -> float | None:
     return None if value is None or value != value else value  # noqa: PLR0124 - NaN
 
 
-def _rate(memory: Memory, at: int, value: float, over: int) -> float | None:
-    """Return the growth per second over the last ``over`` milliseconds; ``None`` at the first point.
+def _heard(condition: Condition, part: Part, memory: Memory, at: int) -> int:
+    """Return when anything was last heard: of a topic, when a record of it was read."""
+    if not condition.vocabulary.shared:
+        return at
+    count = part.peaks["consumed"]
+    if not memory.points or count > memory.points[-1][1] or (count and count < memory.points[-1][1]):
+        memory.points = [(at, count)]
+    return memory.points[-1][0]
 
-    A figure that has become smaller began anew: what it counted since is all that is known.
+
+def _rate(
+    condition: Condition, memory: Memory, at: int, value: float, others: Sequence[Memory]
+) -> float | None:
+    """Return the growth per second over the rule's time; ``None`` at the first point.
+
+    Also ``None`` while less than that time is known, where the rule is for too little growth. A figure that
+    has become smaller began anew: what it counted since is all that is known.
     """
+    over = condition.rate_over
+    assert over is not None
     points = memory.points
     if points and at <= points[-1][0]:
         points = [point for point in points if point[0] < at]  # the same report once more
@@ -100,11 +125,21 @@ def _rate(memory: Memory, at: int, value: float, over: int) -> float | None:
         points = [*points[:-1:2], points[-1]]
     memory.points = points
     (first, before), (last, now) = points[0], points[-1]
-    return None if last <= first else (now - before) / max(last - first, over) * 1000
+    known = min([first, *(other.points[0][0] for other in others)])
+    if last <= first or (condition.rule.below is not None and known > at - over):
+        return None
+    growth = (now - before) / max(last - first, over)
+    return 1000 * (growth + sum(_growth(other.points, at - over) for other in others) / over)
+
+
+def _growth(points: Sequence[tuple[int, float]], since: int) -> float:
+    """Return what a count grew by since then, as far as is known."""
+    before = [value for at, value in points if at <= since]
+    return points[-1][1] - (before[-1] if before else points[0][1])
 
 
 def _relative(condition: Condition, windows: Sequence[tuple[int, Part]], memory: Memory) -> Finding | None:
-    """Judge the newest window by the median of those before it."""
+    """Judge the newest window by the median of those before it in which the rule did not hold."""
     baseline = condition.rule.relative_to
     assert baseline is not None
     past = dict(memory.points)
@@ -120,5 +155,7 @@ def _relative(condition: Condition, windows: Sequence[tuple[int, Part]], memory:
         if len(before) >= baseline.at_least and (usual := median(before)):
             share = value / usual
             finding = Finding(condition.breached(share), window, share, usual, figures, part.notes)
+            if finding.breached:
+                del past[window]  # what is wrong must not become what is usual
     memory.points = sorted(past.items())[-(baseline.windows + len(windows)) :]
     return finding

@@ -71,7 +71,7 @@ def _service(report: ServiceReport) -> list[Part]:
 def _topics(report: ServiceReport) -> list[Part]:
     return [
         Part(
-            labels(service=report.service, instance=report.instance, topic=topic),
+            labels(service=report.service, topic=topic),
             peaks={"lag": report.lag.get(topic, 0), "consumed": report.consumed.get(topic, 0)},
         )
         for topic in sorted(report.lag.keys() | report.consumed.keys())
@@ -248,12 +248,13 @@ VOCABULARIES: Final = {
         ),
         Vocabulary(
             "topic",
-            ("service", "instance", "topic"),
+            ("service", "topic"),
             {
                 "lag": "records not yet read, in the partition that lags most",
-                "consumed": "records read since the process began",
+                "consumed": "records read since the process began; its growth by all processes together",
             },
             _topics,
+            shared=True,
         ),
         Vocabulary(
             "drift",

@@ -23,6 +23,9 @@ WINDOWS: Final = 3
 POOLED_WINDOWS: Final = 500
 """The same where all windows are taken together."""
 
+MISSED: Final = 3
+"""So many reports of a process must be missed, whatever a rule says, before it is gone."""
+
 MOST_PARTS: Final = 2_000
 """Things one report may speak of."""
 
@@ -102,9 +105,24 @@ class Readings:
             and max(self._cells[cell]) < reading.key[3]
         ]
 
-    def silent_since(self, moment: int) -> list[Cell]:
-        """Return the cells of which nothing was written since ``moment``."""
-        return [cell for cell, seen in self._seen.items() if seen < moment]
+    def siblings(self, cell: Cell) -> list[Cell]:
+        """Return the other versions of a model, or processes of a service."""
+        return [other for other in self._versions.get(cell[:2], ()) if other != cell]
+
+    def outlived(self, cell: Cell) -> bool:
+        """Return whether a process has missed three reports while another of its service went on."""
+        if cell[0] != "service":
+            return False
+        newest = max(self._seen[other] for other in self._versions[cell[:2]])
+        return newest - self._seen[cell] > MISSED * self.interval(cell)
+
+    def interval(self, cell: Cell) -> int:
+        """Return how often a process reports, milliseconds; 0 of what is no process."""
+        return max((reading.interval for reading in self.of(cell)), default=0)
+
+    def silent_since(self, moment: int) -> list[tuple[Cell, int]]:
+        """Return the cells of which nothing was written since ``moment``, and when anything was."""
+        return [(cell, seen) for cell, seen in self._seen.items() if seen < moment]
 
     def forget(self, cell: Cell) -> list[Reading]:
         """Drop a cell; return what was known of it."""

@@ -53,11 +53,12 @@ class Watch(msgspec.Struct, omit_defaults=True):
     clear_since
         Since when the condition no longer holds, where the rule keeps firing a while; else 0.
     alert
-        What was said of it last; absent while it is pending.
+        What was said of it last; absent while it is pending. While its ``muted_by`` is set, receivers were
+        not told of this and are once nothing mutes it.
     told
         The things of the group that it has named, where its rule says it again for new ones.
     notified
-        Whether receivers were told: a muted alert is told when nothing mutes it any more.
+        Whether receivers were ever told of it: who heard of it hears its end too.
     """
 
     rule: str

@@ -93,6 +93,9 @@ class Vocabulary:
         The figure that ``min_count`` is about.
     pooled
         Whether the sums of all windows are taken together, instead of the newest window's.
+    shared
+        Whether the processes of a service have the thing in common, as they have a topic: what it grew by
+        is added over them.
     derive
         Computes figures from a merged part, beside its sums and peaks.
     """
@@ -103,6 +106,7 @@ class Vocabulary:
     read: Callable[[Any], list[Part]]
     count: str = ""
     pooled: bool = False
+    shared: bool = False
     derive: Callable[[Part], dict[str, float]] = field(default=lambda part: {})
 
     def values(self, part: Part) -> dict[str, float]:

@@ -13,6 +13,7 @@ from shared.alerting.states import Watch
 from shared.alerting.vocabulary import Labels
 from shared.messages import Alert
 
+_SAID_ELSEWHERE = ("model", "model_version", "revision")
 _NOTES = ("why", "change", "trouble", "not_ready")
 
 
@@ -47,7 +48,7 @@ def firing(
     words = dict.fromkeys(_NOTES, "") | known | condition.rule.labels | evidence
     words |= {"rule": watch.rule, "severity": condition.rule.severity}
     group = dict(watch.group)
-    narrower = ", ".join(value for name, value in watch.group if not name.startswith("model"))
+    narrower = ", ".join(value for name, value in watch.group if name not in _SAID_ELSEWHERE)
     return Alert(
         alert_id=watch.alert_id,
         rule=watch.rule,

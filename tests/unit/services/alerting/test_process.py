@@ -56,6 +56,35 @@ def test_a_silence_keeps_an_alert_from_being_told_until_it_ends() -> None:
     assert told(one) == [("failing", "resolved")]
 
 
+def test_who_heard_of_an_alert_hears_its_end_although_later_news_of_it_was_silenced() -> None:
+    rule = DOCUMENT["rules"][0] | {"group_by": [], "tell_again": "10s"}  # type: ignore[index]
+    one = alerting(DOCUMENT | {"rules": [rule]})
+    one.take(inference("a", failures=200), NOW)
+    assert told(one) == [("failing", "firing")]
+    one.command(silence(NOW, NOW + 9 * MINUTE), NOW + 1_000)
+    (news,) = one.take(inference("b", minute=1, failures=200), NOW + MINUTE)
+    assert news.muted_by == "silence s"
+    assert told(one) == []
+    assert one.tick(NOW + MINUTE, current=True) == []
+    one.take(inference("a", minute=2), NOW + 2 * MINUTE)
+    (end,) = one.take(inference("b", minute=2), NOW + 2 * MINUTE)
+    assert (end.status, end.muted_by) == ("resolved", None)
+    assert told(one) == [("failing", "resolved")]
+
+
+def test_news_that_a_silence_kept_back_is_told_once_it_ends() -> None:
+    rule = DOCUMENT["rules"][0] | {"group_by": [], "tell_again": "10s"}  # type: ignore[index]
+    one = alerting(DOCUMENT | {"rules": [rule]})
+    one.take(inference("a", failures=200), NOW)
+    one.command(silence(NOW, NOW + 9 * MINUTE), NOW + 1_000)
+    one.take(inference("b", minute=1, failures=200), NOW + MINUTE)
+    assert told(one) == [("failing", "firing")]
+    (news,) = one.tick(NOW + 9 * MINUTE, current=True)
+    assert news.muted_by is None
+    assert told(one) == [("failing", "firing")]
+    assert one.tick(NOW + 10 * MINUTE, current=True) == []
+
+
 def test_an_alert_nobody_was_told_of_ends_unheard() -> None:
     one = alerting()
     one.command(silence(NOW, NOW + 9 * MINUTE), NOW)

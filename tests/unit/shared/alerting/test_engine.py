@@ -87,6 +87,35 @@ def test_keep_firing_bridges_a_short_good_spell() -> None:
     assert found == [[("failing", "firing")], [], [], [], [], [("failing", "resolved")]]
 
 
+@pytest.mark.parametrize("tick", [1_000, 15_000, 700_000, None])
+def test_an_alert_ends_at_the_same_time_whenever_somebody_looks(tick: int | None) -> None:
+    """The time of a tick got into the idempotency key: two processes, two keys."""
+    alerting = engine(FAILING | {"keep_firing": "2m"})
+    reports = [inference(minute=m, failures=f) for m, f in ((0, 200), (1, 0), (9, 200), (10, 0))]
+    found, now = [], START
+    for report in reports:
+        while tick is not None and now + tick < report.written_at:
+            now += tick
+            found += alerting.tick(now)
+        found += alerting.take(report)
+    assert [(c.alert.status, c.alert.changed_at - START) for c in found] == [
+        ("firing", 5_000),
+        ("resolved", 5_000 + 3 * MINUTE),
+        ("firing", 5_000 + 9 * MINUTE),
+    ]
+
+
+@pytest.mark.parametrize("late", [1, 40_000, FORGET_AFTER])
+def test_what_is_forgotten_ends_at_the_same_time_whenever_somebody_looks(late: int) -> None:
+    alerting = engine(FAILING, {"name": "gone", "reports": "service", "absent": "30s"})
+    alerting.take(inference(failures=200))
+    alerting.take(service("drift", START + 5_000))
+    (missed,) = alerting.tick(START + 36_000 + late % FORGET_AFTER)
+    assert missed.alert.evidence["silent"] == 30_000
+    (over,) = alerting.tick(START + 5_000 + FORGET_AFTER + late)
+    assert over.alert.changed_at == START + 5_000 + FORGET_AFTER
+
+
 def test_a_group_is_one_alert_with_its_worst_as_the_reason() -> None:
     rule = FAILING | {"group_by": [], "summary": "{model} {value:percent}, {matching} models"}
     alerting = engine(rule)
@@ -96,6 +125,32 @@ def test_a_group_is_one_alert_with_its_worst_as_the_reason() -> None:
     assert said(alerting.take(inference("a", minute=1))) == []
     (change,) = alerting.take(inference("b", minute=1))
     assert change.alert.status == "resolved"
+
+
+def test_what_was_over_and_comes_back_in_a_group_that_fires_on_is_said_again() -> None:
+    rule = FAILING | {"group_by": [], "tell_again": "30s", "summary": "{model} {matching}"}
+    live, replay = engine(rule), engine(rule)
+    reports = [
+        inference(model, minute, failures=200 if model == "b" or minute != 1 else 0)
+        for minute in range(4)
+        for model in ("a", "b")
+    ]
+    found = [change.alert for report in reports for change in live.take(report)]
+    assert [(one.summary, one.status) for one in found] == [
+        ("a 1", "firing"),
+        ("b 1", "firing"),
+        ("a 2", "firing"),  # back since minute 2, after its all clear of minute 1
+    ]
+    kept: dict[str, bytes | None] = {}
+    again = []
+    for report in reports:  # killed before each report, and the one before is read again
+        part = engine(rule)
+        part.load({key: value for key, value in kept.items() if value is not None})
+        for one in reports[max(0, reports.index(report) - 1) : reports.index(report) + 1]:
+            again += [change.alert for change in part.take(one)]
+        kept |= part.drain()
+    assert again == found
+    assert [change.alert for report in reports for change in replay.take(report)] == found
 
 
 def test_something_new_in_a_group_is_said_again_where_the_rule_wants_it() -> None:
@@ -133,7 +188,7 @@ def test_a_service_that_falls_silent_is_missed_and_one_that_says_goodbye_is_not(
     alerting.take(service("shadow", T0 + 5_000, stopping=True))
     assert said(alerting.tick(T0 + 30_000)) == []
     (change,) = alerting.tick(T0 + 31_000)
-    assert (change.alert.subject, change.alert.summary) == ("drift", "drift silent 31 s")
+    assert (change.alert.subject, change.alert.summary) == ("drift", "drift silent 30 s")
     assert said(alerting.tick(T0 + 60_000)) == []
     assert said(alerting.take(service("drift", T0 + 61_000))) == [("gone", "resolved")]
     assert said(alerting.tick(T0 + 90_000)) == []
@@ -178,6 +233,22 @@ def test_a_ratio_to_the_windows_before() -> None:
     ]
     assert found[:6] == [[]] * 6
     assert found[6:] == [[("jump", "firing")], [("jump", "resolved")]]
+
+
+def test_what_is_wrong_for_long_does_not_become_what_is_usual() -> None:
+    """A level shift resolved itself once the median had swallowed it."""
+    rule = {
+        "name": "jump", "reports": "inference", "figure": "latency_p99", "above": 2.0,
+        "relative_to": {"windows": 5, "at_least": 3},
+    }  # fmt: skip
+    alerting = engine(rule)
+    fast, slow = (0, 1_000, 0, 0, 0), (0, 0, 1_000, 0, 0)
+    found = [
+        (m, change.alert.status)
+        for m in range(60)
+        for change in alerting.take(inference(minute=m, latency=slow if 8 <= m < 50 else fast))
+    ]
+    assert found == [(8, "firing"), (50, "resolved")]
 
 
 def test_a_version_that_was_replaced_keeps_no_alert_alive() -> None:
@@ -308,3 +379,6 @@ def test_a_rollback_by_rule_fires_with_the_reason_and_other_decisions_do_not() -
     assert (alert.rule, alert.status, alert.severity) == ("rolled-back", "firing", "critical")
     assert alert.summary == "m 2 was rolled back by rule: errors: the new champion failed on 60 of 860 events"
     assert said(alerting.take(decided(6, "rolled-back"))) == []  # told again, fired once
+    (second,) = alerting.take(decided(9, "rolled-back"))
+    assert (second.alert.status, second.alert.subject) == ("firing", "rolled-back")
+    assert second.alert.alert_id != alert.alert_id, "another rollback, also of the same version"
