@@ -89,6 +89,7 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
     last_source: int
     skipped: dict[str, dict[str, int]]
     cutters: list[tuple[str, str, _CutterState]]
+    left_at: list[tuple[str, str, int]] = []
 
 
 class VersionCounts:
@@ -103,7 +104,7 @@ class VersionCounts:
 
     @classmethod
     def of(cls, watched: Watched, group: Group) -> VersionCounts:
-        """Return the counts of a version before its first event."""
+        """Return the counts of a version, none of whose events are kept."""
         coder = watched.coders[group]
         if coder is None:
             return cls(Shape(0, 1, 0, ()), learns=True)
@@ -115,6 +116,10 @@ class VersionCounts:
     def next_slot(self) -> int:
         """Number of the next slot that will be complete."""
         return self._cutter.next_slot
+
+    def begin_at(self, slot: int) -> None:
+        """Number slots from here on: those before it were told when the version was counted last."""
+        self._cutter.next_slot = slot
 
     def add(
         self, part: Countable, clocks: NDArray[np.int64], offsets: NDArray[np.int64]
@@ -184,8 +189,11 @@ class SourcePartition:
         self._last_source = -1
         self._skipped: dict[str, dict[str, int]] = {}
         self._versions: dict[VersionKey, VersionCounts] = {}
+        self._left_at: dict[VersionKey, int] = {}
+        """Next slot of each version not kept: a number that comes again would pass for a repetition."""
         self._told: dict[str, int] = {}
-        self._introduced: set[VersionKey] = set()
+        self._introduced: dict[str, list[str]] = {}
+        """The versions of each model that were told last: whoever merges still knows them."""
         if state:
             self._restore(msgspec.msgpack.decode(state, type=_State))
 
@@ -193,11 +201,25 @@ class SourcePartition:
         self.clock, self.next_offset = state.clock, state.next_offset
         self._last_source, self._skipped = state.last_source, dict(state.skipped)
         self._versions = {(m, v): VersionCounts.restored(inner) for m, v, inner in state.cutters}
+        self._left_at = {(model, version): slot for model, version, slot in state.left_at}
+
+    def _is_known(self, model: str, version: str) -> bool:
+        """Return whether whoever merges still knows a version; from now on it does.
+
+        One that comes back after others may be forgotten there. Of predictions the last two are taken as
+        known: those of a former champion come in between.
+        """
+        last = self._introduced.setdefault(model, [])
+        known = version in last
+        most = 2 if self._group == "predictions" else 1
+        last[:] = [*(other for other in last if other != version), version][-most:]
+        return known
 
     def snapshot(self) -> bytes:
         """Return the state to commit."""
         cutters = [(m, v, counts.snapshot()) for (m, v), counts in self._versions.items()]
-        state = _State(self.clock, self.next_offset, self._last_source, self._skipped, cutters)
+        left_at = [(model, version, slot) for (model, version), slot in self._left_at.items()]
+        state = _State(self.clock, self.next_offset, self._last_source, self._skipped, cutters, left_at)
         return msgspec.msgpack.encode(state)
 
     def count(
@@ -250,13 +272,15 @@ class SourcePartition:
     def _counts_of(self, watched: Watched) -> VersionCounts:
         key = (watched.model, watched.version)
         fresh = VersionCounts.of(watched, self._group)
+        fresh.begin_at(self._left_at.pop(key, 0))
         counts = self._versions.pop(key, fresh)
-        if counts.shape != fresh.shape:
-            counts = fresh  # the same name, but another baseline: nothing of it can be added to
+        if counts.shape != fresh.shape:  # the same name, but another baseline: nothing of it can be added to
+            fresh.begin_at(counts.next_slot)
+            counts = fresh
         self._versions[key] = counts  # the last one used stands last
         mine = [other for other in self._versions if other[0] == watched.model]
         for other in mine[:-VERSIONS_KEPT]:
-            del self._versions[other]
+            self._left_at[other] = self._versions.pop(other).next_slot
         return counts
 
     def settle(self, watched: Sequence[Watched], idle_until: int | None) -> list[Partial]:
@@ -307,11 +331,9 @@ class SourcePartition:
         always: bool = False,
     ) -> Iterator[Partial]:
         """Yield partials, each of a bounded size."""
-        key = (model, version)
         begin = None
-        if watched is not None and watched.version == version and key not in self._introduced:
+        if watched is not None and watched.version == version and not self._is_known(model, version):
             begin = watched.begin
-            self._introduced.add(key)
         if not len(slots) and begin is None and not always:
             return
         ends = list(accumulate(slots.events, initial=0))

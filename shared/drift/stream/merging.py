@@ -14,7 +14,7 @@ from shared.drift.stream.version import VersionState, VersionWatch
 from shared.messages import DriftReport
 
 FORMER_VERSIONS: Final = 2
-"""Versions kept beside the active one, for a rollback: those that began last."""
+"""Versions kept beside the active one, for a rollback: those that were active last."""
 
 
 class _ModelState(msgspec.Struct, frozen=True, array_like=True):
@@ -44,23 +44,35 @@ class ModelWatch:
         self._champions: dict[SourceKey, str] = {}
         self._topics: dict[str, str] = {}
 
-    def offer(self, partial: Partial, arrived: int) -> None:
-        """Take a partial in; nothing moves until :meth:`advance`."""
+    def offer(self, partial: Partial, arrived: int, *, again: bool = False) -> None:
+        """Take a partial in; nothing moves until :meth:`advance`.
+
+        Parameters
+        ----------
+        again
+            Whether it was taken before the state was committed, and is read again for the slots that waited:
+            which version was active then and what began is in the state.
+        """
         source = (partial.topic, partial.partition)
         self._clocks[source] = max(self._clocks.get(source, -1), partial.clock)
         self._partitions[partial.topic] = max(self._partitions.get(partial.topic, 0), partial.partitions)
         self._topics[partial.group] = partial.topic
-        if partial.active:
-            self._champions[source] = partial.version
-        watch = self.versions.get(partial.version)
-        if watch is not None and partial.begin is not None and watch.is_another(partial.begin):
+        watch, begin = self.versions.get(partial.version), None if again else partial.begin
+        if watch is not None and begin is not None and watch.is_another(begin):
             watch = None  # the same name, but another bundle
-        if watch is None:
-            if partial.begin is None:
-                return  # its beginning is gone from the topic, and without it nothing can be counted
-            watch = self.versions[partial.version] = VersionWatch(self.model, partial.version, partial.begin)
-            self._forget_old()
-        watch.offer(partial, arrived)
+        if watch is None and begin is not None:
+            watch = self.versions[partial.version] = VersionWatch(self.model, partial.version, begin)
+        if partial.active and not again and self._champions.get(source) != partial.version:
+            self._activate(source, partial.version)
+        if watch is not None:  # else its beginning is gone from the topic: without it nothing can be counted
+            watch.offer(partial, arrived)
+
+    def _activate(self, source: SourceKey, version: str) -> None:
+        """Note the champion of a partition; of the versions the last one to become it stands last."""
+        self._champions[source] = version
+        if version in self.versions:
+            self.versions[version] = self.versions.pop(version)
+        self._forget_old()
 
     def _forget_old(self) -> None:
         active = set(self._champions.values())
@@ -126,17 +138,18 @@ class Merger:
 
     def __init__(self, topic: str, partition: int, next_offset: int = 0, state: bytes | None = None) -> None:
         self._topic, self._partition = topic, partition
-        self._next_offset = self._counted_to = next_offset
+        self._next_offset = self._counted_to = self._known_to = next_offset
         self.models: dict[str, ModelWatch] = {}
         if state:
             restored = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
-            self._counted_to = max(next_offset, restored.counted_to)
+            self._counted_to = self._known_to = max(next_offset, restored.counted_to)
             self.models = {name: ModelWatch.restored(name, inner) for name, inner in restored.models.items()}
 
     def take(self, partials: Iterator[tuple[int, Partial]], next_offset: int) -> bool:
         """Take partials with their offsets, in order; return whether an alarm was raised."""
         for offset, partial in partials:
-            self.models.setdefault(partial.model, ModelWatch(partial.model)).offer(partial, offset)
+            model = self.models.setdefault(partial.model, ModelWatch(partial.model))
+            model.offer(partial, offset, again=offset < self._known_to)
         self._next_offset = next_offset
         self._counted_to = max(self._counted_to, next_offset)
         alarmed = [model.advance() for model in self.models.values()]

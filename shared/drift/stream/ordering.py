@@ -87,8 +87,13 @@ class SlotOrder:
         self.unordered = 0
 
     def offer(self, partial: Partial, arrived: int) -> None:
-        """Let the slots of a partial wait for their turn; those that were here before are passed over."""
-        queue = self._queues.setdefault((partial.topic, partial.partition), _Queue())
+        """Let the slots of a partial wait for their turn; those that were here before are passed over.
+
+        A partition may begin at any number: its first slots may belong to a watch that was forgotten.
+        """
+        queue = self._queues.setdefault(
+            (partial.topic, partial.partition), _Queue(partial.first, partial.first)
+        )
         if partial.first > queue.seen and partial.times:
             self.unordered += partial.first - queue.seen
         for slot in _slots(partial, arrived, self._channels, self._numeric):
