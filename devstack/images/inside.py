@@ -12,6 +12,7 @@ done there.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib
 import json
 import os
@@ -38,13 +39,20 @@ PARTS = (
 """Build tools, and the conversion of models: not for running them."""
 SCIPY_PARTS = ("cluster", "datasets", "differentiate", "fftpack", "misc", "odr", "signal")
 """Neither SciPy's other parts nor River import these; scikit-learn does, and keeps them."""
+AWS_SERVICES = frozenset({"s3", "signin", "sso", "sso-oidc", "sts"})
+"""What bundles are read from, and the ways to be allowed to; botocore describes 400 more, 25 MB of them."""
 IMPORTED_LATE = (
     "jinja2", "matplotlib.backends.backend_svg", "matplotlib.figure", "onnxruntime", "pyarrow.parquet",
-    "skl2onnx", "sklearn.ensemble",
+    "s3fs", "skl2onnx", "sklearn.ensemble",
 )  # fmt: skip
 """What modules import only when they need it. It has to work, and have bytecode, where it is installed."""
-LIBRARIES = ("numpy/_core/_simd.*.so", "scipy/io/_fast_matrix_market/_fmm_core.*.so")
-"""For NumPy's tests, and for files of Matrix Market; imported for nothing else."""
+LIBRARIES = (
+    "numpy/_core/_simd.*.so", "numpy/_core/*_tests.*.so", "scipy/io/_fast_matrix_market/_fmm_core.*.so",
+    "scipy/stats/_unuran/unuran_wrapper.*.so",
+)  # fmt: skip
+"""For NumPy's tests, files of Matrix Market, and random numbers of a density; imported for nothing else."""
+RIVER_PARTS = frozenset({"base", "datasets", "drift", "sketch", "stats", "stream", "utils"})
+"""River's detectors and statistics, and what they import; its models go."""
 _LIBRARY = re.compile(r"\.so(\.\d+)*$")
 SHELLS = ("/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/sh", "/usr/bin/apt", "/usr/bin/dpkg")
 
@@ -54,6 +62,9 @@ def prune(lib: Path) -> None:
     parts = [lib / part for part in PARTS]
     if not (lib / "sklearn").is_dir():
         parts += [lib / "scipy" / part for part in SCIPY_PARTS]
+    described = [path for path in (lib / "botocore/data").glob("*") if path.is_dir()]
+    parts += [path for path in described if path.name not in AWS_SERVICES]
+    parts += [path for path in (lib / "river").glob("*") if path.is_dir() and path.name not in RIVER_PARTS]
     for folder in [*parts, *(path for path in lib.rglob("*") if path.is_dir() and path.name in FOLDERS)]:
         shutil.rmtree(folder, ignore_errors=True)
     files = [path for path in lib.rglob("*") if path.suffix in ENDINGS]
@@ -67,6 +78,17 @@ def prune(lib: Path) -> None:
 def compiled(lib: Path) -> list[Path]:
     """Return every compiled library."""
     return [path for path in lib.rglob("*.so*") if _LIBRARY.search(path.name) and not path.is_symlink()]
+
+
+def share(lib: Path) -> None:
+    """Keep one copy of what several wheels bring along: NumPy and SciPy have the same Fortran runtime."""
+    first: dict[tuple[str, str], Path] = {}
+    for path in sorted(path for path in compiled(lib) if path.parent.name.endswith(".libs")):
+        with path.open("rb") as file:
+            kept = first.setdefault((path.name, hashlib.file_digest(file, "sha256").hexdigest()), path)
+        if kept != path:
+            path.unlink()
+            path.symlink_to(Path("..") / kept.parent.name / kept.name)
 
 
 def strip(lib: Path) -> None:
@@ -106,6 +128,7 @@ def whole_seconds(root: Path) -> None:
 def slim(root: Path, package: str) -> None:
     """Slim ``root/lib`` for a package that lies in ``root``."""
     prune(root / "lib")
+    share(root / "lib")
     strip(root / "lib")
     whole_seconds(root)
     sys.path[:0] = [str(root), str(root / "lib")]

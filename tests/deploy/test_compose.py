@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -14,30 +13,19 @@ import yaml
 from devstack.compose.reading import (
     bind_mounts,
     command,
-    image_environment,
     is_ours,
     named_volumes,
     read_compose,
     schema_errors,
 )
 from devstack.compose.stand_ins import tag_of
-from shared.settings import ServiceSettings
+from tests.deploy.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = read_compose(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if is_ours(service))
 RUNNING = sorted(set(OURS) - {"topics", "cli", "flights"})
-
-
-def settings_class(service: str) -> type[ServiceSettings]:
-    module = importlib.import_module(f"services.{service}.config")
-    (found,) = [
-        kind
-        for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, ServiceSettings) and kind.__module__ == module.__name__
-    ]
-    return found
 
 
 def test_it_fits_the_compose_specification() -> None:
@@ -78,16 +66,7 @@ def test_ports_are_for_this_machine_only_and_no_two_the_same() -> None:
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_settings_exist_and_are_accepted(name: str) -> None:
-    kind = settings_class(name)
-    given = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
-    given |= {
-        key: value
-        for key, value in image_environment(SERVICES[name], ROOT).items()
-        if key.startswith("DRIFTLINE_")
-    }
-    fields = {key.removeprefix("DRIFTLINE_").lower(): value for key, value in given.items()}
-    assert set(fields) <= set(kind.model_fields)
-    settings = kind(**fields)
+    settings = read_settings(name, {key: str(value) for key, value in SERVICES[name]["environment"].items()})
     grace = float(SERVICES[name]["stop_grace_period"].removesuffix("s"))
     assert grace > settings.drain_seconds
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,10 @@ import pytest
 
 from devstack.k8s.generated import stale
 from devstack.k8s.policy import PART_OF, violations
-from devstack.k8s.rendering import VERSIONS, overlays, render, schema_errors
+from devstack.k8s.rendering import VERSIONS, schema_errors
 
 ROOT = Path(__file__).parents[2]
 Object = dict[str, Any]
-
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("kubectl") or shutil.which("kustomize")), reason="neither kubectl nor kustomize is here"
-)
-
-
-@pytest.fixture(scope="module")
-def rendered() -> dict[str, list[Object]]:
-    return {overlay.name: render(overlay) for overlay in overlays(ROOT)}
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from devstack.images.inside import compiled, import_all, look, prune, whole_seconds
+from devstack.images.inside import compiled, import_all, look, prune, share, whole_seconds
 
 KEPT = (
     "numpy/__init__.py",
     "numpy/testing/__init__.py",
     "numpy.libs/libopenblas.so.0",
+    "botocore/data/endpoints.json",
+    "botocore/data/s3/2006-03-01/service-2.json",
     "onnxruntime/capi/state.cpython-311-x86_64-linux-gnu.so",
     "river/drift/adwin.py",
     "scipy/signal_like.py",
@@ -21,13 +23,17 @@ KEPT = (
     "zoneinfo/data.zip",
 )
 REMOVED = (
+    "botocore/data/ec2/2016-11-15/service-2.json",
     "numpy/_core/_simd.cpython-311-x86_64-linux-gnu.so",
+    "numpy/_core/_umath_tests.cpython-311-x86_64-linux-gnu.so",
     "numpy/_core/include/x.h",
     "numpy/tests/test_a.py",
     "numpy/random/lib/libnpyrandom.a",
     "onnxruntime/capi/libonnxruntime.so.1.22",
     "onnxruntime/transformers/__init__.py",
     "river/datasets/flights.csv.gz",
+    "river/tree/hoeffding.py",
+    "scipy/stats/_unuran/unuran_wrapper.cpython-311-x86_64-linux-gnu.so",
     "uvloop/loop.pyx",
 )
 
@@ -52,6 +58,15 @@ def test_scikit_learn_keeps_what_it_needs_of_scipy(tmp_path: Path) -> None:
     lay(tmp_path, "scipy/signal/__init__.py", "sklearn/__init__.py")
     prune(tmp_path)
     assert left(tmp_path) == {"scipy/signal/__init__.py", "sklearn/__init__.py"}
+
+
+def test_one_copy_is_kept_of_what_two_wheels_bring_along(tmp_path: Path) -> None:
+    lay(tmp_path, "numpy.libs/a.so.5", "scipy.libs/a.so.5", "scipy.libs/b.so.5")
+    (tmp_path / "numpy.libs/b.so.5").write_bytes(b"another of this name")
+    share(tmp_path)
+    assert (tmp_path / "scipy.libs/a.so.5").resolve() == (tmp_path / "numpy.libs/a.so.5").resolve()
+    assert not (tmp_path / "scipy.libs/a.so.5").readlink().is_absolute()
+    assert not (tmp_path / "scipy.libs/b.so.5").is_symlink()
 
 
 def test_compiled_libraries_are_found_by_any_version(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The bundle store, on a directory and on an object store without directories (memory://)."""
+"""The bundle store, on a directory and on object stores without directories (memory://, s3://)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,45 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
+from moto.server import ThreadedMotoServer
 
 from shared.bundle.read import load_bundle
 from shared.errors import BundleError, ConfigError, RegistryError, TransientError
 from shared.registry.store import BundleStore
 
 
-@pytest.fixture(params=["directory", "memory"])
-def url(request, tmp_path: Path) -> str:
-    return str(tmp_path / "store") if request.param == "directory" else f"memory://{uuid.uuid4().hex}"
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of an S3 in this process."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["directory", "memory", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "directory":
+        return str(tmp_path / "store")
+    if request.param == "memory":
+        return f"memory://{uuid.uuid4().hex}"
+    address = request.getfixturevalue("s3")
+    for name, value in {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": "something",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"s3://{uuid.uuid4().hex}"
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
+    return bucket
 
 
 @pytest.fixture
