@@ -6,7 +6,7 @@ import click
 
 from services.cli.printing import table
 from shared.drift.baseline import Baseline
-from shared.drift.channel import FLOOR, ChannelBaseline
+from shared.drift.channel import ChannelBaseline
 from shared.drift.label_baseline import LabelBaseline
 
 COLUMNS = ("channel", "kind", "rows", "worth", "season", "smallest shift", "missing", "calibrated")
@@ -40,7 +40,7 @@ def label_row(labels: LabelBaseline) -> tuple[str, ...]:
     start = ("label given score", "labels", f"{sum(labels.labels):,}")
     if not labels.calibrated:
         return (*start, "", "", "", "", f"no: {labels.reason}")
-    floor = f"{FLOOR / labels.effective_rows**0.5:.3f} sd" if labels.effective_rows else ""
+    floor = f"{labels.smallest_shift:.3f} sd" if labels.effective_rows else ""
     return (*start, f"{labels.effective_rows:,.0f}", "", floor, "", "yes")
 
 

@@ -15,15 +15,17 @@ import numpy as np
 
 from services.performance.facts import Facts
 from services.performance.packets import Matured
-from shared.drift.alarm import Alarm, events_between_false_alarms
+from shared.drift.alarm import Alarm
 from shared.drift.detector import Detector
 from shared.drift.label_baseline import SCORE_EDGES, LabelBaseline
 from shared.drift.label_given_score import label_bets
 from shared.drift.latch import LatchedDetector
-from shared.drift.slots import SlotAccumulator
+from shared.drift.slots import SLOT, SlotAccumulator
+from shared.drift.stream.budget import Rate, events_between, on_common_scale, share_of
+from shared.drift.stream.places import Place, Places
 from shared.logs import get_logger
 from shared.messages import DriftReport, Source, Window
-from shared.messages.drift import DriftAlarm, DriftBudget, DriftChannel, DriftMoment
+from shared.messages.drift import DriftAlarm, DriftBudget, DriftChannel
 
 log = get_logger(__name__)
 
@@ -33,30 +35,36 @@ _RATE_LABELS: Final = 2_000
 """So many labels are counted before their rate is taken for the model's."""
 
 _FIRST_BETWEEN: Final = 1e6
+_LEAST_BETWEEN: Final = 1e3
 
 
 class _State(msgspec.Struct, array_like=True):
     labels: int
-    first: int
     latest: int
     between: float
     slots: bytes
     detector: bytes
     alarm: DriftAlarm | None
     window_labels: list[int]
+    rate: Rate
+    places: list[list[Place]]
+    ended: int
 
 
 class ConceptWatch:
     """Watches one version's labels given its scores.
 
-    The false-alarm budget of the model is the channel's own: it is spent here beside, and not out of, that
-    of the features' drift. Until 2,000 labels have told their rate, a million labels lie between two
-    false alarms.
+    The channel has its share of the model's false-alarm budget, like every other one, translated by the
+    rate of labels in event time. Until 2,000 labels have told that, a million labels lie between two false
+    alarms of the model.
 
     Parameters
     ----------
     facts
         Of a version with a label baseline.
+    raw
+        From a former :meth:`snapshot`, else None. What another version of this program wrote is not gone on
+        with: the watch begins from nothing, and the log says so.
     """
 
     def __init__(self, facts: Facts, raw: bytes | None) -> None:
@@ -64,47 +72,78 @@ class ConceptWatch:
         self.facts = facts
         self._baseline: LabelBaseline = facts.label_baseline
         self._slots = SlotAccumulator(1, _BINS)
-        state = msgspec.msgpack.decode(raw, type=_State) if raw is not None else None
-        self._labels, self._first, self._latest = 0, -1, -1
-        self._between = _FIRST_BETWEEN
+        self._labels, self._latest, self._ended = 0, -1, 0
+        self._rate = Rate(least=_RATE_LABELS)
+        self._places = Places(0, [])
         self._window = [0] * _BINS
         self.alarm: DriftAlarm | None = None
-        if state is not None:
-            self._labels, self._first, self._latest = state.labels, state.first, state.latest
-            self._between, self.alarm, self._window = state.between, state.alarm, state.window_labels
-            self._slots.restore(state.slots)
-        self._detector = self._new_detector()
-        if state is not None:
-            self._resume(state.detector)
+        self._detector = self._new_detector(self._own)
+        if raw is not None:
+            self._resume(raw)
         self.changed = False
 
-    def _resume(self, detector: bytes) -> None:
+    @property
+    def _between(self) -> float:
+        """A of the whole model, in labels."""
+        rate = self._rate.per_30_days
+        between = (
+            _FIRST_BETWEEN if rate is None else events_between(rate, self.facts.false_alarms_per_30_days)
+        )
+        return float(f"{max(between, _LEAST_BETWEEN):.6g}")
+
+    @property
+    def _own(self) -> float:
+        """A of the channel's own detector."""
+        return share_of(self._between, 1, self.facts.sharing)
+
+    def _new_detector(self, own: float) -> LatchedDetector:
+        return LatchedDetector(Detector([label_bets(self._baseline)], own, "labels"))
+
+    def _resume(self, raw: bytes) -> None:
         """Go on with the evidence as it was; that of other bets is forgotten, and the alarm with it."""
         try:
-            self._detector.restore(detector)
+            state = msgspec.msgpack.decode(raw, type=_State)
+        except msgspec.DecodeError as error:
+            self._say_nothing_is_left(error)
+            return
+        self._labels, self._latest, self._ended = state.labels, state.latest, state.ended
+        self._rate, self._window = state.rate, state.window_labels
+        try:
+            self._slots.restore(state.slots)
+            detector = self._new_detector(state.between)
+            detector.restore(state.detector)
         except ValueError as error:
-            self.alarm = None
-            log.warning(
-                "drift detectors begin from nothing: their state cannot be gone on with",
-                channel=CHANNEL,
-                error=str(error),
-            )
+            self._slots, self._ended = SlotAccumulator(1, _BINS), 0
+            self._detector = self._new_detector(self._own)
+            self._say_nothing_is_left(error)
+            return
+        self._detector = detector if state.between == self._own else detector.with_budget(self._own)
+        self._places = Places(self._ended, [list(level) for level in state.places])
+        self.alarm = state.alarm
 
-    def _new_detector(self) -> LatchedDetector:
-        return LatchedDetector(Detector([label_bets(self._baseline)], self._between, "labels"))
+    def _say_nothing_is_left(self, error: Exception) -> None:
+        log.warning(
+            "drift detectors begin from nothing: their state cannot be gone on with",
+            model=self.facts.model,
+            model_version=self.facts.version,
+            channel=CHANNEL,
+            error=str(error),
+        )
 
     def snapshot(self) -> bytes:
         """Return the state as bytes."""
         return msgspec.msgpack.encode(
             _State(
                 self._labels,
-                self._first,
                 self._latest,
-                self._between,
+                self._detector.detector.events_between_alarms,
                 self._slots.snapshot(),
                 self._detector.snapshot(),
                 self.alarm,
                 self._window,
+                self._rate,
+                self._places.snapshot(),
+                self._ended,
             )
         )
 
@@ -116,50 +155,52 @@ class ConceptWatch:
         ):
             self._window = [0] * _BINS
         self._window = (np.array(self._window) + np.bincount(cells, minlength=_BINS)).tolist()
-        self._first = matured.occurred_at if self._first < 0 else self._first
         self._latest = max(self._latest, matured.occurred_at)
         self._labels += len(cells)
-        self._settle_rate()
-        alarms, changes = self._detector.update(self._slots.add(cells[None, :]))
-        moment = DriftMoment(events=self._labels, occurred_at=self._latest, source=source)
+        if self._rate.take(matured.occurred_at, len(cells)):
+            self._detector = self._detector.with_budget(self._own)
+        slots = self._slots.add(cells[None, :])
+        for _ in range(len(slots)):
+            self._ended += 1
+            seen = self._ended * SLOT
+            self._places.add(seen, matured.occurred_at, source.offset, source.topic, source.partition)
+        alarms, changes = self._detector.update(slots)
         for alarm in alarms:
-            self._raise(alarm, moment)
+            self._raise(alarm)
         for change in changes:
             if change.status == "cleared" and self.alarm is not None:
-                self.alarm = msgspec.structs.replace(self.alarm, cleared=moment)
+                self.alarm = msgspec.structs.replace(self.alarm, cleared=self._places.at(change.event))
         self.changed = True
 
-    def _settle_rate(self) -> None:
-        """Translate the budget once the rate of labels is known."""
-        span = self._latest - self._first
-        if self._between != _FIRST_BETWEEN or self._labels < _RATE_LABELS or span <= 0:
-            return
-        rate = self._labels / (span / 1000)
-        between = max(1_000.0, events_between_false_alarms(rate, self.facts.false_alarms_per_30_days))
-        self._between = float(f"{between:.6g}")
-        detector = self._detector.detector.with_budget(self._between)
-        self._detector = LatchedDetector(detector)
-
-    def _raise(self, alarm: Alarm, moment: DriftMoment) -> None:
-        known = self.alarm
+    def _raise(self, alarm: Alarm) -> None:
+        known, evidence = self.alarm, round(self._common(alarm.evidence), 4)
+        moment = self._places.at(alarm.event)
         if known is not None and known.cleared is None:
-            self.alarm = msgspec.structs.replace(known, times=known.times + 1, last=moment)
+            strongest = max(known.evidence, evidence)
+            self.alarm = msgspec.structs.replace(
+                known, times=known.times + 1, last=moment, evidence=strongest
+            )
             return
-        began = msgspec.structs.replace(moment, events=alarm.change_point)
         self.alarm = DriftAlarm(
             change=alarm.change,
             detail=alarm.detail,
-            evidence=round(alarm.evidence, 4),
+            evidence=evidence,
             raised=moment,
-            change_point=began,
+            change_point=self._places.at(alarm.change_point),
             explanation=f"{alarm.detail}: a score no longer means what it meant",
         )
 
+    def _common(self, evidence: float) -> float:
+        """Return the detector's evidence on the scale where the whole model alarms at log10(A)."""
+        return on_common_scale(evidence, 1, self.facts.sharing)
+
     def report(self, *, topic: str, partition: int, next_offset: int, now: int) -> DriftReport:
         """Return what is known now, as a report of the window of the latest label."""
-        evidence = self._detector.detector.evidence[CHANNEL]
+        evidence = self._common(self._detector.detector.evidence[CHANNEL])
+        between = self._between
         start = self.facts.window_of(self._latest)
         labels = sum(self._window)
+        floor = round(self._baseline.smallest_shift, 4)
         return DriftReport(
             model=self.facts.model,
             model_version=self.facts.version,
@@ -173,16 +214,17 @@ class ConceptWatch:
             baseline_rows=sum(self._baseline.labels),
             budget=DriftBudget(
                 false_alarms_per_30_days=self.facts.false_alarms_per_30_days,
-                events_per_30_days=self._between * self.facts.false_alarms_per_30_days,
+                events_per_30_days=between * self.facts.false_alarms_per_30_days,
                 rate_from="measured",
-                events_between_false_alarms=self._between,
-                threshold=round(math.log10(self._between), 4),
-                expected_false_alarms=round(self._labels / self._between, 4),
+                events_between_false_alarms=between,
+                threshold=round(math.log10(between), 4),
+                expected_false_alarms=round(self._labels / self._own, 4),
+                floor=floor,
             ),
-            channels=(self._channel(evidence),),
+            channels=(self._channel(evidence, floor),),
         )
 
-    def _channel(self, evidence: float) -> DriftChannel:
+    def _channel(self, evidence: float, floor: float) -> DriftChannel:
         lows = ("0", *(f"{edge:g}" for edge in SCORE_EDGES))
         names = tuple(f"{what} from {low}" for low in lows for what in ("negative", "positive"))
         counts = zip(self._baseline.labels, self._baseline.positives, strict=True)
@@ -193,6 +235,7 @@ class ConceptWatch:
             source="labels",
             evidence=round(evidence, 4),
             peak=round(evidence, 4),
+            floor=floor,
             alarm=self.alarm,
             bins=names,
             reference=reference,

@@ -16,6 +16,7 @@ from shared.bundle.read import Bundle, load_bundle
 from shared.bundle.spec import Task
 from shared.bundle.truth import KpiSpec
 from shared.drift.label_baseline import LabelBaseline
+from shared.drift.stream.groups import shared_channels
 from shared.errors import ServiceError
 from shared.logs import get_logger
 from shared.messages import FeatureValue
@@ -44,6 +45,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     label_baseline
         How often the label was positive in each bin of the score; None where the bundle does not know, or
         it cannot be watched.
+    sharing
+        How many channels share that budget, label given score among them.
     assumed
         Whether no bundle could be had, so that all of this is assumed.
     """
@@ -59,6 +62,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     kpis: tuple[KpiSpec, ...] = ()
     false_alarms_per_30_days: float = 1.0
     label_baseline: LabelBaseline | None = None
+    sharing: int = 1
     assumed: bool = False
 
     @cached_property
@@ -165,6 +169,11 @@ def facts_of(bundle: Bundle) -> Facts:
         kpis=spec.kpis,
         false_alarms_per_30_days=spec.false_alarms_per_30_days,
         label_baseline=labels,
+        sharing=shared_channels(
+            [(feature.name, str(feature.kind)) for feature in spec.features],
+            baseline,
+            classes=spec.task != "regression",
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.drift.channel import FLOOR
 from shared.drift.dependence import BLOCK, design_effect, reaches_beyond
 from shared.errors import ValidationError
 
@@ -59,6 +61,11 @@ class LabelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def effective_rows(self) -> float:
         """Number of independent labels that the labels are worth."""
         return sum(self.labels) / self.deff
+
+    @property
+    def smallest_shift(self) -> float:
+        """Smallest shift of the labels' mean, given their scores, to count on, in standard deviations."""
+        return FLOOR / math.sqrt(self.effective_rows) if self.effective_rows else math.inf
 
     @property
     def calibration(self) -> NDArray[np.float64]:

@@ -195,6 +195,12 @@ class LatchedDetector:
             done += take
         return alarms, changed
 
+    def with_budget(self, events_between_alarms: float) -> LatchedDetector:
+        """Return a detector that has seen the same under another budget; alarms that are on stay on."""
+        other = LatchedDetector(self.detector.with_budget(events_between_alarms))
+        other.latch.active = dict(self.latch.active)
+        return other
+
     def snapshot(self) -> bytes:
         """Return detector and latch as bytes."""
         state = _State(detector=self.detector.snapshot(), latch=self.latch.snapshot())

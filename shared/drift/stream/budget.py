@@ -2,7 +2,10 @@
 
 The rate counts in event time, so that a replay promises the same as the stream did. Where it is not
 declared it is measured: first from the first 256 events, then again after an hour, a day, a week and
-30 days of event time, each time over all of it. Between those points A stays as it is.
+30 days of event time, each time over all of it; from then on every 30 days over those, and as soon as
+they have brought twice as many events as they should have. Between those points A stays as it is. The
+twentieth of the events at either end of their times does not count: one clock that was never set would
+make a moment of half a century.
 """
 
 from __future__ import annotations
@@ -12,9 +15,14 @@ from typing import Final
 
 import msgspec
 
+from shared.drift.stream.time_spread import TimeSpread
+
 MONTH_MS: Final = 30 * 86_400_000
 FIRST_EVENTS: Final = 256
 _MEASURED_AT: Final = (0, 3_600_000, 86_400_000, 7 * 86_400_000, MONTH_MS)
+_LOOK_EVENTS: Final = 1_024
+_MORE: Final = 2.0
+"""So many times the events that 30 days should have brought are not waited for to be over."""
 _SLOWEST: Final = 100.0
 _FASTEST: Final = 1e15
 
@@ -26,28 +34,33 @@ class Rate(msgspec.Struct):
     ----------
     declared
         Events per 30 days as ``model.toml`` declares them, else None.
+    least
+        Events before it is measured first.
     events
         Events so far.
-    first, latest
-        Earliest and latest event time of a slot, epoch milliseconds; -1 before any.
     measured
         Events per 30 days as last measured; None before that.
     step
-        How many times it has been measured.
+        How many of the first 30 days' points have been passed.
+    looked
+        Events when it was last looked whether to measure again.
+    spread
+        When the events were that the next measurement goes by.
 
     Examples
     --------
     >>> rate = Rate()
-    >>> [rate.take(1_000 * i, 16) for i in range(17)].index(True), round(rate.per_30_days)
-    (15, 44236800)
+    >>> [rate.take(1_000 * i, 16) for i in range(17)].index(True), round(rate.per_30_days, -6)
+    (15, 40000000.0)
     """
 
     declared: float | None = None
+    least: int = FIRST_EVENTS
     events: int = 0
-    first: int = -1
-    latest: int = -1
     measured: float | None = None
     step: int = 0
+    looked: int = 0
+    spread: TimeSpread = msgspec.field(default_factory=TimeSpread)
 
     @property
     def per_30_days(self) -> float | None:
@@ -56,19 +69,32 @@ class Rate(msgspec.Struct):
 
     def take(self, occurred: int, events: int) -> bool:
         """Count a slot; return whether the rate is another one from here on."""
-        self.first = occurred if self.first < 0 else min(self.first, occurred)
-        self.latest = max(self.latest, occurred)
         self.events += events
-        if self.declared is not None or self.step >= len(_MEASURED_AT):
+        if self.declared is not None:
             return False
-        span = self.latest - self.first
-        if self.events < FIRST_EVENTS or span < _MEASURED_AT[self.step]:
+        self.spread.add(occurred, events)
+        if self.measured is None:
+            return self.events >= self.least and self._measure()
+        if self.events - self.looked < _LOOK_EVENTS:
             return False
+        self.looked = self.events
+        due = self.spread.milliseconds >= _MEASURED_AT[min(self.step, len(_MEASURED_AT) - 1)]
+        due = due and self.spread.events >= FIRST_EVENTS
+        return (due or self.spread.events >= _MORE * self.measured) and self._measure()
+
+    def _measure(self) -> bool:
+        span = self.spread.milliseconds
         while self.step < len(_MEASURED_AT) and span >= _MEASURED_AT[self.step]:
             self.step += 1
-        rate = self.events * MONTH_MS / max(span, 1)
-        self.measured = min(max(rate, _SLOWEST), _FASTEST)
+        self.measured = min(max(self.spread.events * MONTH_MS / span, _SLOWEST), _FASTEST)
+        self.looked = self.events
+        if self.step == len(_MEASURED_AT):
+            self.spread = TimeSpread()
         return True
+
+    def copy(self) -> Rate:
+        """Return the same, to be kept."""
+        return msgspec.structs.replace(self, spread=self.spread.copy())
 
 
 def events_between(per_30_days: float, false_alarms: float) -> float:

@@ -299,7 +299,7 @@ class GroupWatch:
     def snapshot(self) -> GroupState:
         """Return the state, equal for equal histories."""
         return GroupState(
-            rate=msgspec.structs.replace(self.rate),
+            rate=self.rate.copy(),
             slot=self.slot,
             detector=None if self.detector is None else self.detector.snapshot(),
             latch=self.latch.snapshot(),
@@ -343,7 +343,7 @@ class GroupWatch:
         ValueError
             The detector's is of another baseline or of other bets.
         """
-        self.rate, self.slot = state.rate, state.slot
+        self.rate, self.slot = state.rate.copy(), state.slot
         self.cleared, self.stories = dict(state.cleared), dict(state.stories)
         self.latch.restore(state.latch)
         self.places = Places(state.slot, [list(level) for level in state.places])

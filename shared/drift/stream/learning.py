@@ -17,9 +17,8 @@ import numpy as np
 from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
 from shared.drift.cold_start import ColdStart
-from shared.drift.joint import MAX_COMPONENTS
-from shared.drift.prediction_channels import prediction_names
 from shared.drift.stream.group import GroupWatch
+from shared.drift.stream.groups import group_kinds
 from shared.drift.stream.ordering import ReadySlot
 from shared.drift.stream.partials import Begin, Group
 from shared.drift.summary import CategoricalColumn, NumericColumn
@@ -34,49 +33,11 @@ def encode_rows(times: Sequence[int], columns: Sequence[Sequence[Any]]) -> bytes
     return msgspec.json.encode([list(times), *columns])
 
 
-def group_kinds(begin: Begin, group: Group) -> list[tuple[str, str]]:
-    """Return name and kind of each channel of a group, in order."""
-    if group == "features":
-        return list(begin.features)
-    score, predicted = prediction_names([name for name, _ in begin.features])
-    return [(score, "numeric"), *([(predicted, "categorical")] if begin.classes else [])]
-
-
-def group_baseline(baseline: Baseline | None, group: Group) -> Baseline | None:
-    """Return a group's part of a model's baseline, None where it has none."""
-    if baseline is None:
-        return None
-    if group == "features":
-        return baseline.of_features()
-    return baseline.of_predictions() if baseline.predictions else None
-
-
-def shared_channels(begin: Begin, baseline: Baseline | None) -> int:
-    """Return how many channels share the model's budget, label given score among them.
-
-    Those that a group may have whose baseline is still to be learnt all count: the share must not change
-    later.
-    """
-    channels = 0
-    for group in ("features", "predictions"):
-        known = group_baseline(baseline, group)
-        channels += _most_channels(begin, group) if known is None else len(known.calibrated)
-    labels = baseline is not None and baseline.labels is not None and baseline.labels.calibrated
-    return max(channels + labels, 1)
-
-
-def _most_channels(begin: Begin, group: Group) -> int:
-    """Return how many channels a group may have once its baseline is learnt, joint ones among them."""
-    kinds = [kind for _, kind in group_kinds(begin, group)]
-    joint = group == "features" and kinds.count("numeric") > 1
-    return len(kinds) + (1 + MAX_COMPONENTS if joint else 0)
-
-
 class Learner:
     """Collects the first rows of a group until they are enough for a baseline."""
 
     def __init__(self, begin: Begin, group: Group) -> None:
-        self._kinds = group_kinds(begin, group)
+        self._kinds = group_kinds(begin.features, group, classes=begin.classes)
         self._wanted = begin.learn
         self._segments = begin.segments if group == "features" else ()
         self._group: Group = group

@@ -11,7 +11,8 @@ import msgspec
 
 from shared.drift.baseline import Baseline, decode_baseline
 from shared.drift.stream.group import GroupSettings, GroupWatch
-from shared.drift.stream.learning import Learner, coded_slot, group_baseline, shared_channels
+from shared.drift.stream.groups import group_baseline, shared_channels
+from shared.drift.stream.learning import Learner, coded_slot
 from shared.drift.stream.ordering import SlotOrder, SourceKey
 from shared.drift.stream.partials import GROUPS, Begin, Group, Partial
 from shared.drift.stream.reporting import channels_of, opinion_of
@@ -51,7 +52,7 @@ class VersionWatch:
     def __init__(self, model: str, version: str, begin: Begin) -> None:
         self.model, self.version, self.begin = model, version, begin
         baseline = decode_baseline(begin.baseline) if begin.baseline else None
-        self._of = shared_channels(begin, baseline)
+        self._of = shared_channels(begin.features, baseline, classes=begin.classes)
         self.orders: dict[Group, SlotOrder] = {}
         self._groups: dict[Group, GroupWatch] = {}
         self._learners: dict[Group, Learner] = {}

@@ -9,7 +9,7 @@ from shared.bundle.baseline import segment_features
 from shared.bundle.spec import ModelSpec
 from shared.drift.baseline import Baseline
 from shared.drift.stream.coding import GroupCoder
-from shared.drift.stream.learning import group_baseline
+from shared.drift.stream.groups import group_baseline
 from shared.drift.stream.partials import GROUPS, Begin, Group
 from shared.drift.stream.reading import FeatureReader
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
+import pytest
 
 from services.performance.concept import CHANNEL, ConceptBoard, ConceptWatch
 from services.performance.facts import Facts
@@ -12,6 +14,7 @@ from shared.messages import Source
 from tests.unit.services.performance.harness import HOUR, START, binary
 
 RNG = np.random.default_rng(23)
+SOURCE = Source("performance-log", 2, 9)
 SCORES = RNG.beta(1, 2, 20_000)
 
 
@@ -53,3 +56,73 @@ def test_a_version_without_a_label_baseline_is_not_watched() -> None:
     board.take(matured(0, 100), binary(), Source("performance-log", 0, 1))
     assert board.changed() == []
     assert board.states() == {}
+
+
+def test_an_alarm_that_is_on_when_the_rate_becomes_known_is_cleared_when_its_cause_ends() -> None:
+    facts, source = watched(), Source("performance-log", 2, 9)
+    watch = ConceptWatch(facts, None)
+    for hour in range(3):
+        watch.take(matured(hour, 400, odds=4.0), source)
+    assert watch.alarm is not None
+    for hour in range(3, 60):
+        watch.take(matured(hour, 400), source)
+    assert watch.alarm.cleared is not None
+    assert 1_200 + 4_096 <= watch.alarm.cleared.events < 60 * 400
+
+
+def test_an_alarm_says_where_the_change_began_and_not_where_it_was_raised() -> None:
+    watch = ConceptWatch(watched(), None)
+    for hour in range(36):
+        odds = 1.6 if hour >= 24 else 1.0
+        watch.take(matured(hour, 200, odds=odds), Source("performance-log", 2, 100 + hour))
+    assert watch.alarm is not None
+    began, raised = watch.alarm.change_point, watch.alarm.raised
+    assert abs(began.occurred_at - (START + 24 * HOUR)) <= 2 * HOUR
+    assert began.source.offset == 100 + (began.occurred_at - START) // HOUR
+    assert began.occurred_at < raised.occurred_at
+    assert began.events < raised.events
+
+
+def test_label_given_score_has_its_share_of_the_budget_and_no_more() -> None:
+    """With nine other channels it takes ten times the evidence; the report is on the scale of the model."""
+    alone, one_of_ten = watched(), msgspec.structs.replace(watched(), sharing=10)
+    reports = []
+    for facts in (alone, one_of_ten):
+        rng = np.random.default_rng(5)
+        watch = ConceptWatch(facts, None)
+        for hour in range(12):
+            cells = 2 * rng.integers(0, len(SCORE_EDGES) + 1, 400) + 1
+            watch.take(Matured("m", "1", START + hour * HOUR, cells[:300].astype(np.uint8).tobytes()), SOURCE)
+        reports.append((watch, watch.report(topic="t", partition=0, next_offset=1, now=1)))
+    (first, model), (tenth, shared_) = reports
+    assert model.budget is not None
+    assert shared_.budget == msgspec.structs.replace(
+        model.budget, expected_false_alarms=pytest.approx(model.budget.expected_false_alarms / 10, abs=1e-4)
+    )
+    assert tenth._detector.detector.events_between_alarms == pytest.approx(
+        10 * first._detector.detector.events_between_alarms
+    )
+    assert tenth.alarm is not None
+    assert tenth.alarm.evidence >= shared_.budget.threshold
+    assert shared_.channels[0].floor == pytest.approx(16 / 20_000**0.5, abs=1e-4)
+
+
+def test_the_rate_of_labels_is_measured_again_when_it_has_changed() -> None:
+    watch = ConceptWatch(watched(), None)
+    for day in range(40):
+        watch.take(matured(24 * day, 400), SOURCE)
+    before = watch.report(topic="t", partition=0, next_offset=1, now=1).budget
+    for day in range(40, 45):
+        for hour in range(24):
+            watch.take(matured(24 * day + hour, 400), SOURCE)
+    after = watch.report(topic="t", partition=0, next_offset=1, now=1).budget
+    assert before is not None
+    assert after is not None
+    assert before.events_between_false_alarms == pytest.approx(30 * 400, rel=0.05)
+    assert after.events_between_false_alarms > 4 * before.events_between_false_alarms
+
+
+def test_a_state_that_cannot_be_read_begins_from_nothing() -> None:
+    watch = ConceptWatch(watched(), msgspec.msgpack.encode([1, 2, 3]))
+    watch.take(matured(0, 100), SOURCE)
+    assert watch.alarm is None
