@@ -82,11 +82,12 @@ async def serve(settings: AlertingSettings) -> None:
             others=(topics.alerts, topics.alert_commands, topics.dead_letters, topics.state("alerting")),
         )
         background.start("metrics of reports", follow_reports(client, topics.reports, shown.take))
-        background.start("alerts of the page", follow(client, topics.alerts, said.take))
+        background.start("what was resolved", follow(client, topics.alerts, said.take))
+        background.start("what fires", follow(client, topics.state("alerting"), said.take_state))
         stack.push_async_callback(_stop, worker)
         await worker.start()
         for receiver in rulebook.receivers:
-            background.start(f"delivery to {receiver.name}", deliver(receiver, duty, metrics, epoch_ms))
+            background.start(f"delivery to {receiver.name}", deliver(receiver, duty, metrics))
         log.info("alerting", rules=len(rulebook.conditions), receivers=len(rulebook.receivers))
         await _run(settings, worker, duty, metrics, turns, stop)
 

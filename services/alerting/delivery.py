@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 from services.alerting.duty import Duty
 from services.alerting.metrics import AlertingMetrics
+from services.alerting.reminders import Reminders
 from shared.alerting.posting import Outcome, Poster
 from shared.alerting.rules import Receiver
 from shared.alerting.states import Delivery
@@ -19,16 +19,18 @@ log = get_logger(__name__)
 _LOOK_SECONDS = 0.25
 
 
-async def deliver(receiver: Receiver, duty: Duty, metrics: AlertingMetrics, clock: Callable[[], int]) -> None:
+async def deliver(receiver: Receiver, duty: Duty, metrics: AlertingMetrics) -> None:
     """Deliver what is due to one receiver, for ever; a receiver that is slow or away holds only itself."""
+    reminders = Reminders(receiver, duty.standing)
     async with Poster(receiver) as poster:
         while True:
-            delivery = duty.alerting.outbox.due(receiver.name, clock()) if duty.working else None
+            await reminders.turn(poster)
+            due = await duty.due(receiver.name)
             metrics.queue.labels(receiver.name).set(duty.alerting.outbox.waiting(receiver.name))
-            if delivery is None:
+            if due is None:
                 await _pause(duty)
                 continue
-            outbox = duty.alerting.outbox
+            outbox, delivery = due
             await crash_point("before-post")
             outcome = await poster.post(delivery)
             await crash_point("after-post")

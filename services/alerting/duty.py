@@ -27,6 +27,7 @@ from services.alerting.metrics import AlertingMetrics
 from services.alerting.outbox import Outbox
 from services.alerting.process import Alerting, decode
 from shared.alerting.posting import Outcome
+from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import Rulebook
 from shared.alerting.states import Delivery
 from shared.dead_letters import dead_letter_headers
@@ -144,6 +145,22 @@ class Duty:
             await self._worker.read_on()
         except _TROUBLE as error:
             log.warning("records cannot be read again yet", error=repr(error))
+
+    async def due(self, receiver: str) -> tuple[Outbox, Delivery] | None:
+        """Return what to deliver now, and the outbox it is of; only what the state holds already."""
+        async with self._lock:
+            delivery = self.alerting.outbox.due(receiver, self._clock()) if self._settled else None
+            return None if delivery is None else (self.alerting.outbox, delivery)
+
+    async def standing(self, receiver: Receiver) -> list[Alert]:
+        """Return what fires and a receiver was to be told of, as the state holds it."""
+        async with self._lock:
+            return self.alerting.standing(receiver) if self._settled else []
+
+    @property
+    def _settled(self) -> bool:
+        """Whether this process works, and all that it knows is written."""
+        return self.working and not (self._records or self._places)
 
     async def settle(self, outbox: Outbox, delivery: Delivery, outcome: Outcome) -> None:
         """Note what became of an attempt; what is given up becomes a dead letter in the same step.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -47,6 +47,7 @@ class Outbox:
         self._receivers = {receiver.name: receiver for receiver in receivers}
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._all: dict[str, Delivery] = {}
+        self._ends: dict[tuple[str, str], Delivery] = {}
         self._waiting: dict[str, dict[str, Delivery]] = {name: {} for name in self._receivers}
         self._done: dict[str, Delivery] = {}
         self._given_up: list[Delivery] = []
@@ -59,8 +60,8 @@ class Outbox:
             for key, value in records.items()
             if key.startswith(DELIVERY + "/")
         ]
-        for delivery in sorted(found, key=lambda one: (one.created_at, one.alert.changed_at)):
-            self._all[delivery.key] = delivery
+        for delivery in sorted(found, key=lambda one: (one.created_at, *_age(one))):
+            self._add(delivery)
             if delivery.state == "waiting" and delivery.receiver in self._waiting:
                 self._waiting[delivery.receiver][delivery.key] = delivery
         done = [delivery for delivery in self._all.values() if delivery.state != "waiting"]
@@ -82,37 +83,40 @@ class Outbox:
             key = delivery_key(name, alert)
             if key not in self._all:
                 delivery = Delivery(key, name, alert, created_at=now, next_at=now)
-                self._all[key] = self._waiting[name][key] = delivery
+                self._add(delivery)
+                self._waiting[name][key] = delivery
                 self._keep(delivery)
                 self._crowded(name, now)
         return wanted
 
-    def redeliver(self, asked: Redeliver, now: int) -> int:
+    def redeliver(self, asked: Redeliver, now: int, standing: Collection[str]) -> int:
         """Queue again what was given up, what one alert delivered, or one notification; return how many.
 
+        A beginning goes out only if the alert stands, or if its end follows: whoever heard the end drops it
+        when it comes again under its key, and would take the alert for one that fires.
         Of one alert, what was given up is left to its dead letter, so that it is not sent twice.
+
+        Parameters
+        ----------
+        standing
+            Ids of the alerts that fire.
 
         Raises
         ------
         ProcessError
             The notification is for a receiver that the rules file does not name.
         """
-        if asked.alert is not None:
-            return self._redeliver_one(asked.receiver or "", asked.alert, now)
-        chosen = [
-            delivery
-            for delivery in self._all.values()
-            if delivery.receiver in self._waiting
-            and asked.receiver in (None, delivery.receiver)
-            and (
-                delivery.state == "given-up"
-                if asked.alert_id is None
-                else delivery.state != "given-up" and delivery.alert.alert_id == asked.alert_id
-            )
-        ]
-        for delivery in chosen:
+        chosen = {delivery.key: delivery for delivery in self._asked_for(asked, now)}
+        again = dict[str, Delivery]()
+        for key, delivery in chosen.items():
+            end = self._end_of(delivery)
+            if end is not None and (end.state != "delivered" or end.key in chosen):
+                again |= {key: delivery, end.key: end}
+            elif end is None and (delivery.alert.status == "resolved" or delivery.alert.alert_id in standing):
+                again[key] = delivery
+        for delivery in sorted(again.values(), key=_age):
             self._again(delivery, now)
-        return len(chosen)
+        return len(again.keys() & chosen)
 
     def due(self, receiver: str, now: int) -> Delivery | None:
         """Return what to try now: in order for each alert, so that nobody hears of its end first."""
@@ -157,20 +161,47 @@ class Outbox:
         backoff = min(FIRST_BACKOFF_MS * 2 ** min(attempts - 1, 20), LONGEST_BACKOFF_MS)
         return max(int(backoff * (0.5 + 0.5 * self._jitter.random())), int(asked * 1000))
 
-    def _redeliver_one(self, receiver: str, alert: Alert, now: int) -> int:
+    def _asked_for(self, asked: Redeliver, now: int) -> list[Delivery]:
+        if asked.alert is not None:
+            return [self._one(asked.receiver or "", asked.alert, now)]
+        return [
+            delivery
+            for delivery in self._all.values()
+            if delivery.receiver in self._waiting
+            and asked.receiver in (None, delivery.receiver)
+            and (
+                delivery.state == "given-up"
+                if asked.alert_id is None
+                else delivery.state != "given-up" and delivery.alert.alert_id == asked.alert_id
+            )
+        ]
+
+    def _one(self, receiver: str, alert: Alert, now: int) -> Delivery:
         if receiver not in self._receivers:
             known = ", ".join(self._receivers) or "none"
             raise ProcessError(f"no receiver is called {receiver!r}; there are: {known}", field="receiver")
         key = delivery_key(receiver, alert)
-        delivery = self._all.setdefault(key, Delivery(key, receiver, alert, created_at=now))
-        self._again(delivery, now)
-        return 1
+        return self._all.get(key) or Delivery(key, receiver, alert, created_at=now)
+
+    def _end_of(self, delivery: Delivery) -> Delivery | None:
+        """Return the end of the alert whose beginning this is, as far as the receiver was to hear it."""
+        end = self._ends.get((delivery.receiver, delivery.alert.alert_id))
+        later = end is not None and end.alert.changed_at >= delivery.alert.changed_at
+        return end if later and delivery.alert.status == "firing" else None
+
+    def _add(self, delivery: Delivery) -> None:
+        self._all[delivery.key] = delivery
+        if delivery.alert.status == "resolved":
+            self._ends[delivery.receiver, delivery.alert.alert_id] = delivery
 
     def _again(self, delivery: Delivery, now: int) -> None:
         delivery.state, delivery.attempts, delivery.next_at = "waiting", 0, now
         delivery.created_at, delivery.error = now, ""
+        self._add(delivery)
         self._done.pop(delivery.key, None)
-        self._waiting[delivery.receiver][delivery.key] = delivery
+        waiting = self._waiting[delivery.receiver]
+        waiting.pop(delivery.key, None)  # to the end of the queue, also where it waits already
+        waiting[delivery.key] = delivery
         self._keep(delivery)
 
     def _finish(self, delivery: Delivery, state: Literal["delivered", "given-up"], now: int) -> None:
@@ -196,5 +227,13 @@ class Outbox:
     def _prune(self) -> None:
         while len(self._done) > MOST_DONE:
             oldest = next(iter(self._done))
-            del self._done[oldest], self._all[oldest]
+            gone = self._all.pop(oldest)
+            del self._done[oldest]
+            whose = gone.receiver, gone.alert.alert_id
+            if self._ends.get(whose) is gone:
+                del self._ends[whose]
             self._dirty[f"{DELIVERY}/{oldest}"] = None
+
+
+def _age(delivery: Delivery) -> tuple[int, str]:
+    return delivery.alert.changed_at, delivery.alert.status  # "firing" before "resolved"

@@ -9,8 +9,10 @@ import msgspec
 
 from services.alerting.outbox import Outbox
 from services.alerting.positions import Positions
+from shared.alerting.conditions import matches
 from shared.alerting.engine import Change, Engine
-from shared.alerting.muting import muted_by
+from shared.alerting.muting import alert_labels, muted_by
+from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import Rulebook
 from shared.alerting.states import Watch
 from shared.errors import DecodeError
@@ -110,7 +112,9 @@ class Alerting:
         except NOT_JSON as error:
             raise DecodeError(f"no command: {error}") from error
         if isinstance(command, Redeliver):
-            return f"{self.outbox.redeliver(command, now)} notifications queued again"
+            standing = {watch.alert_id for watch in self.watches if watch.alert is not None}
+            count = self.outbox.redeliver(command, now, standing)
+            return f"{count} notifications queued again" if count else "nothing queued again: it is over"
         self._silences[command.silence_id] = command
         self._dirty[f"{SILENCE}/{command.silence_id}"] = msgspec.json.encode(command)
         return f"silence {command.silence_id}"
@@ -129,6 +133,16 @@ class Alerting:
                 self._dirty[f"{SILENCE}/{name}"] = None
         said = self._act(self._engine.tick(now), now) if current else []
         return said + self._unmuted(now)
+
+    def standing(self, receiver: Receiver) -> list[Alert]:
+        """Return the alerts that fire and that a receiver was to be told of."""
+        return [
+            watch.alert
+            for watch in self.watches
+            if watch.alert is not None
+            and watch.notified
+            and matches(receiver.match, alert_labels(watch.alert))
+        ]
 
     def drain(self) -> dict[str, bytes | None]:
         """Return the records to keep, in the order in which to write them.

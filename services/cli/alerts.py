@@ -6,6 +6,7 @@ import getpass
 import re
 import secrets
 from collections import Counter
+from pathlib import Path
 
 import click
 import msgspec
@@ -15,6 +16,8 @@ from services.cli.alerts_reading import Known, known_alerts, now_ms, one_alert, 
 from services.cli.connection import Connection, connection_options
 from services.cli.printing import moment, safe, table
 from shared.alerting.durations import milliseconds, spoken
+from shared.alerting.matchable import Matchable
+from shared.alerting.rules_file import load_rules
 from shared.alerting.states import Delivery, Watch
 from shared.errors import ServiceError
 from shared.messages import Alert, Silence
@@ -87,10 +90,18 @@ def show(connection: Connection, *, alert_id: str, as_objects: bool) -> None:
 @click.option("-m", "--why", default="", metavar="TEXT", help="For whoever wonders.")
 @click.option("--name", default=None, help="Its name; one of the same name is replaced.")
 @click.option("--end", metavar="NAME", help="End a silence now.")
+@click.option(
+    "--rules",
+    "rules_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="DRIFTLINE_ALERT_RULES",
+    help="The rules file: its labels can be matched too. (DRIFTLINE_ALERT_RULES)",
+)
 @connection_options
 def silence(
     connection: Connection,
     *,
+    rules_file: Path | None,
     matches: tuple[str, ...],
     span: str,
     why: str,
@@ -117,7 +128,7 @@ def silence(
         who=getpass.getuser(),
         at=now,
         silence_id=name or f"{_word(matches)}-{secrets.token_hex(2)}",
-        match=_pairs(matches),
+        match=_known_pairs(connection, matches, rules_file),
         starts_at=now,
         ends_at=now + _span(span),
         why=why,
@@ -130,6 +141,18 @@ def _pairs(matches: tuple[str, ...]) -> dict[str, str]:
     pairs = dict(match.partition("=")[::2] for match in matches)
     if not pairs or not all(re.fullmatch(r"\w+", label) and pattern for label, pattern in pairs.items()):
         raise click.UsageError("--match LABEL=PATTERN says what is silenced, such as --match rule=drift")
+    return pairs
+
+
+def _known_pairs(connection: Connection, matches: tuple[str, ...], rules_file: Path | None) -> dict[str, str]:
+    """Return what is to match; a label that no alert has would silence nothing."""
+    pairs, rules = _pairs(matches), [one.rule for one in load_rules(rules_file).conditions]
+    if not pairs.keys() <= Matchable(rules).labels:
+        said = connection.run(known_alerts(connection)).alerts.values()
+        matchable = Matchable(rules, {name for alert in said for name in alert.labels})
+        for name in pairs:
+            if problem := matchable.unknown(name):
+                raise ServiceError(f"--match {name}: {problem}; --rules names a file that adds others")
     return pairs
 
 

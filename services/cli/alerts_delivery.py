@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -54,12 +54,13 @@ def test_receiver(name: str, rules_file: Path, *, resolved: bool) -> None:
 def redeliver(connection: Connection, *, alert_id: str | None, receiver: str | None) -> None:
     """Send notifications again that were given up, or everything of one alert.
 
-    Those that were given up are dead letters; each is sent again once. Of an alert, what was delivered is
-    sent again too, as often as asked.
+    Those that were given up are dead letters; each is sent again once, except the beginning of an alert
+    that is over: who heard its end would take it for one that fires. Of an alert, what was delivered is sent
+    again too, as often as asked.
     """
-    known = connection.run(known_alerts(connection)) if alert_id else Known()
+    known = connection.run(known_alerts(connection))
     whole = one_alert(known, alert_id).alert_id if alert_id else None
-    letters = GivenUp(error=NotDelivered.__name__, alert_id=whole, receiver=receiver)
+    letters = GivenUp(error=NotDelivered.__name__, alert_id=whole, receiver=receiver, known=known)
     count = connection.run(send_again(connection, letters)).replayed
     delivered = [
         delivery
@@ -72,7 +73,9 @@ def redeliver(connection: Connection, *, alert_id: str | None, receiver: str | N
         asked = Redeliver(who=getpass.getuser(), at=now_ms(), receiver=receiver, alert_id=whole)
         connection.run(send_command(connection, asked))
     if not count and not delivered:
-        raise ServiceError("there is nothing to send again: no notification that matches was given up")
+        raise ServiceError(
+            "there is nothing to send again: no notification that matches was given up, of what is not over"
+        )
     many = count + len(delivered)
     click.echo(
         "1 notification goes out again, under the same key"
@@ -87,6 +90,7 @@ class GivenUp(Selection):
 
     alert_id: str | None = None
     receiver: str | None = None
+    known: Known = field(default_factory=Known)
 
     def __contains__(self, letter: Letter) -> bool:
         if not Selection.__contains__(self, letter):
@@ -95,7 +99,9 @@ class GivenUp(Selection):
             asked = msgspec.json.decode(letter.value or b"", type=Redeliver)
         except msgspec.DecodeError:
             return False
-        return self.alert_id in (None, asked.alert_id) and self.receiver in (None, asked.receiver)
+        if self.alert_id not in (None, asked.alert_id) or self.receiver not in (None, asked.receiver):
+            return False
+        return asked.alert is None or not self.known.is_over(asked.receiver or "", asked.alert)
 
 
 async def _post(receiver: Receiver, resolved: bool) -> Outcome:

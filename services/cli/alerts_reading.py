@@ -22,7 +22,8 @@ class Known:
     Attributes
     ----------
     alerts
-        The newest word of every alert, by id, in the order in which they changed.
+        The newest word of every alert, by id, in the order in which they changed: of what fires the
+        service's own, since the topic holds an alert no longer than its retention.
     pending
         Alerts that do not fire yet.
     deliveries, silences
@@ -33,6 +34,20 @@ class Known:
     pending: list[Watch] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
+
+    def is_over(self, receiver: str, alert: Alert) -> bool:
+        """Return whether this beginning of an alert would be sent to a receiver that hears no end of it."""
+        if alert.status != "firing":
+            return False
+        ends = [
+            one.state
+            for one in self.deliveries
+            if (one.receiver, one.alert.alert_id) == (receiver, alert.alert_id)
+            and one.alert.status == "resolved"
+            and one.alert.changed_at >= alert.changed_at
+        ]
+        newest = self.alerts.get(alert.alert_id)
+        return "delivered" in ends if ends else newest is None or newest.status != "firing"
 
 
 async def known_alerts(connection: Connection) -> Known:
@@ -62,8 +77,10 @@ def _keep(known: Known, kind: str, value: bytes) -> None:
         match kind:
             case "watch":
                 watch = msgspec.json.decode(value, type=Watch)
-                if not watch.fired_at:
+                if watch.alert is None:
                     known.pending.append(watch)
+                else:
+                    known.alerts[watch.alert_id] = watch.alert
             case "delivery":
                 known.deliveries.append(msgspec.json.decode(value, type=Delivery))
             case "silence":

@@ -19,7 +19,7 @@ Problem = tuple[str, str]
 """The key at fault and what is wrong with it."""
 
 _FIELD: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
-_WILD: Final = re.compile(r"[*?\[!]")
+_WILD: Final = re.compile(r"^!|[*?\[]")
 _STYLES: Final = {
     "percent": lambda value: f"{100 * value:.3g} %",
     "seconds": lambda value: f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms",
@@ -31,14 +31,26 @@ _NOTES: Final = frozenset({"why", "change", "trouble", "not_ready"})
 
 
 def matches(match: Match, labels: Mapping[str, str]) -> bool:
-    """Return whether every pattern fits; a label that is not there counts as empty.
+    """Return whether every pattern fits; only an empty one fits a label that is not there.
 
     Examples
     --------
     >>> matches({"model": "fl*"}, {"model": "flights"}), matches({"team": "ml"}, {})
     (True, False)
+    >>> matches({"modle": "*"}, {"model": "flights"}), matches({"team": ""}, {"model": "flights"})
+    (False, True)
+    >>> matches({"service": "!inference"}, {"service": "drift"})
+    True
     """
-    return all(fnmatchcase(labels.get(name, ""), pattern) for name, pattern in match.items())
+    return all(_fits(pattern, labels.get(name)) for name, pattern in match.items())
+
+
+def _fits(pattern: str, value: str | None) -> bool:
+    if value is None:
+        return not pattern
+    if pattern.startswith("!"):
+        return not fnmatchcase(value, pattern[1:])
+    return fnmatchcase(value, pattern)
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
@@ -111,6 +123,11 @@ class Condition:
         return (above is not None and value > above) or (below is not None and value < below)
 
 
+def default_group(vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return what an alert is for where its rule does not say."""
+    return tuple(name for name in vocabulary.labels if name in ("model", "service"))
+
+
 def compile_rule(rule: Rule) -> tuple[Condition | None, list[Problem]]:
     """Return a rule made ready, or everything that is wrong with it, key by key."""
     if rule.reports is None:
@@ -125,8 +142,7 @@ def compile_rule(rule: Rule) -> tuple[Condition | None, list[Problem]]:
             problems.append(("figure", str(error)))
     if problems:
         return None, problems
-    default_group = tuple(name for name in vocabulary.labels if name in ("model", "service"))
-    group_by = default_group if rule.group_by is None else rule.group_by
+    group_by = default_group(vocabulary) if rule.group_by is None else rule.group_by
     return (
         Condition(
             rule,

@@ -8,7 +8,7 @@ CloudEvents 1.0.2, JSON event format in structured mode; Slack incoming webhooks
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -24,8 +24,8 @@ from shared.messages.common import Message
 VERSION: Final = 1
 """Of Driftline's own format; only a breaking change raises it."""
 
-_HOLD_MS: Final = 365 * 86_400_000
-"""An Alertmanager resolves what it is not told of again: we say ourselves when an alert is over."""
+HOLD_MS: Final = 5 * 60_000
+"""So long an Alertmanager holds an alert that it is not told of again, as it is with Prometheus."""
 
 _SIGNS: Final = {"info": ":information_source:", "warning": ":warning:", "critical": ":rotating_light:"}
 
@@ -51,8 +51,10 @@ class Notification(Message, frozen=True, kw_only=True):
     alert: Alert
 
 
-def body(format_: str, delivery: Delivery) -> tuple[bytes, str]:
-    """Return the bytes to post and their content type."""
+def body(format_: str, delivery: Delivery, now: int) -> tuple[bytes, str]:
+    """Return the bytes to post and their content type; ``now`` in epoch milliseconds."""
+    if format_ == "alertmanager":
+        return alertmanager([delivery.alert], now)
     return _FORMATS[format_](delivery)
 
 
@@ -78,11 +80,16 @@ def _cloudevents(delivery: Delivery) -> tuple[bytes, str]:
     return orjson.dumps(event), "application/cloudevents+json; charset=utf-8"
 
 
-def _alertmanager(delivery: Delivery) -> tuple[bytes, str]:
-    alert = delivery.alert
-    ends = (
-        alert.changed_at if alert.status == "resolved" else (alert.changed_at or alert.started_at) + _HOLD_MS
-    )
+def alertmanager(alerts: Sequence[Alert], now: int) -> tuple[bytes, str]:
+    """Return alerts for an Alertmanager, and the content type.
+
+    What fires ends a few minutes from ``now``: it must be posted again before.
+    """
+    return orjson.dumps([_for_alertmanager(alert, now) for alert in alerts]), "application/json"
+
+
+def _for_alertmanager(alert: Alert, now: int) -> dict[str, Any]:
+    ends = alert.changed_at if alert.status == "resolved" else now + HOLD_MS
     labels = {"alertname": alert.rule} | {_label(k): v for k, v in alert_labels(alert).items() if k != "rule"}
     one: dict[str, Any] = {
         "labels": labels | {"driftline_alert_id": alert.alert_id},
@@ -92,7 +99,7 @@ def _alertmanager(delivery: Delivery) -> tuple[bytes, str]:
     }
     if "runbook" in alert.links:
         one["generatorURL"] = alert.links["runbook"]
-    return orjson.dumps([one]), "application/json"
+    return one
 
 
 def _slack(delivery: Delivery) -> tuple[bytes, str]:
@@ -161,6 +168,5 @@ def _slack_text(text: str) -> str:
 _FORMATS: Final[dict[str, Callable[[Delivery], tuple[bytes, str]]]] = {
     "driftline": _driftline,
     "cloudevents": _cloudevents,
-    "alertmanager": _alertmanager,
     "slack": _slack,
 }

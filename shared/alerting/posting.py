@@ -8,10 +8,12 @@ import ssl
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiohttp
 import msgspec
@@ -22,18 +24,20 @@ from shared.alerting import apprise_child
 from shared.alerting.addresses import FORBIDDEN, ForbiddenAddress, PublicOnly, check_literal
 from shared.alerting.apprise_child import Errand
 from shared.alerting.durations import milliseconds
-from shared.alerting.formats import body, plain_text
+from shared.alerting.formats import alertmanager, body, plain_text
 from shared.alerting.receivers import Secrets
 from shared.alerting.rules import Receiver
 from shared.alerting.signing import IDEMPOTENCY, SIGNATURE, TIMESTAMP, sign
 from shared.alerting.states import Delivery
 from shared.errors import ConfigError, ServiceError
 from shared.logs import redact
+from shared.messages import Alert
 
 _FINAL: Final = frozenset({400, 405, 410, 411, 413, 414, 415, 422, 431})
 """Answers that no repetition changes; others of the 400s may be a receiver that is being set up."""
 
 _MOST_ANSWER: Final = 2_000
+_LONGEST_WAIT: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +116,18 @@ class Poster:
 
     async def post(self, delivery: Delivery) -> Outcome:
         """Return what became of one attempt; raises nothing that a receiver can cause."""
+        if self._receiver.format == "apprise":
+            return await self._outcome(self._notify(delivery))
+        content = body(self._receiver.format, delivery, self._now_ms())
+        return await self._outcome(self._send(*content, key=delivery.key))
+
+    async def remind(self, alerts: Sequence[Alert]) -> Outcome:
+        """Return what became of telling an Alertmanager again of what fires."""
+        return await self._outcome(self._send(*alertmanager(alerts, self._now_ms())))
+
+    async def _outcome(self, attempt: Awaitable[Outcome]) -> Outcome:
         try:
-            if self._receiver.format == "apprise":
-                return await self._notify(delivery)
-            return await self._post(delivery)
+            return await attempt
         except ForbiddenAddress as error:
             return Outcome(error.message)
         except ConfigError as error:
@@ -127,31 +139,31 @@ class Poster:
             text = forbidden.message if forbidden else redact(f"{type(error).__name__}: {error}")
             return Outcome(text, again=forbidden is None)
 
-    async def _post(self, delivery: Delivery) -> Outcome:
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    async def _send(self, data: bytes, content_type: str, *, key: str | None = None) -> Outcome:
         assert self._session is not None
         url = URL(
             self._secrets.url()
         )  # spells the host as the connection will: 127\u30020\u30020\u30021 is 127.0.0.1
         if not self._receiver.allow_private:
             check_literal(url.host or "")
-        data, content_type = body(self._receiver.format, delivery)
-        headers = self._headers(delivery, data) | {"Content-Type": content_type}
+        headers = self._headers(key, data) | {"Content-Type": content_type}
         async with self._session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
             said = (await answer.content.read(_MOST_ANSWER)).decode("utf-8", "replace").strip()
             if 200 <= answer.status < 300:
                 return Outcome()
             again = answer.status >= 400 and answer.status not in _FINAL
-            return Outcome(_refusal(answer.status, said), again, _retry_after(answer.headers))
+            return Outcome(_refusal(answer.status, said), again, retry_after(answer.headers, self._clock()))
 
-    def _headers(self, delivery: Delivery, data: bytes) -> dict[str, str]:
+    def _headers(self, key: str | None, data: bytes) -> dict[str, str]:
         timestamp = int(self._clock())
-        headers = {
-            "User-Agent": "driftline",
-            IDEMPOTENCY: delivery.key,
-            TIMESTAMP: str(timestamp),
-        }
-        if (key := self._secrets.signing_key()) is not None:
-            headers[SIGNATURE] = sign(key, timestamp, delivery.key, data)
+        headers = {"User-Agent": "driftline", TIMESTAMP: str(timestamp)}
+        if key is not None:
+            headers[IDEMPOTENCY] = key
+            if (secret := self._secrets.signing_key()) is not None:
+                headers[SIGNATURE] = sign(secret, timestamp, key, data)
         if (token := self._secrets.token()) is not None:
             headers["Authorization"] = f"Bearer {token}"
         return headers
@@ -182,9 +194,18 @@ def _refusal(status: int, said: str) -> str:
     return f"HTTP {status}" + (f": {said[:200]}" if said else "")
 
 
-def _retry_after(headers: Any) -> float:
+def retry_after(headers: Mapping[str, str], now: float) -> float:
+    """Return the seconds that an answer asks us to wait: it says them, or the moment (RFC 9110, 10.2.3)."""
     text = headers.get("Retry-After", "")
-    return min(float(text), 3_600.0) if text.isdecimal() else 0.0
+    if text.isascii() and text.isdecimal():
+        seconds = float(text)
+    else:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return 0.0
+        seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
 def _cause(error: BaseException, kind: type[ServiceError]) -> ServiceError | None:

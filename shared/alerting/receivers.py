@@ -29,6 +29,8 @@ def check_receiver(receiver: Receiver) -> Iterator[tuple[str, str]]:
         signs = receiver.format in ("driftline", "cloudevents") or what == "token"
         if not signs and (getattr(receiver, f"{what}_env") or getattr(receiver, f"{what}_file")):
             yield f"{what}_env", f"has no effect: {receiver.format} has no signature"
+    if receiver.format == "alertmanager" and not receiver.send_resolved:
+        yield "send_resolved", "must be true: an Alertmanager would hold what is over for minutes more"
     if receiver.url is not None:
         problem = check_url(receiver, receiver.url)
         if problem is not None:

@@ -12,7 +12,7 @@ from shared.messages.alerts import Severity
 NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 Name = Annotated[str, msgspec.Meta(pattern=NAME)]
 Match = dict[str, str]
-"""Pattern by label, with ``*`` and ``?``; every one must match."""
+"""Pattern by label, with ``*`` and ``?``, or after a ``!`` what it must not be; every one must match."""
 
 Kind = Literal["inference", "service", "topic", "drift", "shadow", "performance", "kpi", "decision"]
 Format = Literal["driftline", "cloudevents", "alertmanager", "slack", "apprise"]

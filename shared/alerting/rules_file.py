@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shared.alerting.conditions import Condition, compile_rule
+from shared.alerting.matchable import Matchable
 from shared.alerting.mistakes import mistakes
 from shared.alerting.receivers import check_receiver
 from shared.alerting.rules import Inhibition, Receiver, Rule, RulesFile
@@ -64,12 +65,17 @@ def parse_rules(text: str, name: str) -> Rulebook:
     if not isinstance(content, dict):
         raise ConfigError([f"{name}:1: must hold keys such as rules and receivers"])
     _refuse_unknown(document, content, problems)
+    before = len(problems)
     rules = _section(document, "rules", Rule, problems)
+    all_read = len(problems) == before
     inhibitions = _section(document, "inhibit", Inhibition, problems)
     receivers = _section(document, "receivers", Receiver, problems)
     for place, receiver in receivers:
         for key, problem in check_receiver(receiver):
             problems.append(f"{document.where((*place, key))}: {problem}")
+    if all_read:  # else there may be labels that cannot be read yet
+        matchable = Matchable([*_built_in().rules, *(rule for _, rule in rules)])
+        _refuse_unmatchable(document, matchable, inhibitions, receivers, problems)
     _refuse_twins(document, [*rules], "rules", problems)
     _refuse_twins(document, [*receivers], "receivers", problems)
     defaults = _built_in() if content.get("defaults", True) is True else RulesFile()
@@ -115,6 +121,25 @@ def _refuse_unknown(document: Document, content: dict[str, Any], problems: list[
         problems.append(f"{document.where((key,))}: there is no such key{did_you_mean(key, known)}")
     if not isinstance(content.get("defaults", True), bool):
         problems.append(f"{document.where(('defaults',))}: must be true or false")
+
+
+def _refuse_unmatchable(
+    document: Document,
+    matchable: Matchable,
+    inhibitions: list[tuple[Place, Inhibition]],
+    receivers: list[tuple[Place, Receiver]],
+    problems: list[str],
+) -> None:
+    """Refuse patterns that fit no alert: who is behind one would hear nothing, and nobody would know."""
+    matches = [((*place, "match"), receiver.match) for place, receiver in receivers]
+    for place, inhibition in inhibitions:
+        matches += [((*place, "when"), inhibition.when), ((*place, "mute"), inhibition.mute)]
+        for number, name in enumerate(inhibition.equal):
+            if problem := matchable.unknown(name):
+                problems.append(f"{document.where((*place, 'equal', number))}: {name}: {problem}")
+    for at, match in matches:
+        for name, problem in matchable.problems(match):
+            problems.append(f"{document.where((*at, name))}: {problem}")
 
 
 def _section(document: Document, key: str, of: type[T], problems: list[str]) -> list[tuple[Place, T]]:

@@ -31,11 +31,15 @@ async def follow_reports(
     client: Mapping[str, Any], topic: str, take: Callable[[Report | ServiceReport], object]
 ) -> None:
     """Hand every report of the last day and every new one to ``take``; runs until cancelled."""
-    await follow(client, topic, lambda value: take(decode_report(value)), back_ms=BACK_MS)
+    await follow(client, topic, lambda _, value: take(decode_report(value)), back_ms=BACK_MS)
 
 
 async def follow(
-    client: Mapping[str, Any], topic: str, take: Callable[[bytes], object], *, back_ms: int | None = None
+    client: Mapping[str, Any],
+    topic: str,
+    take: Callable[[bytes, bytes], object],
+    *,
+    back_ms: int | None = None,
 ) -> None:
     """Hand every record there is and every new one to ``take``; runs until cancelled.
 
@@ -49,7 +53,7 @@ async def follow(
     topic
         What to read.
     take
-        Called with each value, in order within each partition. What it cannot decode
+        Called with each key and value, in order within each partition. What it cannot decode
         (:data:`shared.messages.NOT_JSON`) is passed over: a newer version may have written it.
     back_ms
         Begin with what was written so many milliseconds ago; without it at the beginning.
@@ -69,7 +73,7 @@ async def follow(
 
 
 async def _read(
-    consumer: AIOKafkaConsumer, topic: str, take: Callable[[bytes], object], back_ms: int | None
+    consumer: AIOKafkaConsumer, topic: str, take: Callable[[bytes, bytes], object], back_ms: int | None
 ) -> None:
     """Read on for ever, or return where there is no such topic: asking for it by name may create it."""
     cluster = await consumer._client.fetch_all_metadata()
@@ -86,7 +90,7 @@ async def _read(
         for records in fetched.values():
             for record in records:
                 with contextlib.suppress(*NOT_JSON):
-                    take(record.value or b"")
+                    take(record.key or b"", record.value or b"")
 
 
 async def _seek_back(consumer: AIOKafkaConsumer, partitions: list[TopicPartition], since: int) -> None:

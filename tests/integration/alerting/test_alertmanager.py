@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from devstack.alertmanager import Alertmanager
+from services.alerting.reminders import EVERY_SECONDS, Reminders
+from shared.alerting.formats import HOLD_MS
 from shared.alerting.posting import Poster
 from shared.alerting.rules import Receiver
 from shared.alerting.states import Delivery
@@ -63,3 +67,38 @@ async def test_an_alertmanager_takes_an_alert_once_and_its_end(tmp_path: Path) -
                 return await asyncio.to_thread(alertmanager.alerts) == []
 
             await until(gone, what="its end")
+
+
+async def test_an_alertmanager_that_was_restarted_is_told_again_of_what_fires(tmp_path: Path) -> None:
+    """It holds alerts in memory only: once posted, an alert was lost for as long as it fired."""
+    standing = [ALERT, msgspec.structs.replace(ALERT, alert_id="a2", rule="lag", model="taxis")]
+
+    async def fires(receiver: Receiver) -> list[Alert]:
+        assert receiver.name == "am"
+        return standing
+
+    def receiver(of: Alertmanager) -> Receiver:
+        url = f"{of.url}/api/v2/alerts"
+        return Receiver(name="am", format="alertmanager", url=url, allow_http=True, allow_private=True)
+
+    def rules(of: Alertmanager) -> set[str]:
+        return {alert["labels"]["alertname"] for alert in of.alerts()}
+
+    async def told_by_reminders(of: Alertmanager) -> None:
+        assert await asyncio.to_thread(of.alerts) == []
+        reminders = Reminders(receiver(of), fires, every=0.2)
+        async with Poster(receiver(of)) as poster:
+
+            async def known() -> bool:
+                await reminders.turn(poster)
+                return await asyncio.to_thread(rules, of) == {"drift", "lag"}
+
+            await until(known, what="what fires")
+        (alert, _) = await asyncio.to_thread(of.alerts)
+        ends = datetime.fromisoformat(alert["endsAt"]).timestamp() - time.time()
+        assert 120 < ends <= HOLD_MS / 1000, "it is held no longer than we live"
+
+    for folder in ("first", "restarted"):
+        with Alertmanager(data_dir=tmp_path / folder) as alertmanager:
+            await told_by_reminders(alertmanager)
+    assert HOLD_MS / 1000 >= 3 * EVERY_SECONDS

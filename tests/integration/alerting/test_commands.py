@@ -69,6 +69,9 @@ async def test_list_show_silence_redeliver_and_test_receiver(stage: Stage) -> No
         assert stage.receiver.taken[0].key == stage.receiver.requests[0].key
         nothing = await driftline(stage, "alerts", "redeliver", code=1)
         assert "there is nothing to send again" in nothing
+        mistyped = await driftline(stage, "alerts", "silence", "--match", "modle=*", code=1)
+        assert "--match modle: no alert has such a label" in mistyped
+        assert "did you mean model?" in mistyped
         silenced = await driftline(
             stage,
             "alerts",

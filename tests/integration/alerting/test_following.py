@@ -23,7 +23,7 @@ async def test_a_topic_that_comes_later_is_read_and_nonsense_is_passed_over(
     client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
     topic, heard = f"{topic_prefix}later", []
 
-    def take(value: bytes) -> None:
+    def take(_: bytes, value: bytes) -> None:
         heard.append(msgspec.json.decode(value))
 
     reading = asyncio.create_task(follow(client, topic, take))
@@ -47,7 +47,9 @@ async def test_what_was_written_too_long_ago_is_left_out(kafka: ApacheKafka, top
     await producer.send_and_wait(topic, b"1", timestamp_ms=two_days_ago)
     await producer.send_and_wait(topic, b"2")
     await producer.stop()
-    reading = asyncio.create_task(follow(client, topic, heard.append, back_ms=BACK_MS))
+    reading = asyncio.create_task(
+        follow(client, topic, lambda _, value: heard.append(value), back_ms=BACK_MS)
+    )
     try:
         await until(lambda: b"2" in heard, what="the newer record")
         await produce(client, topic, [(0, b"3")])

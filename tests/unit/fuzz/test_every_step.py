@@ -219,7 +219,11 @@ def test_the_page_shows_any_alert_as_text(values: list[bytes]) -> None:
     said = SaidAlerts()
     for value in values:
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            said.take(value)
+            said.take(b"", value)
+            said.take_state(b"watch/x", value)
+            said.take_state(
+                b"watch/y", value.join([b'{"rule":"r","group":[],"alert_id":"a","since":1,"alert":', b"}"])
+            )
     page = overview(said, ReportCollector(CollectorRegistry(), clock=lambda: NOW), NOW)
     assert "<script" not in page.lower()
 

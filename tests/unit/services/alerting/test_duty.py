@@ -14,10 +14,13 @@ from prometheus_client import CollectorRegistry
 
 from services.alerting.duty import Duty
 from services.alerting.metrics import AlertingMetrics
-from shared.alerting.rules_file import Rulebook
+from shared.alerting.rules import Receiver
+from shared.alerting.rules_file import Rulebook, load_rules
 from shared.messages import Silence
 from shared.topics import TopicNames
+from tests.reports import inference
 
+REPORTS = TP("reports", 0)
 COMMANDS = TP("alert-commands", 0)
 PLACE = b"position/g/alert-commands/0"
 
@@ -59,6 +62,11 @@ class Worker:
     def durable(self, positions: dict[TP, int]) -> None:
         self.committable = positions
 
+    async def send_bytes(self, *_: Any) -> Any:
+        sent = asyncio.get_running_loop().create_future()
+        sent.set_result(None)
+        return sent
+
     async def read_on(self) -> None:
         """Nothing was handed out."""
 
@@ -71,6 +79,14 @@ def event(offset: int, follows: int) -> Any:
     message = SimpleNamespace(
         tp=COMMANDS, topic="alert-commands", partition=0, offset=offset, follows=follows,
         key=None, value=value, headers=None,
+    )  # fmt: skip
+    return SimpleNamespace(message=message)
+
+
+def report(offset: int) -> Any:
+    message = SimpleNamespace(
+        tp=REPORTS, topic="reports", partition=0, offset=offset, follows=offset,
+        key=None, value=msgspec.json.encode(inference(failures=200)), headers=None,
     )  # fmt: skip
     return SimpleNamespace(message=message)
 
@@ -122,6 +138,25 @@ async def test_what_a_cancelled_call_has_not_written_is_written_by_the_next(duty
     await duty.tick(current=False)
     assert {b"silence/s10", PLACE} <= set(duty._table.written)
     assert duty._worker.committable == {COMMANDS: 11}
+
+
+async def test_nothing_is_delivered_before_the_state_holds_it(duty: Any) -> None:
+    """A post that the next process knows nothing of would be repeated under another key, or be a lie."""
+    hook = Receiver(name="hook", url="https://x.y")
+    duty._rulebook = Rulebook(load_rules().conditions, (), (hook,))
+    await duty.recovered()
+    duty._worker.positions.begin(REPORTS, 0)
+    duty._worker.member = False
+    await duty.reports([report(0)])
+    assert duty.alerting.outbox.waiting("hook") == 1
+    assert await duty.due("hook") is None
+    assert await duty.standing(hook) == []
+    duty._worker.member = True
+    await duty.tick(current=False)
+    found = await duty.due("hook")
+    assert found is not None
+    assert (found[0], found[1].alert.rule) == (duty.alerting.outbox, "prediction-failures")
+    assert [one.rule for one in await duty.standing(hook)] == ["prediction-failures"]
 
 
 async def test_what_the_broker_refuses_is_tried_again(duty: Any) -> None:

@@ -82,7 +82,7 @@ def test_attempts_become_rarer_and_end_after_the_limit() -> None:
     assert len(set(pauses[10:30])) > 10, "no jitter"
     assert delivery is None
     assert 3_600_000 <= now <= 3_660_000
-    assert box.redeliver(Redeliver(who="ana", at=1), now) == 1
+    assert box.redeliver(Redeliver(who="ana", at=1), now, {"id0"}) == 1
     assert box.due("a", now) is not None
 
 
@@ -108,7 +108,7 @@ def test_what_is_sent_again(asked: dict[str, str], count: int) -> None:
             box.settle(delivery, NEVER if (number, name) == (0, "a") else OK, 1)
     assert [(one.receiver, one.alert.alert_id) for one in box.given_up()] == [("a", "id0")]
     assert box.given_up() == [], "one letter each"
-    assert box.redeliver(Redeliver(who="ana", at=1, **asked), 2) == count
+    assert box.redeliver(Redeliver(who="ana", at=1, **asked), 2, {"id0", "id1"}) == count
 
 
 def test_what_was_kept_brings_the_queue_back() -> None:
@@ -162,9 +162,68 @@ def test_a_letter_sends_its_notification_again_whatever_is_still_known_of_it() -
         == "a was not told that r is firing (s): in 1 attempt over 60 s, the last failed with: never"
     )
     for knows in (box, outbox(A)):
-        assert knows.redeliver(asked, 70_000) == 1
+        assert knows.redeliver(asked, 70_000, {"id0"}) == 1
         again = knows.due("a", 70_000)
         assert again is not None
         assert (again.key.encode(), again.alert) == (key, delivery.alert)
     with pytest.raises(ProcessError, match="no receiver is called 'a'; there are: b"):
-        outbox(B).redeliver(asked, 70_000)
+        outbox(B).redeliver(asked, 70_000, {"id0"})
+
+
+def attempt(box: Outbox, outcome: Outcome, now: int = 1) -> tuple[str, str]:
+    """What is tried next."""
+    delivery = box.due("a", now)
+    assert delivery is not None
+    box.settle(delivery, outcome, now)
+    return delivery.alert.alert_id, delivery.alert.status
+
+
+GIVEN_UP: dict[str, Redeliver] = {
+    "bulk": Redeliver(who="ana", at=1),
+    "letter": Redeliver(who="ana", at=1, receiver="a", alert_id="id0", alert=alert()),
+}
+
+
+@pytest.mark.parametrize("asked", GIVEN_UP.values(), ids=list(GIVEN_UP))
+def test_what_is_over_is_not_begun_again(asked: Redeliver) -> None:
+    """The beginning went out alone: whoever had heard the end took the alert for one that fires."""
+    box = outbox(A)
+    box.notify(alert(), 0)
+    attempt(box, NEVER)
+    box.notify(alert(0, "resolved"), 0)
+    attempt(box, OK)
+    assert box.redeliver(asked, 2, set()) == 0
+    assert box.due("a", 2) is None
+    assert outbox(A).redeliver(asked, 2, set()) == 0, "nothing is known of it, and it does not stand"
+    whole = Redeliver(who="ana", at=1, alert_id="id0")
+    assert box.redeliver(whole, 3, set()) == 1
+    assert attempt(box, OK, 3) == ("id0", "resolved"), "what was delivered goes out again by its id"
+
+
+@pytest.mark.parametrize("outcome", [AGAIN, NEVER])
+@pytest.mark.parametrize("asked", GIVEN_UP.values(), ids=list(GIVEN_UP))
+def test_an_end_that_nobody_heard_goes_out_behind_its_beginning(asked: Redeliver, outcome: Outcome) -> None:
+    box = outbox(A)
+    box.notify(alert(), 0)
+    attempt(box, NEVER)
+    box.notify(alert(0, "resolved"), 0)
+    attempt(box, outcome)
+    assert box.redeliver(asked, 2, set()) >= 1
+    kept = {key: value for key, value in box.drain().items() if value is not None}
+    again = outbox(A)
+    again.load(kept)
+    for one in (box, again):
+        assert [attempt(one, OK, 90_000), attempt(one, OK, 90_000)] == [
+            ("id0", "firing"),
+            ("id0", "resolved"),
+        ]
+        assert one.due("a", 90_000) is None
+
+
+def test_what_fires_anew_in_its_window_is_not_over() -> None:
+    box = outbox(A)
+    for one in (alert(), alert(0, "resolved"), alert(changed_at=77)):
+        box.notify(one, 0)
+        attempt(box, OK if one.changed_at < 77 else NEVER)
+    assert box.redeliver(GIVEN_UP["bulk"], 2, {"id0"}) == 1
+    assert box.redeliver(GIVEN_UP["letter"], 2, {"id0"}) == 0, "its first time is over"

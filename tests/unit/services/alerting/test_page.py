@@ -14,6 +14,7 @@ from services.alerting.exposition import ReportCollector
 from services.alerting.page import SaidAlerts, overview, runbook
 from services.alerting.page.html import link
 from services.alerting.page.said import MOST_FIRING, MOST_RESOLVED
+from shared.alerting.states import Watch
 from shared.messages import Alert
 from shared.messages.shadow import Comparison
 from tests.unit.services.alerting.test_exposition import (
@@ -61,11 +62,19 @@ def alert(name: str, **extra: Any) -> Alert:
     return Alert(**given | times | {"summary": f"{name} is wrong"} | extra)
 
 
+def tell(said: SaidAlerts, one: Alert) -> None:
+    """As the service does: the change to the topic, then the watch to the state, or its deletion."""
+    said.take(b"", msgspec.json.encode(one))
+    watch = Watch(one.rule, (), one.alert_id, since=one.started_at, fired_at=one.started_at, alert=one)
+    over = one.status == "resolved"
+    said.take_state(f"watch/{one.rule}".encode(), b"" if over else msgspec.json.encode(watch))
+
+
 def page(*things: Any) -> str:
     said, shown = SaidAlerts(), ReportCollector(CollectorRegistry(), clock=lambda: NOW)
     for thing in things:
         if isinstance(thing, Alert):
-            said.take(msgspec.json.encode(thing))
+            tell(said, thing)
         else:
             shown.take(thing)
     return overview(said, shown, NOW)
@@ -90,11 +99,24 @@ def test_the_worst_comes_first_with_since_when_and_what_to_do() -> None:
     assert "muted by night" in said
 
 
-def test_what_was_resolved_no_longer_fires_whatever_the_order() -> None:
+def test_what_was_resolved_no_longer_fires_and_what_fires_anew_is_not_over() -> None:
     over = alert("lag", status="resolved", changed_at=NOW)
-    said = str(Text(page(over, alert("lag"))))
+    said = str(Text(page(alert("lag"), over)))
     assert "Nothing fires." in said
     assert "Resolved lately" in said
+    anew = str(Text(page(alert("lag"), over, alert("lag", changed_at=NOW + 1))))
+    assert "1 alert fires" in anew
+    assert "Resolved lately" not in anew
+
+
+def test_what_fires_is_shown_for_longer_than_the_topic_holds_it() -> None:
+    said = SaidAlerts()
+    one = alert("lag", changed_at=NOW - 100 * 86_400_000)
+    watch = Watch("lag", (), "lag", since=one.started_at, fired_at=one.started_at, alert=one)
+    said.take_state(b"watch/lag", msgspec.json.encode(watch))
+    said.take_state(b"position/g/reports/0", b"{}")
+    said.take_state(b"watch/pending", msgspec.json.encode(Watch("p", (), "p", since=1)))
+    assert [alert.rule for alert in said.firing] == ["lag"]
 
 
 def test_models_services_and_reports_are_told() -> None:
@@ -124,8 +146,8 @@ def test_names_of_strangers_are_text() -> None:
 def test_alerts_are_bounded() -> None:
     said = SaidAlerts()
     for number in range(2 * MOST_FIRING):
-        said.take(msgspec.json.encode(alert(f"f{number}", changed_at=NOW + number)))
-        said.take(msgspec.json.encode(alert(f"r{number}", status="resolved", changed_at=NOW + number)))
+        tell(said, alert(f"f{number}", changed_at=NOW + number))
+        tell(said, alert(f"r{number}", status="resolved", changed_at=NOW + number))
     assert len(said.firing) == MOST_FIRING
     assert len(said.resolved) == MOST_RESOLVED
     assert said.resolved[0].rule == f"r{2 * MOST_FIRING - 1}"

@@ -58,7 +58,7 @@ def test_a_silence_keeps_an_alert_from_being_told_until_it_ends() -> None:
 
 def test_who_heard_of_an_alert_hears_its_end_although_later_news_of_it_was_silenced() -> None:
     rule = DOCUMENT["rules"][0] | {"group_by": [], "tell_again": "10s"}  # type: ignore[index]
-    one = alerting(DOCUMENT | {"rules": [rule]})
+    one = alerting(DOCUMENT | {"rules": [rule], "inhibit": []})
     one.take(inference("a", failures=200), NOW)
     assert told(one) == [("failing", "firing")]
     one.command(silence(NOW, NOW + 9 * MINUTE), NOW + 1_000)
@@ -74,7 +74,7 @@ def test_who_heard_of_an_alert_hears_its_end_although_later_news_of_it_was_silen
 
 def test_news_that_a_silence_kept_back_is_told_once_it_ends() -> None:
     rule = DOCUMENT["rules"][0] | {"group_by": [], "tell_again": "10s"}  # type: ignore[index]
-    one = alerting(DOCUMENT | {"rules": [rule]})
+    one = alerting(DOCUMENT | {"rules": [rule], "inhibit": []})
     one.take(inference("a", failures=200), NOW)
     one.command(silence(NOW, NOW + 9 * MINUTE), NOW + 1_000)
     one.take(inference("b", minute=1, failures=200), NOW + MINUTE)

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from shared.alerting.formats import body
-from shared.alerting.posting import Outcome, Poster
+from shared.alerting.posting import Outcome, Poster, retry_after
 from shared.alerting.rules import Receiver
 from shared.alerting.signing import SIGNATURE, TIMESTAMP, verify
 from shared.alerting.states import Delivery
@@ -290,8 +290,27 @@ async def test_a_secret_that_is_not_there_is_named_and_waited_for(monkeypatch: p
     assert outcome == Outcome("receiver hook: the variable NO_SUCH is empty or not set", again=True)
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("120", 120.0),
+        ("99999", 3_600.0),
+        ("Tue, 14 Nov 2023 22:15:20 GMT", 120.0),
+        ("Tuesday, 14-Nov-23 22:15:20 GMT", 120.0),
+        ("Tue Nov 14 22:15:20 2023", 120.0),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+        ("Tue, 14 Nov 2029 22:00:00 GMT", 3_600.0),
+        ("soon", 0.0),
+        ("²", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_moment(said: str, seconds: float) -> None:
+    assert retry_after({"Retry-After": said}, 1_700_000_000.0) == seconds
+
+
 def test_cloudevents() -> None:
-    data, content_type = body("cloudevents", DELIVERY)
+    data, content_type = body("cloudevents", DELIVERY, 0)
     event = json.loads(data)
     assert content_type == "application/cloudevents+json; charset=utf-8"
     assert {key: event[key] for key in ("specversion", "id", "source", "type", "subject", "time")} == {
@@ -306,7 +325,8 @@ def test_cloudevents() -> None:
 
 
 def test_alertmanager() -> None:
-    (alert,) = json.loads(body("alertmanager", DELIVERY)[0])
+    now = ALERT.changed_at + 86_400_000
+    (alert,) = json.loads(body("alertmanager", DELIVERY, now)[0])
     assert alert["labels"] == {
         "alertname": "drift",
         "severity": "warning",
@@ -316,14 +336,14 @@ def test_alertmanager() -> None:
         "driftline_alert_id": "a1",
     }
     assert alert["startsAt"] == "2023-11-14T22:13:20.000Z"
-    assert alert["endsAt"] > "2024-11-13"
+    assert alert["endsAt"] == "2023-11-15T22:19:20.000Z", "it is posted again before"
     over = Delivery("k2", "hook", msgspec.structs.replace(ALERT, status="resolved"), created_at=0)
-    (resolved,) = json.loads(body("alertmanager", over)[0])
+    (resolved,) = json.loads(body("alertmanager", over, now)[0])
     assert resolved["endsAt"] == "2023-11-14T22:14:20.000Z"
     assert resolved["labels"] == alert["labels"], "an Alertmanager tells alerts apart by their labels"
 
 
 def test_slack_takes_no_markup_from_a_summary() -> None:
-    text = json.loads(body("slack", DELIVERY)[0])["text"]
+    text = json.loads(body("slack", DELIVERY, 0)[0])["text"]
     assert text.startswith(":warning: *drift* warning: dep_delay of flights has drifted &lt;b&gt; &amp; more")
     assert "<https://example.org/r?a=1&amp;b=2|what to do>" in text

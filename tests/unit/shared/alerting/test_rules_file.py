@@ -45,6 +45,7 @@ def test_without_a_file_the_built_in_rules_hold_and_nobody_is_told() -> None:
     rulebook = load_rules()
     assert set(by_name(rulebook.conditions)) == {
         "prediction-failures", "dead-letter-rate", "latency-p99", "lag", "service-failures", "service-gone",
+        "service-dead-letters",
         "service-not-ready", "model-load-failed", "registry-away", "drift", "quality-drop", "error-rise",
         "shadow-regression", "shadow-without-answers", "rolled-back",
     }  # fmt: skip
@@ -101,6 +102,25 @@ def test_a_file_adds_to_the_built_in_rules_replaces_them_and_switches_them_off()
         (rule(relative_to={"windows": 0}), "rules[0].relative_to.windows: must be at least 1, not 0"),
         (rule(runbook="ftp://x"), "rules.yml:6: rules[0].runbook: must begin with http"),
         ("rules:\n  - {name: dirft, enabled: false}\n", "rules[0].name: there is no built-in rule"),
+        (
+            "receivers:\n  - {name: a, url: 'https://x.y'}\n  - name: b\n    url: https://x.z\n    match:\n"
+            "      severty: critical\n",
+            "rules.yml:6: receivers[1].match.severty: no alert has such a label; there are",
+        ),
+        (
+            "receivers:\n  - {name: a, url: 'https://x.y', match: {severity: crit}}\n",
+            "receivers[0].match.severity: 'crit' fits none of info, warning, critical",
+        ),
+        ("inhibit:\n  - {when: {rule: nosuch}, mute: {rule: lag}}\n", "inhibit[0].when.rule: 'nosuch' fits"),
+        ("inhibit:\n  - {when: {rule: lag}, mute: {modle: m}}\n", "mute.modle: no alert has such a label"),
+        (
+            "inhibit:\n  - when: {rule: lag}\n    mute: {rule: drift}\n    equal: [model, sevrice]\n",
+            "rules.yml:4: inhibit[0].equal[1]: sevrice: no alert has such a label",
+        ),
+        (
+            "receivers:\n  - {name: a, url: 'https://x.y', format: alertmanager, send_resolved: false}\n",
+            "receivers[0].send_resolved: must be true: an Alertmanager",
+        ),
         ("receivers:\n  - {name: a}\n", "receivers[0].name: exactly one of url, url_env, url_file"),
         ("receivers:\n  - {name: a, url: 'http://x.y/'}\n", "rules.yml:2: receivers[0].url: is http://"),
         ("receivers:\n  - {name: a, url: 'https://u:p@x.y/'}\n", "receivers[0].url: carries a password"),
