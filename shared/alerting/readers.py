@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from shared.alerting.vocabulary import MODEL, Part, Vocabulary, labels, quantile, ratio
 from shared.messages import (
     DecisionReport,
@@ -15,6 +17,8 @@ from shared.messages import (
     ShadowReport,
 )
 from shared.messages.shadow import Sums
+from shared.quality.estimate import estimated
+from shared.quality.figures import auc
 from shared.vitals import MODEL_FAILED
 
 
@@ -171,8 +175,14 @@ def _performance(report: PerformanceReport) -> list[Part]:
     }
     for name in ("log_loss", "brier", "absolute_error", "squared_error"):
         _put(sums, name, getattr(quality, name))
-    parts = [Part(labels(model=report.model, model_version=report.model_version), sums)]
-    return parts
+    if (promised := estimated(report).get("accuracy")) is not None:
+        sums |= {"scored": promised.n, "promised": promised.value * promised.n}
+    of = labels(model=report.model, model_version=report.model_version)
+    if report.task != "binary" or not quality.labelled:
+        return [Part(of, sums)]
+    positives = quality.positives or (0,) * len(quality.labelled)
+    sums["positive_labels"] = sum(positives)
+    return [Part(of, sums, counts=(*quality.labelled, *positives), edges=report.edges)]
 
 
 def _performance_figures(part: Part) -> dict[str, float]:
@@ -180,6 +190,12 @@ def _performance_figures(part: Part) -> dict[str, float]:
     figures = ratio("accuracy", sums["correct"], sums["labels"]) if sums["classification"] else {}
     for name in ("log_loss", "brier", "absolute_error", "squared_error"):
         figures |= ratio(name, sums.get(f"{name}_total", 0.0), sums.get(f"{name}_n", 0.0))
+    figures |= ratio("estimated_accuracy", sums.get("promised", 0.0), sums.get("scored", 0.0))
+    if "positive_labels" in sums:
+        labelled, positives = np.array(part.counts, np.float64).reshape(2, -1)
+        figures["rarer_labels"] = float(min(positives.sum(), (labelled - positives).sum()))
+        if (area := auc(positives, labelled - positives)) is not None:
+            figures["auc"] = area.value
     return figures | ratio("missing_label_ratio", sums["missing_labels"], sums["predictions"])
 
 
@@ -313,6 +329,9 @@ VOCABULARIES: Final = {
                 "labels": "answers whose label is known",
                 "correct": "of those, the right ones",
                 "accuracy": "the same as a share of the labels",
+                "estimated_accuracy": "what the scores promise of it before labels come",
+                "auc": "area under the ROC curve (binary)",
+                "rarer_labels": "labels of the rarer class (binary)",
                 "log_loss": "mean log loss",
                 "brier": "mean Brier score",
                 "absolute_error": "mean absolute error of a regression",

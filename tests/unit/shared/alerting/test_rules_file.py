@@ -45,7 +45,7 @@ def test_without_a_file_the_built_in_rules_hold_and_nobody_is_told() -> None:
     rulebook = load_rules()
     assert set(by_name(rulebook.conditions)) == {
         "prediction-failures", "dead-letter-rate", "latency-p99", "lag", "service-failures", "service-gone",
-        "service-dead-letters",
+        "service-dead-letters", "auc-drop", "log-loss-rise",
         "service-not-ready", "model-load-failed", "registry-away", "drift", "quality-drop", "error-rise",
         "shadow-regression", "shadow-without-answers", "rolled-back",
     }  # fmt: skip
