@@ -112,7 +112,8 @@ CASES: dict[str, tuple[Reports, Reports, str]] = {
         minutes(latency=(0, 0, 0, 1_000, 0)), minutes(latency=(0, 995, 0, 5, 0)), "waits 9.91 s or more"
     ),
     "lag": (
-        beats(90, lag=lambda _: {"events": 20_000}), beats(90, lag=lambda at: {"events": 300 * (90 - at)}),
+        beats(90, lag=lambda _: {"events": 20_000}),
+        beats(90, lag=lambda at: {"events": max(0, 400 * (70 - at))}),
         "drift is 20,000 records behind on events",
     ),
     "service-failures": (
