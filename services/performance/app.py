@@ -21,10 +21,13 @@ from services.performance.trimming import trim_log
 from shared.frame import guaranteed, pipeline_options, watched
 from shared.kafka.security import client_options
 from shared.lifecycle import Background, stop_on_signals
+from shared.logs import get_logger
 from shared.metrics import describe_process
 from shared.pipeline.pipeline import Pipeline
 from shared.registry.opening import redis_registry
 from shared.topics import TopicNames
+
+log = get_logger(__name__)
 
 _GATHER_SECONDS: Final = 0.2
 """So long messages gather into one transaction, which costs as much as some hundred of them: nobody waits for
@@ -47,6 +50,8 @@ async def serve(settings: PerformanceSettings) -> None:
     collectors = CollectorRegistry()
     describe_process(collectors, "performance")
     metrics = PerformanceMetrics(collectors)
+    if (short := settings.too_short_a_grace()) is not None:
+        log.warning("the grace is too short", why=short)
     alive = _Alive()
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))

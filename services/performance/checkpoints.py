@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.performance.clock import Mark, SourceTime
+from services.performance.clock import DEFAULT_GRACE, ClockState, Mark, SourceTime
 from services.performance.facts import Facts
 
 
@@ -27,6 +27,8 @@ class Base(msgspec.Struct, array_like=True):
         State of the concept-drift detectors, by model and version.
     marks
         Event times that the watermark has still to follow.
+    followed, settled, over, now, grace
+        The rest of the clock (:class:`ClockState`).
     """
 
     lineage: str
@@ -39,6 +41,25 @@ class Base(msgspec.Struct, array_like=True):
     concept: dict[str, bytes] = {}
     early: dict[int, int] = {}
     marks: list[Mark] = []
+    followed: list[Mark] = []
+    settled: int = -1
+    over: int | None = None
+    now: int = -1
+    grace: int = DEFAULT_GRACE
+
+    @property
+    def clock(self) -> ClockState:
+        """Where the clock stands; before horizons had a moment of their own they ended with the watermark."""
+        return ClockState(
+            times=self.times,
+            watermark=self.watermark,
+            settled=self.settled,
+            over=self.watermark if self.over is None else self.over,
+            marks=self.marks,
+            followed=self.followed,
+            now=self.now,
+            grace=self.grace,
+        )
 
 
 encode_base = msgspec.msgpack.Encoder().encode

@@ -41,10 +41,20 @@ class PerformanceSettings(PipelineSettings):
         60.0,
         ge=0,
         description="Seconds by which horizons end later than event time has it: so long an input that was "
-        "called idle, or whose reader died, may be behind the others",
+        "called idle, or whose reader died, may be behind the others. Above idle_seconds, session_seconds "
+        "and the difference of clocks",
     )
     max_future_seconds: int = Field(
         86_400,
         ge=0,
         description="How far occurred_at or observed_at may lie after the record's own timestamp",
     )
+
+    def too_short_a_grace(self) -> str | None:
+        """Return what the grace does not cover, as a sentence; None where there is nothing."""
+        least = {"idle_seconds": self.idle_seconds, "session_seconds": self.session_seconds}
+        short = [f"{name} is {seconds:g}" for name, seconds in least.items() if self.grace_seconds <= seconds]
+        if not short:
+            return None
+        grace = f"grace_seconds is {self.grace_seconds:g}"
+        return f"{grace}, {' and '.join(short)}: labels may find their horizon over"

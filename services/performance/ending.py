@@ -29,17 +29,20 @@ class Ending:
         self._said = said
         self._entities = entities
 
-    def until(self, moment: int) -> None:
-        """End every event that is due by then."""
+    def until(self, watermark: int, over: int) -> None:
+        """End every event whose horizon is over, and what waits for something else until the watermark.
+
+        The latter is due at odd moments: outcomes of entities, and what came before its answer.
+        """
         store = self._events.store
-        if store.next_due > moment:
+        if store.next_due > watermark:
             return
-        for due in store.due_by(moment):
-            self._end(due)
-            self._events.end(due)
+        for due in store.due_by(watermark):
+            if due & 1 or due <= over:
+                self._end(due, watermark)
         self._events.keep()
 
-    def _end(self, due: int) -> None:
+    def _end(self, due: int, watermark: int) -> None:
         """End what is due at one moment."""
         store = self._events.store
         numbers, rows = store.due_at(due)
@@ -54,9 +57,13 @@ class Ending:
                 self._without_label(answer)
             else:
                 rest.append((ids[at], rows[at]))
-        for _, row in sorted(rest):
-            self._end_event(event_of(row))
+        waiting = [(name, row) for name, row in sorted(rest) if not self._end_event(event_of(row), watermark)]
         store.end(due, hashes[newest])
+        if waiting:
+            names, kept = [name for name, _ in waiting], [row for _, row in waiting]
+            store.put(hashes_of(names), kept, [due] * len(kept))
+        else:
+            self._events.end(due)
 
     def _without_label(self, answer: Answered) -> None:
         """Count a single answer that no label came for."""
@@ -66,15 +73,18 @@ class Ending:
         if window.facts.fills_missing:
             self._windows.fill_missing(window, answer, None, None)
 
-    def _end_event(self, event: OpenEvent) -> None:
+    def _end_event(self, event: OpenEvent, watermark: int) -> bool:
+        """End an event; False where it is an outcome that event time has not come to."""
         if is_named_by_us(event.event_id):
-            if is_outcome(event.event_id):
-                for followed in event.early_outcomes or ():
-                    self._entities.send_on(followed)
-            return
+            waited = (event.early_outcomes or ()) if is_outcome(event.event_id) else ()
+            if any(followed.observed_at > watermark for followed in waited):
+                return False
+            for followed in waited:
+                self._entities.send_on(followed)
+            return True
         if not event.answers:
             self._said.orphans += len(event.early_labels or ())
-            return
+            return True
         for answer in event.answers:
             window = self._windows.of(answer)
             truth = effective(event, answer, window.facts)
@@ -87,6 +97,7 @@ class Ending:
                 self._windows.fill_missing(window, answer, truth, event.outcomes)
         if (told := labelled(event, self._windows.met)) is not None:
             self._said.tell(msgspec.structs.replace(told, matured=True, replaces=told))
+        return True
 
     def _mature(self, facts: Facts, answer: Answered, truth: str | float) -> None:
         """Hand a label on to concept drift: the bin of the score, and whether it was positive."""

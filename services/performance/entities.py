@@ -14,7 +14,7 @@ from typing import Final
 
 from services.performance.clock import EventClock
 from services.performance.events import OpenEvent
-from services.performance.facts import Facts, due_at
+from services.performance.facts import Facts
 from services.performance.holding import OpenEvents
 from services.performance.packets import Answered, Followed, Touched
 from services.performance.said import Said
@@ -75,10 +75,10 @@ class EntityOutcomes:
     def outcomes(self, outcomes: Sequence[Followed]) -> None:
         """Keep outcomes of entities until every answer before them is known."""
         for followed in outcomes:
-            if (due := _waits_until(followed)) <= self._clock.watermark:
+            if followed.observed_at <= self._clock.watermark:
                 self.send_on(followed)
                 continue
-            event = self._events.begin(_outcome_key(followed), due)
+            event = self._events.begin(_outcome_key(followed), _looked_at_from(followed))
             event.early_outcomes = [followed]
             self._events.mark(event)
         self._events.keep()
@@ -117,9 +117,9 @@ def _touch(entity: OpenEvent, touched: Touched, facts: Facts) -> int:
     return facts.due(touched.occurred_at) + _SLACK_MS
 
 
-def _waits_until(followed: Followed) -> int:
-    """Return when an outcome can be sent on."""
-    return due_at(followed.observed_at, 0)
+def _looked_at_from(followed: Followed) -> int:
+    """Return from when an outcome is looked at: its second, so that many are together, and odd."""
+    return followed.observed_at // 1_000 * 1_000 - 1
 
 
 def _latest_answers(entity: OpenEvent | None, followed: Followed) -> Iterator[Followed]:

@@ -117,9 +117,10 @@ class OpenEvents:
         self._loaded.clear()
 
     def forget(self, passed: int) -> None:
-        """Forget what moments up to ``passed`` needed."""
-        self.oldest = {due: first for due, first in self.oldest.items() if due > passed}
-        self.early = {due: count for due, count in self.early.items() if due > passed}
+        """Forget what moments up to ``passed`` needed, unless something is still due then."""
+        store = self.store
+        self.oldest = {due: first for due, first in self.oldest.items() if due > passed or store.due_is(due)}
+        self.early = {due: count for due, count in self.early.items() if due > passed or store.due_is(due)}
 
 
 def repeated(ids: Sequence[str]) -> Collection[str]:

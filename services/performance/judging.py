@@ -31,8 +31,8 @@ class Judge:
         """Take an answer: the first to its event, another version's, or one told twice."""
         facts = self._windows.met(answer.model, answer.version)
         due = facts.due(answer.occurred_at)
-        if due <= self._clock.watermark:
-            self._windows.late(facts, self._clock.watermark)
+        if due <= self._clock.over:
+            self._windows.late(facts, self._clock.over)
             return
         event = self._events.get(answer.event_id) or self._events.begin(answer.event_id, due)
         before = labelled(event, self._windows.met)

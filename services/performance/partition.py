@@ -43,7 +43,8 @@ class PartitionJoin:
     log
         Topic and partition that the packets come from.
     grace
-        Milliseconds of the log's time by which the watermark follows event time (:class:`EventClock`).
+        Milliseconds of the log's time by which the watermark follows event time (:class:`EventClock`), from
+        the first checkpoint on: until then it is that of ``base``, since a replay must agree.
     """
 
     def __init__(
@@ -55,12 +56,13 @@ class PartitionJoin:
         store: EventStore,
         *,
         log: tuple[str, int] = ("performance-log", 0),
-        grace: int = 0,
+        grace: int | None = None,
     ) -> None:
         self._facts_of = facts_of
         self._log, self._number = log
         self._base = base
-        self._clock = EventClock(expected, base.times, base.watermark, grace=grace, marks=base.marks)
+        self._clock = EventClock(expected, base.clock)
+        self._grace = base.grace if grace is None else grace
         self.store = store
         self.concept = ConceptBoard(dict(base.concept))
         self._windows = Windows(facts_of, base.facts, windows)
@@ -131,23 +133,25 @@ class PartitionJoin:
             self.concept.take(matured, facts, Source(self._log, self._number, offset))
         if len(self._windows) >= _MOST_NOTED:
             self.settle()
-        before = self._clock.watermark
-        if self._clock.heard(packet.source, packet.high, idle=packet.idle, at=at) > before:
-            self._end_what_is_due()
+        clock = self._clock
+        before = clock.watermark, clock.settled
+        clock.heard(packet.source, packet.high, idle=packet.idle, at=at)
+        if (clock.watermark, clock.settled) > before:
+            over = clock.end(by_entity=any(facts.by_entity for facts in self._windows.facts.values()))
+            self._end_what_is_due(clock.watermark, over)
 
     def settle(self) -> None:
         """Count what has been noted: the open windows are right only after this."""
         self._windows.settle()
 
-    def _end_what_is_due(self) -> None:
-        """End every event and window whose time has passed."""
-        self._ending.until(self.watermark)
-        self._total.final += self._windows.end(self.watermark)
+    def _end_what_is_due(self, watermark: int, over: int) -> None:
+        """End everything that waits until the watermark, and the events and windows that are over."""
+        self._ending.until(watermark, over)
+        self._total.final += self._windows.end(over)
 
-    def end_until(self, watermark: int) -> None:
-        """End what had been due by then, when this is a rebuild and the windows know of it already."""
-        self._clock.watermark = watermark
-        self._end_what_is_due()
+    def end_as(self, base: Base) -> None:
+        """End what had been due by a checkpoint, in a rebuild: the windows know of it already."""
+        self._end_what_is_due(base.watermark, base.clock.over)
         self.take_said()
 
     # -- checkpoints --------------------------------------------------------------------------------
@@ -159,17 +163,23 @@ class PartitionJoin:
         """
         self.settle()
         self._events.forget(self.watermark)
+        clock = self._clock.state(grace=self._grace)
         self._base = Base(
-            self._base.lineage,
-            offset,
-            self.watermark,
-            dict(self._clock.times),
-            list(self._windows.facts.values()),
-            dict(self._events.oldest),
-            self.orphans,
-            self.concept.states(),
-            dict(self._events.early),
-            list(self._clock.marks),
+            lineage=self._base.lineage,
+            offset=offset,
+            watermark=clock.watermark,
+            times=clock.times,
+            facts=list(self._windows.facts.values()),
+            oldest=dict(self._events.oldest),
+            orphans=self.orphans,
+            concept=self.concept.states(),
+            early=dict(self._events.early),
+            marks=clock.marks,
+            followed=clock.followed,
+            settled=clock.settled,
+            over=clock.over,
+            now=clock.now,
+            grace=clock.grace,
         )
         keys, values = self._windows.changes(prefix)
         self._unconfirmed = offset

@@ -30,7 +30,7 @@ class PacketJoin:
 
     def answers(self, answers: Sequence[Answered]) -> None:
         """Take answers, in their order."""
-        events, windows, watermark = self._events, self._windows, self._clock.watermark
+        events, windows, over = self._events, self._windows, self._clock.over
         ids = [answer.event_id for answer in answers]
         twice = repeated(ids)
         fresh: list[str] = []
@@ -43,8 +43,8 @@ class PacketJoin:
                 continue
             facts = windows.met(answer.model, answer.version)
             due = facts.due(answer.occurred_at)
-            if due <= watermark:
-                windows.late(facts, watermark)
+            if due <= over:
+                windows.late(facts, over)
                 continue
             window = windows.near(facts, answer.occurred_at)
             windows.tally.answer(window, answer, 1)

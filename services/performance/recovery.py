@@ -50,7 +50,7 @@ class Recovery:
     into
         Gets the join of each recovered partition.
     grace
-        Milliseconds of the log's time by which the watermark follows event time.
+        Milliseconds of the log's time by which the watermark follows event time, from the next checkpoint on.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Recovery:
             join.take_said()
             if join.unsaved >= _SAVE_EVERY:
                 join.save(offset + 1)
-        join.end_until(base.watermark)
+        join.end_as(base)
         join.save(base.offset)
 
     def _facts_of(self, model: str, version: str) -> Any:
@@ -152,7 +152,7 @@ class Recovery:
                     newest[key] = value
         raw = newest.pop(prefix + b"/base", None)
         if raw is None:
-            return Base(uuid.uuid4().hex, 0), []
+            return Base(uuid.uuid4().hex, 0, grace=self._grace), []
         base = decode_base(raw)
         facts: dict[Version, Any] = {}
         for known in base.facts:

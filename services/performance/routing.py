@@ -16,10 +16,14 @@ from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Output, Records
 from shared.messages import Label, Outcome, Prediction, epoch_ms
 from shared.messages.common import NOT_JSON
+from shared.pipeline.settling import MOST_AHEAD_MS
 from shared.pipeline.step import CaughtUp
 from shared.topics import TopicNames
 
 SERVICE: Final = "performance"
+
+_COMMIT_MS: Final = 1_000
+"""So much later than it is decided on a packet may be written, which is when its time begins."""
 
 
 @dataclass(slots=True)
@@ -43,13 +47,13 @@ class _Source:
     idle
         Whether the log has been told that it is idle.
     tell_at
-        When the log is told so, if it is to be told again.
+        When the log is to be told so again.
     """
 
     heard_at: int
     high: int = -1
     idle: bool = False
-    tell_at: int | None = None
+    tell_at: tuple[int, ...] = ()
 
 
 class RouteStep:
@@ -135,7 +139,7 @@ class RouteStep:
         part = share.part
         source = self._sources[part.topic, part.partition]
         source.high = max(source.high, share.high)
-        source.heard_at, source.idle, source.tell_at = self._clock(), False, None
+        source.heard_at, source.idle, source.tell_at = self._clock(), False, ()
         outputs = [self._packet(packet, source, at) for at, packet in enumerate(share.packets)]
         if share.rejected:
             outputs.append(self._dead_letters(share))
@@ -146,10 +150,10 @@ class RouteStep:
         return Output(self._topics.performance_log, at, [packet.source.encode()], [encode_packet(packet)])
 
     def flush(self, topic: str, partition: int, *, leaving: bool) -> list[Output]:
-        """Tell the log that the source is idle, when it is, and once more after the grace.
+        """Tell the log that the source is idle, when it is, and again after each of the graces.
 
         That it has been silent here is not enough: a process that stood still has heard nobody. And without
-        the second time the watermark would stop behind the last record, if no other came.
+        the other times the watermark would stop behind the last record, if no other came.
         """
         source = self._sources[topic, partition]
         empty_at = self.caught_up(topic, partition)
@@ -159,13 +163,21 @@ class RouteStep:
         if not source.idle:
             if empty_at < source.heard_at + self._idle_after:
                 return []
-            source.idle, source.tell_at = True, now + self._grace
-        elif source.tell_at is not None and now >= source.tell_at:
-            source.tell_at = None
+            source.idle, source.tell_at = True, self._times_to_tell(now)
+        elif source.tell_at and now >= source.tell_at[0]:
+            source.tell_at = tuple(at for at in source.tell_at if at > now)
         else:
             return []
         name = f"{topic}/{partition}"
         return [self._packet(_packet(name), source, at) for at in range(self._partitions)]
+
+    def _times_to_tell(self, now: int) -> tuple[int, ...]:
+        """Return when to tell the log again: a grace later by the log's time, and another one.
+
+        The last time is for whoever took over from a writer whose clock was ahead, and has its time.
+        """
+        once, twice = now + self._grace + _COMMIT_MS, now + 2 * (self._grace + _COMMIT_MS)
+        return once, twice, twice + MOST_AHEAD_MS
 
     def _predictions(self, part: Records, share: Share) -> None:
         shadow = part.topic == self._topics.shadow_predictions

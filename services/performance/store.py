@@ -110,6 +110,10 @@ class EventStore:
         """Return the moments up to this one for which there are rows, the first first."""
         return sorted(due for due in self._dues if due <= moment)
 
+    def due_is(self, due: int) -> bool:
+        """Return whether there are rows that are due at a moment."""
+        return due in self._dues
+
     def due_at(self, due: int) -> tuple[Rows, list[bytes]]:
         """Return numbers and rows of what is due then, rows that are not their event's newest too."""
         numbers: list[Rows] = []

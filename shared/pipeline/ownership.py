@@ -52,8 +52,9 @@ class Slot:
         The first offset not yet committed.
     position
         Where the next records must begin: what was taken from the consumer ends here.
-    encoded
-        Where what the step has encoded ends.
+    taken, encoded
+        Where the records end that were taken, and those that the step has encoded: the markers of
+        transactions move ``position``, and nobody encodes them.
     lock
         Held while a commit is in flight.
     """
@@ -64,6 +65,7 @@ class Slot:
     owned: bool = True
     next_offset: int = 0
     position: int = 0
+    taken: int = 0
     encoded: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -193,7 +195,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._consumer.seek(tp, next_offset)  # 3
                 self._step.open(tp.topic, tp.partition, next_offset, state)
                 slot.writer.follow(timestamp)
-                slot.next_offset = slot.position = slot.encoded = next_offset
+                slot.next_offset = slot.position = slot.taken = slot.encoded = next_offset
                 slot.ready = True  # 4
             except PRODUCER_TROUBLE as error:
                 log.warning(

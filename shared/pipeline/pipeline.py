@@ -118,7 +118,7 @@ class Pipeline(Generic[Work]):
         """
         tp = TopicPartition(topic, partition)
         slot = self._ownership.slots.get(tp) if self._ownership is not None else None
-        if slot is None or self._consumer is None or not slot.ready or slot.encoded != slot.position:
+        if slot is None or self._consumer is None or not slot.ready or slot.encoded != slot.taken:
             return None
         return self._consumer.found_empty_at(tp, slot.position)
 
@@ -244,9 +244,10 @@ class Pipeline(Generic[Work]):
             consumer.seek(tp, slot.position)
             return None
         slot.position = part.end
-        if not len(part) and slot.encoded == part.start:
-            slot.encoded = part.end
-        return slot if len(part) else None
+        if not len(part):
+            return None
+        slot.taken = part.end
+        return slot
 
     async def _finish(self, ownership: Ownership, batch: Sequence[tuple[Slot, Records]], work: Work) -> None:
         started = time.perf_counter()

@@ -30,7 +30,8 @@ log = get_logger(__name__)
 
 _PAUSE_SECONDS: Final = 0.02
 _ELECTION_SECONDS: Final = 2.0
-_MOST_AHEAD_MS: Final = 600_000
+MOST_AHEAD_MS: Final = 600_000
+"""So far ahead of the clock a record's timestamp may lie."""
 
 Opened = Mapping[TopicPartition, int]
 """Where a transaction is open, and the timestamp of its newest records there."""
@@ -46,7 +47,7 @@ def next_stamp(now: int, last: int) -> int:
     >>> next_stamp(1_000, 0), next_stamp(1_000, 1_000), next_stamp(1_000, 5_000_000)
     (1000, 1001, 601000)
     """
-    return max(now, min(last + 1, now + _MOST_AHEAD_MS))
+    return max(now, min(last + 1, now + MOST_AHEAD_MS))
 
 
 def unwritten(opened: Opened, state: TopicPartition) -> set[TopicPartition]:

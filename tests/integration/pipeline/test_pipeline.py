@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from prometheus_client import CollectorRegistry
 
 from devstack.apache_kafka import ApacheKafka
 from shared.errors import ServiceError
+from shared.kafka.records import Records
 from shared.metrics import PipelineMetrics
 from shared.pipeline.pipeline import Pipeline
 from tests.integration.pipeline.echo import Echo, options
@@ -79,6 +81,45 @@ async def test_everything_once_and_in_order_over_a_restart(
     assert found[0][0].key == b"k"
     assert sorted(first.opened) == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
     assert sorted(second.opened) == [(0, 1_000, 1_000), (1, 1_000, 1_000), (2, 1_000, 1_000)]
+
+
+class Held(Echo):
+    """Computes once it may."""
+
+    def __init__(self, out: str) -> None:
+        super().__init__(out)
+        self.may = threading.Event()
+
+    def compute(self, work: Sequence[Records]) -> None:
+        assert self.may.wait(60)
+
+
+async def test_a_partition_that_ends_in_an_aborted_transaction_is_caught_up_with(
+    kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    """Its markers come while the records before them are still encoded: nothing comes after to correct it."""
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await make_topics(client, topic_prefix)
+    topic, step = f"{topic_prefix}in", Held(f"{topic_prefix}out")
+    await produce(client, topic, [(0, b"1")])
+    async with running(step, client, topic_prefix) as pipeline:
+
+        def position() -> int:
+            slot = pipeline._ownership.slots.get(TopicPartition(topic, 0)) if pipeline._ownership else None
+            return slot.position if slot is not None else -1
+
+        try:
+            await until(lambda: position() == 1, what="the record to be taken")
+            async with AIOKafkaProducer(**client, transactional_id=f"{topic_prefix}-t") as producer:
+                await producer.begin_transaction()
+                await producer.send_and_wait(topic, b"aborted", partition=0)
+                await producer.abort_transaction()
+            await until(lambda: position() == 3, what="the markers to be taken")
+            assert pipeline.caught_up_at(topic, 0) is None, "the record is not encoded yet"
+        finally:
+            step.may.set()
+        await until(lambda: pipeline.caught_up_at(topic, 0) is not None, what="the partition to be empty")
+    assert values(await read_all(client, f"{topic_prefix}out"))[0] == [b"1"]
 
 
 async def test_a_foreign_transaction_with_our_id_is_fenced_and_its_records_stay_invisible(

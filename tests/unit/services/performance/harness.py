@@ -92,7 +92,7 @@ class Harness:
 
     def _start(self) -> PartitionJoin:
         raw = self.state.get(b"p/base")
-        base = decode_base(raw) if raw is not None else Base("life", 0)
+        base = decode_base(raw) if raw is not None else Base("life", 0, grace=self.grace)
         windows = [
             unpack(value, self.facts)
             for key, value in self.state.items()
@@ -105,7 +105,7 @@ class Harness:
             for offset in range(begin, base.offset):
                 blank.apply(self.log.packets[offset], offset, offset)
                 blank.take_said()
-            blank.end_until(base.watermark)
+            blank.end_as(base)
             blank.save(base.offset)
         join = PartitionJoin(self._facts_of, SOURCES, base, windows, store, grace=self.grace)
         for offset in range(base.offset, self.offset):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from services.performance.clock import ClockState, EventClock
 from services.performance.metrics import PerformanceMetrics
 from services.performance.packets import Packet, decode_packet
 from services.performance.routing import RouteStep
 from shared.kafka.records import Output, Records
 from shared.messages import Label
+from shared.pipeline.settling import MOST_AHEAD_MS
 from shared.topics import TopicNames
 
 IDLE, GRACE = 1_000, 5_000
@@ -58,17 +60,28 @@ def test_a_process_that_stood_still_does_not_say_that_nothing_came() -> None:
     assert labels.said() == []
 
 
-def test_what_was_empty_for_so_long_is_idle_and_said_again_after_the_grace() -> None:
+def test_what_was_empty_for_so_long_is_idle_and_said_again_after_each_grace() -> None:
     labels = Input()
     labels.now = labels.empty_at = 11_000
     first = labels.said()
     assert [(packet.source, packet.idle) for packet in first] == [("labels/0", True)] * 2
-    labels.now = labels.empty_at = 15_999
+    for again in (11_000 + 6_000, 11_000 + 12_000, 11_000 + 12_000 + MOST_AHEAD_MS):
+        labels.now = labels.empty_at = again - 1
+        assert labels.said() == []
+        labels.now = labels.empty_at = again
+        assert labels.said() == first
+    labels.now = labels.empty_at = 10_000_000
     assert labels.said() == []
-    labels.now = labels.empty_at = 16_000
-    assert labels.said() == first
-    labels.now = labels.empty_at = 99_000
-    assert labels.said() == []
+
+
+def test_what_a_silence_left_behind_is_ended_although_every_packet_takes_a_while_to_be_written() -> None:
+    labels = Input()
+    clock = EventClock(("labels/0",), ClockState(grace=GRACE))
+    for now in range(11_000, 40_000, 1_000):  # as often as the pipeline asks
+        labels.now = labels.empty_at = now
+        for packet in labels.said()[:1]:
+            clock.heard(packet.source, 500, idle=packet.idle, at=now + (900 if now == 11_000 else 10))
+    assert (clock.watermark, clock.settled) == (500, 500)
 
 
 def test_a_record_ends_the_idleness() -> None:

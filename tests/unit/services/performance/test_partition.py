@@ -216,6 +216,120 @@ def test_an_outcome_of_an_entity_goes_to_its_latest_answer_before_it(tmp_path: P
     assert harness.join.orphans == 0
 
 
+REVENUE = KpiSpec(name="revenue", value="revenue", by="entity")
+
+
+def touch(log: Log, event_id: str, entity: str, at: int) -> None:
+    log.answers([answered(event_id, 0.8, at)])
+    log.packets.append(Packet("log/0", -1, touches=[Touched(entity, event_id, "m", "1", at)]))
+
+
+def paid(log: Log, entity: str, value: float, at: int) -> None:
+    log.packets.append(Packet("outcomes/0", -1, entity_outcomes=[Followed(entity, "revenue", value, at)]))
+
+
+def revenue(reports: list[PerformanceReport]) -> dict[int, tuple[int, float]]:
+    """Answers with revenue, and their sum, by hour."""
+    sums = {(r.window.start - START) // HOUR: r.kpis["revenue"].value for r in reports if "revenue" in r.kpis}
+    return {hour: (value.n, round(value.total, 6)) for hour, value in sums.items() if value.n}
+
+
+def test_an_outcome_of_an_entity_finds_its_event_when_both_are_due_in_one_leap(tmp_path: Path) -> None:
+    log = Log()
+    touch(log, "a", "tail", START)
+    log.labels([], idle=True)
+    paid(log, "tail", 7.0, START + HOUR)
+    log.answers([answered("b", 0.8, START + 9 * HOUR)])  # the horizon is four hours
+    for _ in range(8):
+        log.labels([], idle=True)
+    harness = Harness(tmp_path, log, binary(kpis=(REVENUE,)), grace=8)
+    harness.run(batch=1, checkpoint=1)
+    assert revenue(harness.reports()) == {0: (1, 7.0)}
+    assert not harness.final
+    for _ in range(9):
+        log.labels([], idle=True)
+    harness.run(batch=1)
+    assert revenue(harness.final) == {0: (1, 7.0)}, "a second grace later"
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_the_newest_outcomes_are_sent_on_although_nothing_comes_after_them(
+    tmp_path: Path, kill: bool
+) -> None:
+    log = Log()
+    touch(log, "a", "tail", START)
+    touch(log, "b", "fin", START + 400)
+    paid(log, "tail", 7.0, START + 500)
+    paid(log, "fin", 3.0, START + 501)
+    log.time(START + 500)
+    harness = Harness(tmp_path, log, binary(kpis=(REVENUE,)))
+    harness.run(checkpoint=1)
+    assert revenue(harness.reports()) == {0: (1, 7.0)}, "event time has not come to the other"
+    assert START - 1 in decode_base(harness.state[b"p/base"] or b"").oldest, "its packet is still needed"
+    if kill:
+        harness.kill(lose_disk=True)
+    log.time(START + 501)
+    harness.run(checkpoint=1)
+    assert revenue(harness.reports()) == {0: (2, 10.0)}
+    assert harness.join.orphans == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(30, 5), (5, 30)])
+def test_another_grace_counts_from_the_next_checkpoint_on(tmp_path: Path, before: int, after: int) -> None:
+    """What was said before a kill is not said again, and what was not is said after it."""
+    log, _ = stream(3, hours=24)
+    calm = Harness(tmp_path / "calm", log, binary(), binary("2"), grace=before)
+    killed = Harness(tmp_path / "killed", log, binary(), binary("2"), grace=before)
+    half = len(log.packets) // 2
+    for harness in (calm, killed):
+        harness.run(half - 8, batch=1, checkpoint=1)
+        harness.run(half, batch=1, checkpoint=0)
+        harness.grace = after
+    assert calm.join.watermark > 0
+    killed.kill()
+    assert killed.join.watermark == calm.join.watermark
+    calm.kill(lose_disk=True)
+    for harness in (calm, killed):
+        harness.run(batch=1, checkpoint=1)
+    for _ in range(40):
+        log.time(START + 40 * HOUR)
+    for harness in (calm, killed):
+        harness.run()
+        keys = [(report.model_version, report.window.start) for report in harness.final]
+        assert len(keys) == len(set(keys)) >= 24, "every window is final once"
+    assert (killed.final, killed.labelled, killed.matured) == (calm.final, calm.labelled, calm.matured)
+
+
+@pytest.mark.parametrize("grace", [0, 24])
+@pytest.mark.parametrize("lose_disk", [False, True])
+def test_outcomes_of_entities_are_with_their_answers_whoever_was_killed(
+    tmp_path: Path, lose_disk: bool, grace: int
+) -> None:
+    rng = random.Random(5)
+    log, expected, latest = Log(), dict[str, float](), dict[str, str]()
+    for number in range(300):
+        now, entity = START + number * HOUR // 20, f"tail{rng.randrange(12)}"
+        if rng.random() < 0.5 or entity not in latest:
+            touch(log, f"e{number}", entity, now)
+            latest[entity] = f"e{number}"
+        else:
+            value = round(rng.random(), 3)
+            paid(log, entity, value, now)
+            expected[latest[entity]] = value  # the last one counts
+        log.labels([Known("nobody", "yes", now)])
+    harness = Harness(tmp_path, log, binary(kpis=(REVENUE,), horizon=24 * HOUR), grace=grace)
+    while harness.offset < len(log.packets):
+        harness.run(min(len(log.packets), harness.offset + rng.randint(1, 12)), seed=rng.randrange(1000))
+        harness.kill(lose_disk=lose_disk and rng.random() < 0.5)
+    for _ in range(30):
+        log.time(START + 15 * HOUR)
+    harness.run()
+    hours: dict[int, list[float]] = {}
+    for event_id, value in expected.items():
+        hours.setdefault(int(event_id[1:]) // 20, []).append(value)
+    assert revenue(harness.reports()) == {h: (len(v), round(sum(v), 6)) for h, v in sorted(hours.items())}
+
+
 def stream(seed: int, hours: int = 12) -> tuple[Log, list[Answered]]:
     """A log in which everything happens, and its answers; labels come when they are observed."""
     rng = random.Random(seed)

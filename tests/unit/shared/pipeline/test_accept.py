@@ -108,6 +108,17 @@ async def test_transaction_markers_move_the_position_without_a_batch() -> None:
     assert ownership.slots[TP].position == 26
 
 
+async def test_markers_that_come_while_records_before_them_are_encoded_do_not_count_as_taken() -> None:
+    """An input was never called idle after them, and every horizon waited for it."""
+    ownership = Ownership(slot(20))
+    await fetch(Consumer(records(20, 2)), ownership)
+    await fetch(Consumer(records(22, 0, end=24)), ownership)
+    its = ownership.slots[TP]
+    assert (its.position, its.taken) == (24, 22), "what is taken ends where the records do"
+    await fetch(Consumer(records(24, 1)), ownership)
+    assert (its.position, its.taken) == (25, 25)
+
+
 def test_what_was_given_up_while_it_was_fetched_has_no_lag_here() -> None:
     """A process ended once, because aiokafka was asked for the end of a partition just revoked."""
     counted = pipeline()
