@@ -11,6 +11,11 @@ from shared.drift.label_baseline import LabelBaseline
 
 COLUMNS = ("channel", "kind", "rows", "worth", "season", "smallest shift", "missing", "calibrated")
 
+WITHOUT_TIMES = (
+    "no season was looked for, and their own order was taken for that of time. If they were shuffled, or "
+    "values follow the hour or the weekday, there will be more false alarms than the budget allows."
+)
+
 
 def print_baseline(baseline: Baseline) -> None:
     """Print one line per channel, and what the person should know of the whole."""
@@ -49,11 +54,8 @@ def remarks(baseline: Baseline) -> list[str]:
     channels = (*baseline.watched, *baseline.predictions)
     watched = sum(channel.calibrated for channel in channels)
     found = [f"{watched} of {len(channels)} channels can be watched for drift; the others never alarm."]
-    if not any(channel.ordered for channel in channels):
-        found.append(
-            "The rows have no times (--time-column): seasons and autocorrelation could not be measured, "
-            "and the false-alarm budget holds only if events are independent."
-        )
+    if not baseline.ordered:
+        found.append(f"The rows have no times (--time-column): {WITHOUT_TIMES}")
     labels = baseline.labels
     if labels is not None and labels.calibrated and not labels.held_out:
         found.append(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.cli.drift_baseline import need_baseline
-from services.cli.printing import moment, table
+from services.cli.printing import duration, moment, table
 from shared.bundle.baseline import feature_column
 from shared.bundle.data import read_table
 from shared.bundle.read import Bundle, load_bundle
@@ -250,20 +250,6 @@ def _delay(past: History, trial: Trial, share: float) -> str:
     if not np.isfinite(events):
         return "not found"
     return f"{events:,} events, {duration(events / past.rate)}"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people.
-
-    Examples
-    --------
-    >>> duration(42), duration(5_400), duration(200_000)
-    ('42 s', '1.5 h', '2.3 days')
-    """
-    for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
-        if seconds >= 1.2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _as_json(past: History, outcome: Outcome, trials: dict[str, Trial]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import click
 from rich.text import Text
 
+from services.cli.baseline_view import WITHOUT_TIMES
 from services.cli.drift_reading import Watched
-from services.cli.printing import moment, table
+from services.cli.printing import duration, moment, table
 from shared.messages import DriftAlarm, DriftChannel, DriftFigures, DriftOpinion, DriftReport
 
 COLUMNS = (
@@ -20,6 +21,8 @@ COLUMNS = (
     "floor",
     "what is different, or why it is not watched",
 )
+SEASON_SHOWN = 14 * 86_400
+"""Seconds that show a rhythm of the week."""
 _BAR = 24
 _SPARKS = "▁▂▃▄▅▆▇█"
 
@@ -40,11 +43,7 @@ def headline(report: DriftReport) -> Iterator[str]:
     yield f"{counted}, as of {moment(report.written_at)}"
     if report.budget is not None:
         yield budget_sentence(report)
-    if report.baseline == "learning":
-        rows = f"{report.baseline_rows:,} events so far"
-        yield f"A baseline is being learnt ({rows}): channels without one cannot alarm yet."
-    elif report.baseline == "learnt":
-        yield "The baseline was learnt from the first events: what was wrong with them counts as normal."
+    yield from baseline_sentences(report)
     if report.skipped:
         parts = ", ".join(f"{count:,} {reason}" for reason, count in report.skipped.items())
         yield f"Passed over so far: {parts}."
@@ -54,6 +53,22 @@ def headline(report: DriftReport) -> Iterator[str]:
         yield opinion_sentence(report.second_opinion)
     on = len(report.alarming)
     yield f"{on} channel{'s' * (on != 1)} in alarm." if on else "No channel is in alarm."
+
+
+def baseline_sentences(report: DriftReport) -> Iterator[str]:
+    """Yield what limits a baseline that was not fitted from rows with times, in sentences."""
+    rows, span = f"{report.baseline_rows:,} events", report.baseline_span / 1000
+    if report.baseline == "learning":
+        yield f"A baseline is being learnt ({rows} so far): channels without one cannot alarm yet."
+    elif report.baseline == "learnt":
+        yield f"The baseline was learnt from the first {rows}: what was wrong with them counts as normal."
+        if span < SEASON_SHOWN:
+            yield (
+                f"They span {duration(span) if span else 'no time'}: a rhythm of the day or the week that "
+                "this did not show is taken for drift, beyond the budget."
+            )
+    elif not report.ordered:
+        yield f"The training rows have no times: {WITHOUT_TIMES}"
 
 
 def budget_sentence(report: DriftReport) -> str:

@@ -64,3 +64,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, whole
         made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
     console.print(made)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people.
+
+    Examples
+    --------
+    >>> duration(42), duration(5_400), duration(200_000)
+    ('42 s', '1.5 h', '2.3 days')
+    """
+    for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 1.2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

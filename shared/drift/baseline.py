@@ -35,6 +35,8 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     learnt
         Whether it was learnt from the first events of the stream, for want of training data: those
         may have drifted already, and cannot show a season.
+    span
+        Seconds from the first training row to the last; 0 where the rows have no times.
     format
         Version of this layout.
     """
@@ -45,6 +47,7 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     labels: LabelBaseline | None = None
     segments: tuple[SegmentTable, ...] = ()
     learnt: bool = False
+    span: float = 0.0
     format: Literal[1] = 1
 
     def __post_init__(self) -> None:
@@ -62,13 +65,18 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """Those of them that take part in detection."""
         return tuple(channel for channel in self.watched if channel.calibrated)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the rows came with times: else no season was looked for, nor their order checked."""
+        return any(channel.ordered for channel in (*self.channels, *self.predictions))
+
     def of_predictions(self) -> Baseline:
         """Return the channels of the predictions as a baseline: what a counter of predictions takes."""
-        return Baseline(channels=self.predictions)
+        return Baseline(channels=self.predictions, span=self.span)
 
     def of_features(self) -> Baseline:
         """Return what is counted where the events are, as a baseline."""
-        return Baseline(channels=self.channels, joint=self.joint, segments=self.segments)
+        return Baseline(channels=self.channels, joint=self.joint, segments=self.segments, span=self.span)
 
     def encode(self) -> bytes:
         """Return the bytes of ``baseline.json``; the same baseline always gives the same bytes."""

@@ -54,7 +54,8 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     deff
         Variance inflation of the time-ordered rows, at least 1: what autocorrelation costs.
     ordered
-        Whether the rows came with times. If not, ``deff`` is 1 by assumption, not by measurement.
+        Whether the rows came with times. If not, ``deff`` was measured in the order that they had, and no
+        season was looked for.
     phases
         Numeric: mean and spread by hour or weekday, taken out before binning; None where there is no season.
     shares

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
-from shared.drift.fitting import MIN_ROWS, fit_baseline
+from shared.drift.fitting import fit_baseline
 from shared.drift.values import as_category, as_numbers
 
 ROWS = 5_000
-LEAST = MIN_ROWS + 100
+LEAST = 600
 MAX_BYTES = 640 * 1024
 _LONGEST_CATEGORY = 100
 

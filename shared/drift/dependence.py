@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc
 
 SHORT_BLOCK = 64
 BLOCK = 512
 LONG_BLOCK = 4096
 MIN_BLOCKS = 8
+BEYOND_CHANCE = 1e-4
 
 
 def design_effect(series: NDArray[np.float64], block: int | None = None) -> float:
@@ -41,6 +43,18 @@ def design_effect(series: NDArray[np.float64], block: int | None = None) -> floa
     blocks = len(series) // LONG_BLOCK
     chance = 1.0 + 2.0 * np.sqrt(2.0 / max(blocks - 1, 1))
     return far if far > short * chance else short
+
+
+def beyond_chance(series: NDArray[np.float64]) -> bool:
+    """Return whether sums over blocks vary more than those of independent rows may (chi-squared, p < 0.0001).
+
+    Of rows whose order is not known to be that of time, less than that is not taken for dependence.
+    """
+    for block in (SHORT_BLOCK, BLOCK, LONG_BLOCK):
+        freedom = len(series) // block - 1
+        if freedom > 0 and chdtrc(freedom, freedom * _inflation(series, block)) < BEYOND_CHANCE:
+            return True
+    return False
 
 
 def _short_effect(series: NDArray[np.float64]) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shared.drift.baseline import Baseline
 from shared.drift.bins import BOOLEANS, MAX_RARE, TAIL_SHARES, Coder, category_bins, numeric_edges
 from shared.drift.channel import MIN_ROWS_PER_BIN, ChannelBaseline, Kind
-from shared.drift.dependence import BLOCK, MIN_BLOCKS, design_effect, reaches_beyond
+from shared.drift.dependence import BLOCK, MIN_BLOCKS, beyond_chance, design_effect, reaches_beyond
 from shared.drift.joint import JointBaseline, JointScores, fit_whitening
 from shared.drift.normal_scores import bin_scores
 from shared.drift.phases import PhaseTable, differs_by_phase, fit_phases, rows_per_cycle
@@ -21,7 +21,8 @@ from shared.drift.share_table import TABLE_CYCLES, fit_shares
 from shared.drift.values import as_category, as_numbers
 from shared.errors import BundleError
 
-MIN_ROWS = 500
+MIN_ROWS = 512
+"""With fewer the dependence between rows cannot be measured: it takes eight blocks of 64."""
 MIN_EFFECTIVE_ROWS = 200
 MAX_UNSEEN = 0.5
 MAX_SPELLS = 1.5
@@ -49,8 +50,9 @@ def fit_baseline(
         Kind of each feature, in the order of the model's features.
     times
         When each row happened, in seconds since 1970 UTC, shape ``(n,)``; rows need not be sorted.
-        Without it neither seasons nor autocorrelation can be measured: each channel then says
-        ``ordered = False``, and its guarantee holds only if events are independent.
+        Without it the rows are taken to be in the order of time: autocorrelation is measured in that
+        order, seasons are not looked for, and each channel says ``ordered = False``. Rows that were
+        shuffled hide their autocorrelation, and the guarantee then holds only if events are independent.
     segments
         Categorical or boolean features: an alarm says in which of their categories the change is.
 
@@ -59,12 +61,11 @@ def fit_baseline(
     BundleError
         A feature has no column, columns differ in length, or a time is not a number.
     """
-    order, when = _time_order(times)
     lengths = {len(columns[name]) for name in kinds if name in columns}
-    if when is not None:
-        lengths.add(len(when))
+    lengths |= set() if times is None else {len(times)}
     if len(lengths) > 1:
         raise BundleError(f"training columns differ in length: {sorted(lengths)} rows")
+    order, when = _time_order(times)
     channels: list[ChannelBaseline] = []
     codes: dict[str, NDArray[np.int64]] = {}
     crossed: dict[str, NDArray[np.int64]] = {}
@@ -81,7 +82,8 @@ def fit_baseline(
         if together:
             codes[name] = crossed[name]
     joint = _fit_joint(channels, codes, when)
-    fitted = Baseline(channels=tuple(channels), joint=joint)
+    span = float(when[-1] - when[0]) if when is not None and len(when) else 0.0
+    fitted = Baseline(channels=tuple(channels), joint=joint, span=span)
     if not segments:
         return fitted
     crossed |= _joint_codes(joint, codes, when)
@@ -129,14 +131,15 @@ def fit_channel(
     Parameters
     ----------
     values
-        Training values, shape ``(n,)``; in time order where ``times`` is given.
+        Training values in the order of time, shape ``(n,)``.
     times
-        Ascending seconds since 1970 UTC, shape ``(n,)``.
+        Ascending seconds since 1970 UTC, shape ``(n,)``. Where only their order is known, zeros: seasons
+        are not looked for then. None where not even that is certain.
 
     Examples
     --------
     >>> fit_channel("gate", "categorical", ["A", None] * 100).reason
-    'only 100 usable training rows; 500 are needed'
+    'only 100 usable training rows; 512 are needed'
     """
     if kind == "numeric":
         return _fit_numeric(name, as_numbers(values), times)
@@ -178,7 +181,7 @@ def _numeric_channel(
     """
     present = np.sort(numbers[np.isfinite(numbers)])
     channel, codes = _binned(name, numbers, times, phases, numeric_edges(present, tails=tails))
-    if times is None or not channel.calibrated:
+    if not channel.calibrated:
         return channel
     whole = _with_dependence(channel, _series(channel, codes), block)
     if not tails:
@@ -186,7 +189,8 @@ def _numeric_channel(
     far = np.zeros(len(channel.edges) + 1)
     far[: len(TAIL_SHARES) + 1] = far[-len(TAIL_SHARES) - 1 :] = 1.0
     values = codes[codes < len(far)]
-    if design_effect(far[values]) <= MAX_SPELLS * whole.deff:
+    spells = channel.ordered or beyond_chance(far[values])
+    if not spells or design_effect(far[values]) <= MAX_SPELLS * whole.deff:
         return whole
     channel, codes = _binned(name, numbers, times, phases, numeric_edges(present, tails=False))
     return _with_dependence(channel, _series(channel, codes), block)
@@ -252,19 +256,21 @@ def _fit_categories(
     channel = msgspec.structs.replace(
         channel, counts=tuple(counts.tolist()), reason=_no_categories(channel, counts)
     )
-    if times is None or not channel.calibrated:
+    if not channel.calibrated:
         return channel
     return _with_seasonal_shares(channel, codes, times)
 
 
 def _with_seasonal_shares(
-    channel: ChannelBaseline, codes: NDArray[np.int64], times: NDArray[np.float64]
+    channel: ChannelBaseline, codes: NDArray[np.int64], times: NDArray[np.float64] | None
 ) -> ChannelBaseline:
     """Return the channel with its season, as a table of shares or as dependence, whichever is worth more."""
     common = [j for j, n in enumerate(channel.counts) if 0.05 <= n / channel.rows <= 0.95]
     series = [(codes == j).astype(np.float64) for j in common]
-    cycles = [c for c in TABLE_CYCLES if any(differs_by_phase(s, times, c) for s in series)]
-    if not cycles:
+    cycles = [
+        c for c in TABLE_CYCLES if times is not None and any(differs_by_phase(s, times, c) for s in series)
+    ]
+    if times is None or not cycles:
         return _with_dependence(channel, series)
     left_in = _with_dependence(channel, series, rows_per_cycle(times, cycles[-1]))
     table = fit_shares(codes, len(channel.counts), times, cycles[0])
@@ -328,10 +334,13 @@ def _with_dependence(
     if block is not None and channel.rows < MIN_BLOCKS * block:
         short = f"its season cannot be followed, and the rows show fewer than {MIN_BLOCKS} rounds of it"
         return msgspec.structs.replace(channel, reason=short)
-    deff = max((design_effect(s, block) for s in series), default=1.0)
+    counted = [s for s in series if channel.ordered or beyond_chance(s)]
+    deff = max((design_effect(s, block) for s in counted), default=1.0)
     channel, reason = msgspec.structs.replace(channel, deff=deff), None
     if block is None and any(map(reaches_beyond, series)):
         reason = f"its values depend on each other over far more than {BLOCK} events: a trend or a slow cycle"
+        if not channel.ordered:
+            reason += ", or rows that are sorted and have no times"
     elif channel.effective_rows < MIN_EFFECTIVE_ROWS:
         reason = (
             f"its values depend on each other or on the season so much that {channel.rows} rows are worth "

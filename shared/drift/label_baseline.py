@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.drift.channel import FLOOR
-from shared.drift.dependence import BLOCK, design_effect, reaches_beyond
+from shared.drift.dependence import BLOCK, beyond_chance, design_effect, reaches_beyond
 from shared.errors import ValidationError
 
 SCORE_EDGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -30,7 +30,7 @@ class LabelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     deff
         Variance inflation of the time-ordered labels, given their scores: late flights come in spells.
     ordered
-        Whether the labels came in time order. If not, ``deff`` is 1 by assumption.
+        Whether the labels came with times. If not, ``deff`` was measured in the order that they had.
     held_out
         Whether the model was fitted to other rows. If not, the rates flatter it.
     reason
@@ -90,7 +90,7 @@ def fit_labels(
     labels
         1 or True where the label was positive, shape ``(n,)``.
     ordered
-        Whether they are in the order of time: then their autocorrelation is measured.
+        Whether they are known to be in the order of time. Their autocorrelation is measured in any case.
     held_out
         Whether the model was fitted to other rows.
 
@@ -117,9 +117,10 @@ def fit_labels(
     reason = None
     if counts.sum(axis=1).max() < MIN_LABELS_PER_BIN:
         reason = f"too few labels: no bin of the score has {MIN_LABELS_PER_BIN} of the {len(cells)}"
-    elif ordered:
+    else:
         surprise = cells % 2 - baseline.calibration[cells // 2]
-        baseline = msgspec.structs.replace(baseline, deff=design_effect(surprise))
+        if ordered or beyond_chance(surprise):
+            baseline = msgspec.structs.replace(baseline, deff=design_effect(surprise))
         if reaches_beyond(surprise):
             reason = f"labels depend on each other over far more than {BLOCK} of them, given their scores"
     return msgspec.structs.replace(baseline, reason=reason)

@@ -55,7 +55,7 @@ def fit_predictions(
     classes
         The label decided on for each row.
     times
-        Ascending seconds since 1970 UTC of the rows, which are then in the same order.
+        Ascending seconds since 1970 UTC of the rows; see :func:`shared.drift.fitting.fit_channel`.
     """
     score, predicted = prediction_names(features)
     channels = [fit_channel(score, "numeric", scores, times)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from river.base import DriftDetector
 
 from shared.drift.alarm import Alarm
@@ -12,7 +13,7 @@ from shared.drift.alternatives import channel_bets
 from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
 from shared.drift.detector import Detector
-from shared.drift.fitting import fit_channel
+from shared.drift.fitting import MIN_ROWS, fit_channel
 from shared.drift.slots import SlotCounter
 
 
@@ -20,20 +21,23 @@ class ESRDrift(DriftDetector):
     """E-SR: mixture Shiryaev-Roberts e-detector against a baseline.
 
     It raises at most one false alarm per ``events_between_alarms`` values on average [1]_, however
-    long it runs, and detects a change within about 1.5 to 1.8 times the delay of a CUSUM that
-    knows what the change will be, the fastest there is [2]_. Values are taken in slots of 16.
+    long it runs, and detects a change within about 1.5 times the delay of a CUSUM that knows what the
+    change will be, the fastest there is [2]_ (docs/drift-detection.md has the table). Values are taken
+    in slots of 16. The values it learns from are in the order of time: what they show of autocorrelation
+    is priced in, and delays grow by as much. A stream that follows the hour needs a baseline with times
+    (:func:`shared.drift.fit_baseline`): here a season is a change.
 
     Parameters
     ----------
     reference
-        Training values. Without them the detector learns from the first ``cold_start`` values:
-        then it cannot know whether those were normal.
+        Training values, in the order of time. Without them the detector learns from the first
+        ``cold_start`` values: then it cannot know whether those were normal.
     kind
         ``numeric``, ``categorical`` or ``boolean``.
     events_between_alarms
         A: mean number of values between false alarms.
     cold_start
-        Values to learn from where there is no reference; 500 or more.
+        Values to learn from where there is no reference; 512 or more.
 
     Attributes
     ----------
@@ -58,7 +62,7 @@ class ESRDrift(DriftDetector):
     ...     if drift.drift_detected:
     ...         print(f"{drift.alarm.change} at {i}, {drift.alarm.detail}")
     ...         break
-    location at 6023, mean +1.28 sd
+    location at 6039, mean +1.28 sd
     """
 
     def __init__(
@@ -69,8 +73,8 @@ class ESRDrift(DriftDetector):
         cold_start: int = 5_000,
     ) -> None:
         super().__init__()
-        if cold_start < 500:
-            raise ValueError("cold_start must be 500 or more: fewer values are no baseline")
+        if cold_start < MIN_ROWS:
+            raise ValueError(f"cold_start must be {MIN_ROWS} or more: fewer values are no baseline")
         self.reference = reference
         self.kind = kind
         self.events_between_alarms = events_between_alarms
@@ -103,7 +107,7 @@ class ESRDrift(DriftDetector):
             self._drift_detected = True
 
     def _fit(self, values: Sequence[Any]) -> None:
-        channel = fit_channel("x", self.kind, values)
+        channel = fit_channel("x", self.kind, values, np.zeros(len(values)))
         if channel.reason is not None:
             raise ValueError(f"the values cannot be a baseline: {channel.reason}")
         self._counter = SlotCounter(Baseline(channels=(channel,)))

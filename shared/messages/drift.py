@@ -270,6 +270,11 @@ class DriftReport(Report, frozen=True, kw_only=True, tag="drift"):
         is taken for normal.
     baseline_rows
         Rows the baseline was fitted from, or events collected so far.
+    baseline_span
+        Milliseconds of event time from the first of those rows to the last; 0 where it is not known.
+    ordered
+        Whether those rows came with times. If not, no season was looked for, and their own order was taken
+        for that of time: if they were shuffled, the budget holds only if events are independent.
     budget
         Absent until the event rate is known.
     active
@@ -286,6 +291,8 @@ class DriftReport(Report, frozen=True, kw_only=True, tag="drift"):
     late: int = 0
     baseline: Literal["bundle", "learning", "learnt"] = "bundle"
     baseline_rows: int = 0
+    baseline_span: int = 0
+    ordered: bool = True
     budget: DriftBudget | None = None
     active: bool = True
     unordered: int = 0

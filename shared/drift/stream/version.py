@@ -179,6 +179,8 @@ class VersionWatch:
         events: dict[Group, int] = {}
         channels: list[DriftChannel] = []
         late = first = 0
+        features = self._groups.get("features")
+        trained = None if features is None else features.baseline
         for group in GROUPS:
             watch = self._groups.get(group)
             if watch is None:
@@ -206,6 +208,8 @@ class VersionWatch:
             late=late,
             baseline=self._origin(),
             baseline_rows=self._rows(),
+            baseline_span=0 if trained is None else round(1_000 * trained.span),
+            ordered=trained is None or trained.ordered,
             budget=self._budget(),
             active=active,
             unordered=sum(order.unordered for order in self.orders.values()),

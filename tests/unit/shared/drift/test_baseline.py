@@ -68,8 +68,8 @@ def test_probabilities_price_what_training_did_not_contain():
 @pytest.mark.parametrize(
     ("kind", "values", "reason"),
     [
-        ("numeric", np.arange(100.0), "only 100 usable training rows; 500 are needed"),
-        ("numeric", [], "only 0 usable training rows; 500 are needed"),
+        ("numeric", np.arange(100.0), "only 100 usable training rows; 512 are needed"),
+        ("numeric", [], "only 0 usable training rows; 512 are needed"),
         ("numeric", [None] * 1_000, "every training value is missing or not usable"),
         ("numeric", ["text"] * 1_000, "every training value is missing or not usable"),
         ("numeric", [5.0] * 1_000, "every training value is 5: there is no spread to measure change in"),

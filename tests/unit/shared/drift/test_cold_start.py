@@ -47,8 +47,8 @@ def test_without_times_the_order_of_arrival_shows_autocorrelation():
 
 
 def test_a_feature_that_never_comes_and_hostile_values_are_reasons():
-    cold = ColdStart({"gone": "numeric", "odd": "categorical"}, rows=600)
-    assert cold.add({"odd": [[], {}, 10**400, float("nan"), b"x", "y" * 10**6] * 100}) == 600
+    cold = ColdStart({"gone": "numeric", "odd": "categorical"}, rows=630)
+    assert cold.add({"odd": [[], {}, 10**400, float("nan"), b"x", "y" * 10**6] * 105}) == 630
     gone, odd = cold.baseline().channels
     assert gone.reason == "every training value is missing or not usable"
     assert odd.calibrated

@@ -105,7 +105,12 @@ def test_spells_of_late_flights_are_measured_and_raise_no_false_alarm():
     assert baseline.deff == pytest.approx(20, rel=0.25)
     fresh = LabelCounter().add(*spells(100_000))
     assert Detector([label_bets(baseline)], 1e6).update(fresh) == []
-    assert Detector([label_bets(fit_labels(*spells(100_000)))], 1e6).update(fresh) != []
+    in_their_order = fit_labels(*spells(100_000))
+    assert Detector([label_bets(in_their_order)], 1e6).update(fresh) == []
+    scores, labels = spells(100_000)
+    shuffled = fit_labels(scores, rng.permutation(labels))
+    assert shuffled.deff == 1
+    assert Detector([label_bets(shuffled)], 1e6).update(fresh) != []
 
 
 def test_a_counter_goes_on_from_its_snapshot():

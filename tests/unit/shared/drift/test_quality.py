@@ -224,8 +224,13 @@ def test_autocorrelation_is_measured_and_raises_no_alarm():
     assert channel.phases is None
     assert channel.deff == pytest.approx(1.7 / 0.3, rel=0.3)  # (1 + r) / (1 - r)
     assert alarms_of(baseline, {"x": series[100_000:]}, events_between_alarms=1e6) == []
-    ignored = fit_baseline({"x": series[:100_000]}, {"x": "numeric"})
-    assert len(alarms_of(ignored, {"x": series[100_000:]}, events_between_alarms=1e6)) > 100
+    in_their_order = fit_baseline({"x": series[:100_000]}, {"x": "numeric"})
+    assert not in_their_order.ordered
+    assert in_their_order.channels[0].deff == channel.deff
+    assert alarms_of(in_their_order, {"x": series[100_000:]}, events_between_alarms=1e6) == []
+    shuffled = np.random.default_rng(1).permutation(series[:100_000])
+    hidden = fit_baseline({"x": shuffled}, {"x": "numeric"})
+    assert len(alarms_of(hidden, {"x": series[100_000:]}, events_between_alarms=1e6)) > 100
 
 
 def test_a_season_is_taken_out_and_a_shift_on_top_of_it_is_found():
@@ -242,8 +247,19 @@ def test_a_season_is_taken_out_and_a_shift_on_top_of_it_is_found():
     shifted = alarms_of(baseline, {"x": values[fresh] + 0.5}, times[fresh], events_between_alarms=1e6)
     assert shifted[0].change == "location"
     assert shifted[0].event < 400
-    ignored = fit_baseline({"x": values[fit]}, {"x": "numeric"})
-    assert len(alarms_of(ignored, {"x": values[fresh]}, events_between_alarms=1e6)) > 100
+    untimed = fit_baseline({"x": values[fit]}, {"x": "numeric"})
+    assert alarms_of(untimed, {"x": values[fresh]}, events_between_alarms=1e6) == []
+    hidden = fit_baseline({"x": rng.permutation(values[fit])}, {"x": "numeric"})
+    assert len(alarms_of(hidden, {"x": values[fresh]}, events_between_alarms=1e6)) > 100
+
+
+def test_rows_whose_dependence_cannot_be_measured_are_no_baseline():
+    """A random walk of 510 rows would look independent: there are not eight blocks of 64 in it."""
+    for rows in (510, 512, 2_000):
+        walk = np.cumsum(np.random.default_rng(rows).normal(size=rows))
+        for times in (None, np.arange(rows) * 60.0):
+            (channel,) = fit_baseline({"x": walk}, {"x": "numeric"}, times).channels
+            assert not channel.calibrated, (rows, channel.deff)
 
 
 def test_a_flood_of_unusable_values_is_missing_and_never_a_crash(ten_features):

@@ -37,8 +37,19 @@ def test_a_clone_keeps_the_settings_and_forgets_the_stream():
 
 
 def test_a_cold_start_that_cannot_be_a_baseline_says_why():
-    detector = ESRDrift(cold_start=500)
+    detector = ESRDrift(cold_start=512)
     with pytest.raises(ValueError, match="the values cannot be a baseline: every training value is 3"):
-        first_detection(detector, [3.0] * 500)
-    with pytest.raises(ValueError, match="cold_start must be 500 or more"):
+        first_detection(detector, [3.0] * 512)
+    with pytest.raises(ValueError, match="cold_start must be 512 or more"):
         ESRDrift(cold_start=10)
+
+
+def test_autocorrelation_that_the_reference_shows_raises_no_alarm():
+    rng = np.random.default_rng(43)
+    values = np.zeros(60_000)
+    for i, shock in enumerate(rng.normal(size=len(values) - 1), start=1):
+        values[i] = 0.7 * values[i - 1] + shock
+    detector = ESRDrift(reference=values[:40_000])
+    assert first_detection(detector, values[40_000:].tolist()) is None
+    blind = ESRDrift(reference=rng.permutation(values[:40_000]))
+    assert first_detection(blind, values[40_000:].tolist()) is not None

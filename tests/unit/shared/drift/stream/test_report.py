@@ -7,9 +7,11 @@ from itertools import pairwise
 
 import msgspec
 import numpy as np
+import pytest
 
+from services.cli.drift_view import headline
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
-from shared.drift import fit_baseline
+from shared.drift import Baseline, fit_baseline
 from shared.drift.stream.counting import SourcePartition
 from shared.drift.stream.merging import Merger
 from shared.drift.stream.offline import OfflineDrift
@@ -139,6 +141,34 @@ def test_the_reports_hold_a_second_opinion_and_figures_while_a_baseline_is_learn
     assert sum(values for *_, values in x.figures.histogram) == 1_200 - round(1_200 * x.figures.missing)
     assert [name for name, _ in c.figures.top] == ["a", "b"]
     assert report.second_opinion is None, "no predictions came"
+
+
+def test_a_report_says_what_its_baseline_could_not_show() -> None:
+    """Learnt in a minute, or from rows without times: a person is told what is taken for drift then."""
+    learnt = OfflineDrift(watched(None, learn=1_500), 1, "events")
+    records = partitions(3_000, 1, shift_at=1.0)[0]
+    learnt.add(columns(records))
+    report = learnt.finish()[-1]
+    assert (report.baseline, report.ordered, report.baseline_rows) == ("learning", True, 1_500)
+    assert report.baseline_span == pytest.approx(1_500 * 50, rel=0.02)
+    sentences = " ".join(headline(msgspec.structs.replace(report, baseline="learnt")))  # predictions too
+    assert "learnt from the first 1,500 events" in sentences
+    assert "They span 1.2 min: a rhythm of the day or the week" in sentences
+    untimed, timed = (OfflineDrift(watched(one), 1, "events") for one in (baseline(), timed_baseline()))
+    for offline, known in ((untimed, False), (timed, True)):
+        offline.add(columns(records))
+        report = offline.finish()[-1]
+        assert report.ordered == known
+        known_to_reader = "The training rows have no times" not in " ".join(
+            headline(msgspec.structs.replace(report, baseline="bundle"))
+        )
+        assert known_to_reader == known
+
+
+def timed_baseline() -> Baseline:
+    rng = np.random.default_rng(1)
+    rows = {"x": rng.normal(size=5_000), "c": rng.choice(["a", "b"], 5_000).tolist()}
+    return fit_baseline(rows, {"x": "numeric", "c": "categorical"}, np.arange(5_000) * 600.0)
 
 
 def test_at_least_once_repeats_are_counted_once() -> None:
