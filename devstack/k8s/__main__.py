@@ -29,8 +29,10 @@ def main() -> int:
         problems.append(str(error))
     for problem in problems:
         print(problem, file=sys.stderr)
+    if problems:
+        return 1
     print("RENDERED and VALIDATED only: no cluster was there to apply anything to")
-    return 1 if problems else 0
+    return 0
 
 
 def _check(overlay: Path) -> list[str]:

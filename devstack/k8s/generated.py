@@ -11,6 +11,8 @@ from shared.topics import MOST_REPLICAS, TopicNames, topic_specs
 
 CLUSTER = "driftline"
 RULES = ("recording.yml", "alerts.yml")
+PUBLIC_URL = "https://driftline.example.com"
+"""Where the alerting service serves the runbooks; the production overlay puts its own host in its place."""
 _NOTE = "# Made by `make k8s`; do not edit.\n"
 
 
@@ -54,6 +56,10 @@ def prometheus_rule(root: Path) -> list[dict[str, Any]]:
     groups: list[Any] = []
     for name in RULES:
         groups += yaml.safe_load((root / "monitoring/prometheus/rules" / name).read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        texts = rule["annotations"]
+        if "runbook" in texts:  # an anchor lets some rules share them
+            texts["runbook_url"] = f"{PUBLIC_URL}/runbooks/{Path(texts.pop('runbook')).stem}"
     return [
         {
             "apiVersion": "monitoring.coreos.com/v1",

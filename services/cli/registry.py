@@ -8,6 +8,7 @@ import getpass
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from services.cli import registry_view as view
+from services.cli.bundle_stream import unpacked
 from services.cli.connection import CliSettings
 from shared.errors import RegistryError
 from shared.registry import HistoryEntry, Pointers, RedisRegistry, VersionInfo
@@ -130,20 +132,24 @@ def default_who() -> str:
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True, allow_dash=True))
 @click.option("--promote", "promote_too", is_flag=True, help="Make it champion as well.")
 @signed(why_required=False)
 @connected
 def register(bundle: Path, promote_too: bool, who: str, why: str, connection: Connection) -> None:
-    """Upload the bundle in directory BUNDLE and record its version."""
+    """Upload the bundle in directory BUNDLE (-: a tar archive on standard input) and record its version."""
 
     async def work(registry: RedisRegistry) -> tuple[VersionInfo, HistoryEntry | None]:
-        info = await registry.register(bundle, who=who, why=why)
+        info = await registry.register(directory, who=who, why=why)
         if not promote_too:
             return info, None
         return info, await registry.promote(info.model, info.version, who=who, why=why)
 
-    info, promoted = connection.run(work)
+    piped = str(bundle) == "-"
+    if not piped and not bundle.is_dir():
+        raise click.BadParameter(f"{bundle} is no directory", param_hint="BUNDLE")
+    with unpacked(click.get_binary_stream("stdin")) if piped else nullcontext(bundle) as directory:
+        info, promoted = connection.run(work)
     view.print_line(f"{info.model} {info.version} is registered (digest {info.digest[:12]}).")
     if promoted is not None:
         view.print_line(view.sentence(promoted))

@@ -50,6 +50,8 @@ def test_what_it_mounts_and_builds_is_there(name: str) -> None:
     if "build" in service:
         assert (ROOT / service["build"]["dockerfile"]).is_file()
         assert service["build"]["context"] == "."
+        asked = re.findall(r"^ARG (\w+)", (ROOT / service["build"]["dockerfile"]).read_text(), re.MULTILINE)
+        assert set(service["build"]["args"]) == {"VERSION", "REVISION"} <= set(asked)
 
 
 def test_every_volume_is_used() -> None:

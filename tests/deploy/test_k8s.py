@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from devstack.k8s.generated import stale
-from devstack.k8s.policy import PART_OF, violations
+from devstack.k8s.objects import PART_OF
+from devstack.k8s.policy import violations
 from devstack.k8s.rendering import VERSIONS, schema_errors
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,72 @@ BREAKS: list[tuple[str, Callable[[list[Object]], Any], str]] = [
     ("twice", lambda o: o.append(copy.deepcopy(find(o, "ScaledObject", "shadow"))), "two scalers"),
     ("clear", lambda o: config(o)["data"].update(DRIFTLINE_KAFKA_SASL_PASSWORD="x"), "in clear"),
     ("variable", lambda o: container(o)["env"].append({"name": "TOKEN", "value": "x"}), "in clear"),
+    ("root-again", lambda o: security(o).update(runAsUser=0, runAsNonRoot=False), "may run as root"),
+    ("unconfined", lambda o: security(o).update(seccompProfile={"type": "Unconfined"}), "no seccomp"),
+    ("added", lambda o: security(o)["capabilities"].update(add=["SYS_ADMIN"]), "keeps capabilities"),
+    (
+        "init",
+        lambda o: pod(o).update(initContainers=[container(o) | {"securityContext": {"privileged": True}}]),
+        "gain privileges",
+    ),
+    (
+        "wrong-probe",
+        lambda o: container(o)["readinessProbe"]["httpGet"].update(path="/healthz"),
+        "readinessProbe asks /healthz",
+    ),
+    ("nameless", lambda o: container(o).update(name="inference"), "no container called service"),
+    ("surge", lambda o: strategy(o).update(maxSurge=0), "no room for a successor"),
+    ("surge-percent", lambda o: strategy(o).update(maxSurge="0%"), "no room for a successor"),
+    ("long-drain", lambda o: config(o)["data"].update(DRIFTLINE_DRAIN_SECONDS="60"), "before it has drained"),
+    (
+        "own-drain",
+        lambda o: container(o)["env"].append({"name": "DRIFTLINE_DRAIN_SECONDS", "value": "60"}),
+        "before it has drained",
+    ),
+    (
+        "long-prestop",
+        lambda o: container(o)["lifecycle"]["preStop"]["sleep"].update(seconds=39),
+        "before it has drained",
+    ),
+    (
+        "few-partitions",
+        lambda o: find(o, "KafkaTopic", "events")["spec"].update(partitions=6),
+        "there are 6 partitions",
+    ),
+    ("cooldown", lambda o: scaler(o).update(cooldownPeriod=0), "before a rebalance"),
+    ("to-nothing", lambda o: scaler(o).update(minReplicaCount=0), "one process, or none"),
+    ("group", lambda o: trigger(o).update(consumerGroup="nobody"), "watches the group nobody"),
+    ("topic", lambda o: trigger(o).update(topic="labels"), "watches the topic labels"),
+    ("broker", lambda o: trigger(o).update(bootstrapServers="elsewhere:9092"), "asks elsewhere:9092"),
+    ("astray", lambda o: scaler(o)["scaleTargetRef"].update(name="nobody"), "which is not there"),
+    ("all-in", lambda o: o.append(policy(ingress=[{}])), "lets everybody in"),
+    ("all-out", lambda o: o.append(policy(egress=[{}])), "lets everything out"),
+    (
+        "everywhere",
+        lambda o: o.append(policy(egress=[{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}])),
+        "lets everything out",
+    ),
+    (
+        "any-namespace",
+        lambda o: o.append(policy(ingress=[{"from": [{"namespaceSelector": {}}]}])),
+        "lets everybody in",
+    ),
+    ("secret", lambda o: o.append(secret(stringData={"password": "hunter2"})), "holds password in clear"),
+    ("base64", lambda o: o.append(secret(data={"password": "aHVudGVyMg=="})), "holds password in clear"),
+    (
+        "url",
+        lambda o: container(o)["env"].append({"name": "ANY", "value": "redis://:pw@r/0"}),
+        "holds ANY in clear",
+    ),
+    (
+        "redis",
+        lambda o: container(o)["env"].append({"name": "DRIFTLINE_REDIS_URL", "value": "redis://:pw@r/0"}),
+        "holds DRIFTLINE_REDIS_URL in clear",
+    ),
+    ("in-a-file", lambda o: config(o)["data"].update(x="see https://u:p@host/"), "holds a password in x"),
+    ("cron", lambda o: o.append(cron_job()), "CronJob nightly may gain privileges"),
+    ("cron-latest", lambda o: o.append(cron_job()), "x:latest"),
+    ("bare", lambda o: o.append(bare_pod()), "Pod nightly may gain privileges"),
     ("unhashed", lambda o: config(o)["metadata"].update(name="driftline"), "no hash"),
 ]
 
@@ -140,13 +207,43 @@ def scaler(objects: list[Object]) -> Object:
     return found
 
 
+def trigger(objects: list[Object]) -> Object:
+    found: Object = scaler(objects)["triggers"][0]["metadata"]
+    return found
+
+
+def policy(**allowed: Any) -> Object:
+    spec = {"podSelector": {}, "policyTypes": [key.title() for key in allowed]} | allowed
+    return {"kind": "NetworkPolicy", "metadata": {"name": "another"}, "spec": spec}
+
+
+def secret(**values: Any) -> Object:
+    return {"kind": "Secret", "metadata": {"name": "s"}} | values
+
+
+def cron_job() -> Object:
+    job = {"name": "x", "image": "x:latest", "securityContext": {"privileged": True}}
+    template = {"metadata": {"name": "nightly"}, "spec": {"containers": [job]}}
+    spec = {"jobTemplate": {"spec": {"template": template}}}
+    return {"kind": "CronJob", "metadata": {"name": "nightly"}, "spec": spec}
+
+
+def bare_pod() -> Object:
+    template: Object = cron_job()["spec"]["jobTemplate"]["spec"]["template"]
+    return {"kind": "Pod"} | template
+
+
 def behavior(objects: list[Object]) -> Object:
     found: Object = scaler(objects)["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     return found
 
 
 def config(objects: list[Object]) -> Object:
-    (found,) = [o for o in objects if o["kind"] == "ConfigMap"]
+    (found,) = [
+        o
+        for o in objects
+        if o["kind"] == "ConfigMap" and not o["metadata"]["name"].startswith("driftline-alerts")
+    ]
     return found
 
 
@@ -157,6 +254,14 @@ def test_a_broken_copy_is_seen(
     break_it(production)
     found = violations(production)
     assert any(sentence in text for text in found), found
+
+
+def test_a_sidecar_that_is_confined_breaks_no_rule(production: list[Object]) -> None:
+    sidecar = copy.deepcopy(container(production)) | {"name": "proxy", "image": "proxy:1.2"}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        sidecar.pop(probe)
+    pod(production)["containers"].insert(0, sidecar)
+    assert violations(production) == []
 
 
 def test_driftlines_pods_are_known_by_their_label(production: list[Object]) -> None:

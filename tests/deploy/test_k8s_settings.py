@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from fsspec.registry import known_implementations
 
+from services.alerting.page.runbooks import has_runbook
+from shared.alerting.rules_file import load_rules
 from tests.deploy.settings import read_settings, settings_class
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,49 @@ def paths(given: dict[str, str], used: set[str]) -> Iterator[Path]:
     for name, value in given.items():
         if name.removeprefix("DRIFTLINE_").lower() in used and value.startswith("/"):
             yield Path(value)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_alerts_reach_somebody_in_production(
+    rendered: dict[str, list[Object]], overlay: str, tmp_path: Path
+) -> None:
+    objects = rendered[overlay]
+    files = mounted_files(objects, "alerting")
+    path = environment(objects, "alerting")["DRIFTLINE_ALERT_RULES"]
+    (tmp_path / "rules.yml").write_text(files[path])
+    rulebook = load_rules(tmp_path / "rules.yml")
+    assert bool(rulebook.receivers) == (overlay != "development")
+    secrets = {mount["mountPath"] for mount in container(objects, "alerting")["volumeMounts"]}
+    for receiver in rulebook.receivers:
+        for file in (receiver.url_file, receiver.secret_file):
+            assert file is not None
+            assert str(Path(file).parent) in secrets
+
+
+def mounted_files(objects: list[Object], service: str) -> dict[str, str]:
+    """The contents of every ConfigMap's file that a service's container sees, by its path."""
+    (found,) = [o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"] == service]
+    maps = {o["metadata"]["name"]: o["data"] for o in objects if o["kind"] == "ConfigMap"}
+    volumes = {v["name"]: v for v in found["spec"]["template"]["spec"]["volumes"]}
+    return {
+        f"{mount['mountPath']}/{name}": text
+        for mount in container(objects, service)["volumeMounts"]
+        if "configMap" in volumes[mount["name"]]
+        for name, text in maps[volumes[mount["name"]]["configMap"]["name"]].items()
+    }
+
+
+@pytest.mark.parametrize("overlay", ["production", "production-hpa"])
+def test_every_alert_links_to_a_runbook_that_is_served(
+    rendered: dict[str, list[Object]], overlay: str
+) -> None:
+    (rules,) = [o for o in rendered[overlay] if o["kind"] == "PrometheusRule"]
+    base = environment(rendered[overlay], "alerting")["DRIFTLINE_PUBLIC_URL"]
+    alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    assert len(alerts) > 15
+    for alert in alerts:
+        assert alert["annotations"]["runbook_url"] == f"{base}/runbooks/{alert['alert']}"
+        assert has_runbook(alert["alert"])
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from services.cli import promoting
 from services.cli import registry as commands
-from shared.errors import RegistryError, TransientError
+from shared.errors import BundleError, RegistryError, TransientError
 
 BY_NAME = {
     "register": commands.register,
@@ -37,9 +38,9 @@ def models(redis_server, tmp_path: Path) -> Callable[..., Result]:
         "DRIFTLINE_REDIS_PREFIX": f"test-{secrets.token_hex(4)}:",
     }
 
-    def run(name: str, *arguments: str | Path, **more: str) -> Result:
+    def run(name: str, *arguments: str | Path, piped: bytes = b"", **more: str) -> Result:
         runner = CliRunner(env=environment | more)
-        return runner.invoke(BY_NAME[name], [str(argument) for argument in arguments])
+        return runner.invoke(BY_NAME[name], [str(argument) for argument in arguments], input=piped)
 
     return run
 
@@ -55,6 +56,13 @@ def two(models, make_bundle) -> Callable[..., Result]:
 def lines(result: Result) -> list[str]:
     assert result.exception is None, result.exception
     return [MOMENT.sub("<time>", re.sub(" +", " ", line)).strip() for line in result.output.splitlines()]
+
+
+def test_a_bundle_comes_through_a_pipe_too(models, make_bundle):
+    tar = subprocess.run(["tar", "-c", "-C", make_bundle("1"), "."], capture_output=True, check=True).stdout
+    assert lines(models("register", "-", "--promote", piped=tar))[0].startswith("flights 1 is registered")
+    half = models("register", "-", piped=tar[:1024])
+    assert isinstance(half.exception, BundleError)
 
 
 def test_an_empty_registry_says_so_and_what_to_do(models):
