@@ -119,6 +119,19 @@ class ChannelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         return None if season is None else season.cycle
 
     @property
+    def centre(self) -> float:
+        """Numeric: a value amid the training ones, which sums of values are taken from; else 0.
+
+        The square of a time since 1970 leaves no digit for a spread of seconds.
+        """
+        if self.kind != "numeric" or not self.counts:
+            return 0.0
+        if self.phases is not None:
+            return float(np.mean(self.phases.mean))
+        weights = np.array(self.counts[:-1], np.float64)
+        return float(np.array(self.centres) @ weights / max(float(weights.sum()), 1.0))
+
+    @property
     def columns(self) -> int:
         """Columns that the channel takes in a slot: its bins, and one per cell of a table of shares."""
         return len(self.counts) + (self.shares.cells if self.shares else 0)

@@ -27,7 +27,7 @@ class Coded:
     codes
         Column of every value, and of the season's cell where shares have one, shape ``(rows, n)``.
     numbers
-        Values of the numeric channels, 0 where missing, shape ``(numeric, n)``.
+        Values of the numeric channels less their centre, 0 where missing, shape ``(numeric, n)``.
     unseen
         ``(row, channel, category)`` of values that training did not contain, by row.
     """
@@ -91,6 +91,7 @@ class GroupCoder:
         self.columns = max((channel.columns for channel in self.channels), default=1)
         self.numeric = [row for row, channel in enumerate(self.channels) if channel.kind == "numeric"]
         self._coders = [Coder(channel) for channel in self.channels]
+        self._centres = [channel.centre for channel in self.channels]
         self._timed = any(channel.cycle is not None for channel in self.channels)
         self._seasonal = [row for row, channel in enumerate(self.channels) if channel.shares is not None]
         self.rows = [*range(len(self.channels)), *self._seasonal]
@@ -148,4 +149,4 @@ class GroupCoder:
         numbers: NDArray[np.float64],
     ) -> None:
         coded.codes[row] = self._coders[row].code(values, seconds)
-        numbers[:] = np.where(np.isnan(values), 0.0, values)
+        numbers[:] = np.where(np.isnan(values), 0.0, values - self._centres[row])

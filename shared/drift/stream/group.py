@@ -27,6 +27,7 @@ from shared.drift.stream.budget import (
 )
 from shared.drift.stream.coding import GroupCoder
 from shared.drift.stream.explaining import explain
+from shared.drift.stream.lately import Lately, LatelyState
 from shared.drift.stream.new_categories import NewCategories, NewCategoriesState
 from shared.drift.stream.ordering import ReadySlot
 from shared.drift.stream.places import Place, Places
@@ -85,6 +86,7 @@ class GroupState(msgspec.Struct, frozen=True, array_like=True):
     recent: RecentState
     segments: dict[str, Segment]
     opinion: bytes
+    lately: LatelyState
 
 
 class GroupWatch:
@@ -122,6 +124,7 @@ class GroupWatch:
         """How many went off since somebody last asked."""
         self._newest: WindowCounts | None = None
         self._recent = Recent(len(coded) if self.coder.located else 0)
+        self._lately = Lately(len(coded), self.coder.columns, len(self.coder.numeric))
         self._channels = {channel.name: (row, channel) for row, channel in enumerate(coded)}
         self.segments: dict[str, Segment] = {}
         """Where the change of a channel is, of the alarm that is on or was the last one."""
@@ -209,6 +212,8 @@ class GroupWatch:
         every = np.stack([slot.counts for slot, _ in batch])
         for window in {id(window): window for _, window in batch}.values():
             window.count(every[[window is other for _, other in batch]])
+        sizes = [slot.events for slot, _ in batch]
+        self._lately.add(every, np.stack([slot.sums for slot, _ in batch]), sizes)
         seen = self.detector.events if self.detector is not None else 0
         for slot, _ in batch:
             seen += slot.events
@@ -216,13 +221,12 @@ class GroupWatch:
             self.places.add(seen, slot.occurred, slot.offset, slot.topic, slot.partition)
         if self.detector is not None:
             counts = every[:, self._watched, : self._columns].astype(np.int64)
-            events = np.array([slot.events for slot, _ in batch])
-            for alarm in self.detector.update(Slots(counts, events)):
+            for alarm in self.detector.update(Slots(counts, np.array(sizes))):
                 self._raise(alarm)
         if self._ranked is not None:
             channel = self.coder.channels[self._ranked]
             ranks = slot_ranks(channel, every[:, self._ranked])
-            self.opinion.update(ranks, [slot.events for slot, _ in batch])
+            self.opinion.update(ranks, sizes)
         batch.clear()
 
     @property
@@ -257,18 +261,25 @@ class GroupWatch:
         return told[1] if told is not None else self._tell(name)
 
     def _tell(self, name: str) -> str:
-        row, window = self._row[name], self._newest
-        if window is None:
+        row, latched = self._row[name], self.latch.active.get(name)
+        if latched is None or self.detector is None:
             return ""
-        latched = self.latch.active.get(name)
-        about = latched is not None and latched.change == "unseen"
-        new = [category for category, _ in self.windows.most_new(row, TOLD_NEW)] if about else []
-        return explain(self.coder.channels[row], window.counts[row], self.sums(row, window), new=new)
+        counts, sums = self._lately.since(self.detector.events - latched.change_point)
+        unseen = latched.change == "unseen"
+        new = [category for category, _ in self.windows.most_new(row, TOLD_NEW)] if unseen else []
+        return explain(
+            self.coder.channels[row],
+            counts[row],
+            self.sums(row, sums),
+            change=latched.change,
+            detail=latched.detail,
+            new=new,
+        )
 
-    def sums(self, row: int, window: WindowCounts) -> NDArray[np.float64] | None:
-        """Return sum and sum of squares of a channel in a window; None where it is not numeric."""
+    def sums(self, row: int, sums: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return a channel's row of the sums of all numeric channels; None where it is not numeric."""
         numeric = self.coder.numeric
-        return window.sums[numeric.index(row)] if row in numeric else None
+        return sums[numeric.index(row)] if row in numeric else None
 
     def common(self, evidence: float) -> float:
         """Return a detector's evidence on the scale where the whole model alarms at log10(A)."""
@@ -312,6 +323,7 @@ class GroupWatch:
             recent=self._recent.snapshot(),
             segments=dict(sorted(self.segments.items())),
             opinion=self.opinion.snapshot(),
+            lately=self._lately.snapshot(),
         )
 
     def resume(self, raw: bytes | msgspec.Raw) -> str | None:
@@ -354,6 +366,7 @@ class GroupWatch:
         self._recent = Recent(self._recent.channels, state.recent)
         self.segments = dict(state.segments)
         self.opinion.restore(state.opinion)
+        self._lately.restore(state.lately)
         self._newest = self.windows.open[max(self.windows.open)] if self.windows.open else None
         self.changed = set(self.windows.open)
         self._make_detector(state.detector)

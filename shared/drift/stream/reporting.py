@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shared.drift.channel import ChannelBaseline
 from shared.drift.figures import jensen_shannon, psi, reference_counts, wasserstein
 from shared.drift.segments import Segment
-from shared.drift.stream.explaining import mean_and_sd, reference_mean_and_sd
+from shared.drift.stream.explaining import digits_to_tell, mean_and_sd, reference_mean_and_sd
 from shared.drift.stream.group import GroupWatch
 from shared.drift.stream.partials import Group
 from shared.drift.stream.windows import WindowCounts
@@ -46,7 +46,7 @@ def channels_of(group: Group, watch: GroupWatch, window: WindowCounts | None) ->
                 made,
                 peak=round(float(shown.peak[row]), 4),
                 figures=figures_of(
-                    channel, counts, reference, watch.sums(row, shown), watch.windows.most_new(row, TOP)
+                    channel, counts, reference, watch.sums(row, shown.sums), watch.windows.most_new(row, TOP)
                 ),
                 bins=tuple(name[:LONGEST_NAME] for name in channel.bin_names),
                 reference=tuple(np.rint(reference).astype(int).tolist()),
@@ -131,17 +131,17 @@ def figures_of(
             top=tuple((names[i][:LONGEST_NAME], int(counts[i])) for i in order if counts[i]),
             new=tuple(new),
         )
-    now, usual = mean_and_sd(counts.astype(np.float64), sums), reference_mean_and_sd(channel)
+    now, usual = mean_and_sd(channel, counts.astype(np.float64), sums), reference_mean_and_sd(channel)
     return msgspec.structs.replace(
         made,
         wasserstein=None
         if now is None
         else round(wasserstein(reference[:-1], counts[:-1], channel.centres, channel.sd), 5),
-        mean=None if now is None else _short(now[0]),
-        sd=None if now is None else _short(now[1]),
+        mean=None if now is None else _short(now[0], channel),
+        sd=None if now is None else float(f"{now[1]:.6g}"),
         quantiles=_quantiles(channel, counts) if now is not None else (),
-        reference_mean=None if usual is None else _short(usual[0]),
-        reference_sd=None if usual is None else _short(usual[1]),
+        reference_mean=None if usual is None else _short(usual[0], channel),
+        reference_sd=None if usual is None else float(f"{usual[1]:.6g}"),
         reference_quantiles=_quantiles(channel, np.array(channel.counts)),
     )
 
@@ -160,9 +160,15 @@ def _quantiles(channel: ChannelBaseline, counts: NDArray[np.int64]) -> tuple[flo
     edges = np.concatenate([[low], inner, [high]])
     cumulative = np.concatenate([[0], np.cumsum(counts[:-1])]) / max(int(counts[:-1].sum()), 1)
     steps = np.flatnonzero(np.diff(cumulative, prepend=-1.0))
-    return tuple(map(_short, np.interp(QUANTILES, cumulative[steps], edges[steps]).tolist()))
+    found = np.interp(QUANTILES, cumulative[steps], edges[steps]).tolist()
+    return tuple(_short(value, channel) for value in found)
 
 
-def _short(value: float) -> float:
-    """Return a number with six significant digits: reports are read by people and cross a network."""
-    return float(f"{value:.6g}")
+def _short(value: float, channel: ChannelBaseline) -> float:
+    """Return a number with six significant digits, or as many as a thousandth of the channel's spread needs.
+
+    Reports are read by people and cross a network; but of 1,700,000,010 +- 10 the last ones matter.
+    """
+    usual = reference_mean_and_sd(channel)
+    spread = usual[1] if usual is not None else 0.0
+    return float(f"{value:.{max(6, digits_to_tell(value, spread / 1_000))}g}")
