@@ -41,6 +41,8 @@ class PipelineMetrics:
     ----------
     consumed, produced
         Records by topic.
+    lost
+        Records by topic that retention deleted before they were read.
     transactions
         Commits by ``outcome``: ``committed``, ``aborted``, ``failed``.
     dead_letters
@@ -61,6 +63,12 @@ class PipelineMetrics:
         )
         self.produced = Counter(
             "driftline_records_produced_total", "Records written", ["topic"], registry=registry
+        )
+        self.lost = Counter(
+            "driftline_records_lost_total",
+            "Records deleted before they were read",
+            ["topic"],
+            registry=registry,
         )
         self.transactions = Counter(
             "driftline_transactions_total", "Commits by outcome", ["outcome"], registry=registry

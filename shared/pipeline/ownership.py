@@ -20,6 +20,7 @@ from shared.kafka.producing import BatchTooLarge
 from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.published import OffsetPublisher, group_offset
+from shared.pipeline.retained import Retained
 from shared.pipeline.state import StateReader
 from shared.pipeline.step import Rewinding, Step
 from shared.pipeline.writer import PartitionWriter
@@ -85,6 +86,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         make_writer: Callable[[TopicPartition, int], PartitionWriter],
         state_reader: StateReader,
         publisher: OffsetPublisher,
+        retained: Retained,
     ) -> None:
         self._step = step
         self._options = options
@@ -92,6 +94,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._make_writer = make_writer
         self._state_reader = state_reader
         self._publisher = publisher
+        self._retained = retained
         self._batch_bytes: dict[TopicPartition, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()
@@ -176,7 +179,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Open a partition, trying again while the broker is in trouble and the partition ours.
 
         1. the writer: fences the former owner, so that earlier offsets are settled
-        2. the state last committed, and the position in it; whatever else the step recovers
+        2. the state last committed, and the position in it, or the first one that the log still has;
+           whatever else the step recovers
         3. an explicit seek: aiokafka took its own first position before the writer was open
         4. ready
         """
@@ -190,8 +194,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._options.recover(tp, next_offset, state)
                 if self.slots.get(tp) is not slot:
                     break  # revoked meanwhile
-                if isinstance(self._step, Rewinding) and state is not None:
-                    next_offset = min(next_offset, self._step.resume_at(state))
+                next_offset = await self._rewound(tp, next_offset, state)
+                if self.slots.get(tp) is not slot:
+                    break
                 self._consumer.seek(tp, next_offset)  # 3
                 self._step.open(tp.topic, tp.partition, next_offset, state)
                 slot.writer.follow(timestamp)
@@ -224,7 +229,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         group = await group_offset(self._consumer, tp)
         if snapshot is None:
             if group is not None:
-                return group.offset, None, 0
+                return await self._retained.first_readable(tp, group.offset), None, 0
             return (await self._consumer.beginning_offsets([tp]))[tp], None, 0
         if group is not None and not group.ours and group.offset != snapshot.next_offset:
             raise ServiceError(
@@ -235,7 +240,18 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 partition=tp.partition,
                 offset=group.offset,
             )
-        return snapshot.next_offset, snapshot.state, timestamp
+        # The group is told of a loss at once, the state only with the next commit.
+        told = group.offset if group is not None else 0
+        position = await self._retained.first_readable(tp, snapshot.next_offset, had=told)
+        return position, snapshot.state, timestamp
+
+    async def _rewound(self, tp: TopicPartition, next_offset: int, state: bytes | None) -> int:
+        """Return the offset to read on from: before the position where the step reads some records again."""
+        if state is None or not isinstance(self._step, Rewinding):
+            return next_offset
+        again = min(next_offset, self._step.resume_at(state))
+        async with asyncio.timeout(self._options.deadline):
+            return await self._retained.first_readable(tp, again, had=next_offset)
 
     async def _release(self, slots: list[Slot], *, within: float) -> None:
         was_ready = [slot for slot in slots if slot.ready]

@@ -20,6 +20,7 @@ from shared.metrics import PipelineMetrics
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.ownership import BROKER_TROUBLE, PRODUCER_TROUBLE, Ownership, Slot
 from shared.pipeline.published import OffsetPublisher
+from shared.pipeline.retained import Retained
 from shared.pipeline.state import Snapshot, StateReader, snapshot_output
 from shared.pipeline.step import Step, Work
 from shared.pipeline.writer import AtLeastOnceWriter, PartitionWriter, TransactionalWriter
@@ -143,7 +144,10 @@ class Pipeline(Generic[Work]):
             make_writer = await self._writers(stack)
             publisher = OffsetPublisher(consumer)
             reader = StateReader(self._options.client, self._options.state_topic)
-            self._ownership = Ownership(self._step, self._options, consumer, make_writer, reader, publisher)
+            retained = Retained(consumer, self._options, self._metrics)
+            self._ownership = Ownership(
+                self._step, self._options, consumer, make_writer, reader, publisher, retained
+            )
             consumer.subscribe(list(self._options.topics), listener=self._ownership)
             try:
                 await self._loop(consumer, self._ownership, stop)
@@ -220,9 +224,9 @@ class Pipeline(Generic[Work]):
             log.warning("fetch failed, trying again", error=repr(error))
             await asyncio.sleep(0.2)
             return []
-        return [(slot, part) for part in fetched if (slot := self._accept(consumer, ownership, part))]
+        return [(slot, part) for part in fetched if (slot := await self._accept(consumer, ownership, part))]
 
-    def _accept(self, consumer: ColumnConsumer, ownership: Ownership, part: Records) -> Slot | None:
+    async def _accept(self, consumer: ColumnConsumer, ownership: Ownership, part: Records) -> Slot | None:
         """Return the slot that these records are for, ``None`` where there is nothing to process.
 
         Looked up now and not before the fetch: while that waited, the partition may have been given
@@ -234,20 +238,43 @@ class Pipeline(Generic[Work]):
         if slot is None or not slot.ready:
             return None  # whoever opens it seeks first
         if part.start != slot.position:
-            log.warning(
-                "fetched from another position than expected, going back",
-                topic=tp.topic,
-                partition=tp.partition,
-                offset=part.start,
-                expected=slot.position,
-            )
-            consumer.seek(tp, slot.position)
+            await self._put_back(consumer, ownership, slot, part.start)
             return None
         slot.position = part.end
         if not len(part):
             return None
         slot.taken = part.end
         return slot
+
+    async def _put_back(self, consumer: ColumnConsumer, ownership: Ownership, slot: Slot, start: int) -> None:
+        """Put the consumer back where the slot goes on, or where the log begins now if that is gone.
+
+        Raises
+        ------
+        ServiceError
+            The log ends before the slot's position.
+        """
+        tp, wanted = slot.tp, slot.position
+        try:
+            async with asyncio.timeout(self._options.deadline):
+                first = await Retained(consumer, self._options, self._metrics).first_readable(tp, wanted)
+        except BROKER_TROUBLE as error:
+            log.warning("the log's limits cannot be asked for yet", error=repr(error))
+            first = wanted
+        if ownership.slots.get(tp) is not slot or not slot.ready:
+            return  # given up meanwhile: whoever opens it seeks first
+        log.warning(
+            "fetched from another position than expected, going back",
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=start,
+            expected=wanted,
+            next_offset=first,
+        )
+        consumer.seek(tp, first)
+        slot.position = first
+        if slot.encoded == wanted:
+            slot.encoded = first
 
     async def _finish(self, ownership: Ownership, batch: Sequence[tuple[Slot, Records]], work: Work) -> None:
         started = time.perf_counter()

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 from prometheus_client import CollectorRegistry
 
+from shared.errors import ServiceError
 from shared.kafka.records import Records
 from shared.metrics import PipelineMetrics
 from shared.pipeline.options import PipelineOptions
@@ -21,7 +24,7 @@ TP = TopicPartition("in", 0)
 
 
 def slot(position: int, *, ready: bool = True) -> Slot:
-    return Slot(TP, writer=None, ready=ready, next_offset=position, position=position)  # type: ignore[arg-type]
+    return Slot(TP, None, ready, next_offset=position, position=position, encoded=position)  # type: ignore[arg-type]
 
 
 def records(start: int, count: int, end: int | None = None) -> Records:
@@ -40,16 +43,25 @@ class Ownership:
 
 
 class Consumer:
-    """Gives out one answer; ``meanwhile`` happens while the fetch is waiting."""
+    """Gives out one answer; ``meanwhile`` happens while the fetch waits. The log holds ``[begin, end)``."""
 
-    def __init__(self, answer: Records, meanwhile: Any = lambda: None) -> None:
+    def __init__(
+        self, answer: Records, meanwhile: Any = lambda: None, *, begin: int = 0, end: int = 100
+    ) -> None:
         self.answer = answer
         self.meanwhile = meanwhile
+        self.begin, self.end = begin, end
         self.sought: list[int] = []
 
     async def getcolumns(self, partitions: Any, *, timeout: float, max_records: int) -> list[Records]:
         self.meanwhile()
         return [self.answer]
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.begin)
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.end)
 
     def highwater(self, tp: TopicPartition) -> int:
         raise AssertionError("Partition is not assigned")  # as aiokafka does
@@ -71,8 +83,16 @@ def pipeline() -> Pipeline[Any]:
     return Pipeline(None, options, PipelineMetrics(CollectorRegistry()))  # type: ignore[arg-type]
 
 
-async def fetch(consumer: Consumer, ownership: Ownership) -> list[tuple[Slot, Records]]:
-    return await pipeline()._fetch(consumer, ownership)  # type: ignore[arg-type]
+async def fetch(
+    consumer: Consumer, ownership: Ownership, by: Pipeline[Any] | None = None
+) -> list[tuple[Slot, Records]]:
+    return await (by or pipeline())._fetch(consumer, ownership)  # type: ignore[arg-type]
+
+
+def lost(counted: Pipeline[Any]) -> float:
+    return sum(
+        sample.value for sample in counted._metrics.lost.collect()[0].samples if "_total" in sample.name
+    )
 
 
 async def test_records_go_to_the_slot_opened_while_the_fetch_was_waiting() -> None:
@@ -90,6 +110,55 @@ async def test_records_from_elsewhere_are_not_taken_and_the_consumer_goes_back()
     assert await fetch(consumer, ownership) == []
     assert consumer.sought == [20]
     assert ownership.slots[TP].position == 20
+
+
+async def test_where_the_position_was_deleted_it_goes_on_at_the_beginning_and_counts_what_is_lost() -> None:
+    """A partition stood still for ever once, going back to a position that the broker had no more."""
+    ownership, counted = Ownership(slot(20)), pipeline()
+    assert await fetch(Consumer(records(53, 10), begin=53), ownership, counted) == []
+    mine = ownership.slots[TP]
+    assert (mine.position, mine.encoded) == (53, 53)
+    assert lost(counted) == 33
+    again = Consumer(part := records(53, 10), begin=53)
+    assert await fetch(again, ownership, counted) == [(mine, part)]
+    assert again.sought == []
+    assert lost(counted) == 33
+
+
+async def test_a_log_that_ends_before_the_position_is_another_one() -> None:
+    ownership, counted = Ownership(slot(20)), pipeline()
+    consumer = Consumer(records(0, 5), end=5)
+    with pytest.raises(
+        ServiceError, match=r"its end, which is 5 now: the topic was deleted .*in\[0\] offset 20"
+    ):
+        await fetch(consumer, ownership, counted)
+    assert consumer.sought == []
+    assert lost(counted) == 0
+
+
+async def test_a_partition_given_up_while_the_log_was_asked_is_left_alone() -> None:
+    ownership, fresh = Ownership(slot(20)), slot(60)
+
+    class Slow(Consumer):
+        async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+            ownership.slots[TP] = fresh
+            return await super().beginning_offsets(partitions)
+
+    consumer = Slow(records(53, 10), begin=53)
+    assert await fetch(consumer, ownership) == []
+    assert consumer.sought == []
+    assert fresh.position == 60
+
+
+async def test_while_the_broker_says_nothing_the_position_stays() -> None:
+    class Silent(Consumer):
+        async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+            raise KafkaTimeoutError
+
+    ownership = Ownership(slot(20))
+    consumer = Silent(records(53, 10))
+    assert await fetch(consumer, ownership) == []
+    assert consumer.sought == [20]
 
 
 async def test_a_slot_that_is_not_ready_takes_nothing() -> None:
