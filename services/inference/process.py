@@ -268,8 +268,9 @@ class InferenceStep:
         reports = self._reports[part.topic, part.partition]
         shares = [share for group in work.groups if len((share := Share.of(group, low, high)).rows)]
         occurred_at = np.full(high - low, -1, dtype=np.int64)
-        for share in shares:
-            occurred_at[share.rows] = share.occurred_at
+        times = work.micro.timestamps[low:high]
+        for share in shares:  # a clock that is ahead must not close the windows of the others
+            occurred_at[share.rows] = np.minimum(share.occurred_at, times[share.rows])
         watermarks = reports.advance(occurred_at)
         for row in bad:
             error, model = work.rejected[row]
@@ -285,7 +286,7 @@ class InferenceStep:
             reports.settle_early(int(watermarks[watermarks >= 0][0]))
         offsets = np.array(part.offsets, dtype=np.int64)
         for share in shares:
-            latencies = (work.scored_at - work.micro.timestamps[low:high][share.rows]) / 1000
+            latencies = (work.scored_at - times[share.rows]) / 1000
             self._note_version(share.model, part, int(offsets[share.rows[0]]))
             reports.count(
                 CountedAs.of(share.model.spec),

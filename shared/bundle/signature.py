@@ -142,6 +142,8 @@ def _number_problems(feature: FeatureSpec, node: Node) -> list[str]:
         return []
     if feature.nullable:
         return [f"is nullable, and the input {node.name} of {node.type} cannot hold a missing value"]
+    if node.type == "tensor(int32)" and feature.dtype == "int64" and not _fits_int32(feature):
+        return [f"is int64, the input {node.name} of {node.type} needs min and max within 32 bits"]
     if node.type in _INTEGERS:
         fraction = feature.kind == "numeric" and feature.dtype not in ("int64", "bool")
         return (
@@ -156,6 +158,11 @@ def _number_problems(feature: FeatureSpec, node: Node) -> list[str]:
             else [f"is {feature.kind}, the input {node.name} takes {node.type}"]
         )
     return [f"has an input of the unsupported type {node.type}"]
+
+
+def _fits_int32(feature: FeatureSpec) -> bool:
+    low, high = feature.min, feature.max
+    return low is not None and high is not None and low >= -(2**31) and high < 2**31
 
 
 def _output_problems(spec: ModelSpec, outputs: Sequence[Node]) -> list[str]:

@@ -18,7 +18,8 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 PartitionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-Score = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
+MOST_SCORE = 1e100
+Score = Annotated[float, msgspec.Meta(ge=-MOST_SCORE, le=MOST_SCORE)]
 """Of a size whose square is still a number: sums of squares are kept."""
 
 OccurredAt = EpochMs | Annotated[datetime, msgspec.Meta(tz=True)]
@@ -47,6 +48,7 @@ def epoch_ms(moment: int | datetime) -> int:
 
 
 __all__ = [
+    "MOST_SCORE",
     "NOT_JSON",
     "UTC",
     "EntityId",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,6 +28,29 @@ _ENVELOPE: dict[str, Any] = {
     "entity_id": EntityId | None,
 }
 _REQUIRED = ("event_id", "occurred_at")
+
+_HOLDS: dict[str, tuple[float, float, str]] = {
+    "float32": (-3.4028234663852886e38, 3.4028234663852886e38, "a 32-bit float"),
+    "int64": (-(2**63), 2**63 - 1, "a 64-bit integer"),
+}
+"""The least and the largest value of a dtype, and its name. JSON's numbers have no end."""
+
+
+def bounds(feature: FeatureSpec) -> tuple[float, float]:
+    """Return the least and the largest value that a numeric feature admits, by its range and its dtype.
+
+    Examples
+    --------
+    >>> bounds(FeatureSpec(name="hour", dtype="int64", min=0))
+    (0, 9223372036854775807)
+    >>> bounds(FeatureSpec(name="x", dtype="float64"))
+    (-1.7976931348623157e+308, 1.7976931348623157e+308)
+    """
+    low, high, _ = _HOLDS.get(feature.dtype, (-sys.float_info.max, sys.float_info.max, ""))
+    return (
+        low if feature.min is None else max(low, feature.min),
+        high if feature.max is None else min(high, feature.max),
+    )
 
 
 def explain(value: bytes, spec: ModelSpec, parser_says: str) -> ServiceError:
@@ -127,7 +151,8 @@ def _number_problem(value: Any, feature: FeatureSpec) -> str | None:
         return f"is {_shown(value)}, below the declared minimum {feature.min:g}"
     if feature.max is not None and value > feature.max:
         return f"is {_shown(value)}, above the declared maximum {feature.max:g}"
-    return None
+    low, high, name = _HOLDS.get(feature.dtype, (value, value, ""))
+    return None if low <= value <= high else f"is {_shown(value)}, too large for {name}"
 
 
 def _expected(what: str, value: Any) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.messages import NOT_JSON, EntityId, EventId, OccurredAt, epoch_ms
-from shared.scoring.diagnosis import explain
+from shared.scoring.diagnosis import bounds, explain
 from shared.scoring.matrix import Column
 
 MAX_EVENT_BYTES = 1 << 20
@@ -112,7 +112,10 @@ class EventDecoder:
             return self._decode_one_by_one(values)
         if not {event.model for event in events} <= self._models:
             return self._decode_one_by_one(values)
-        return self._columns(events, None, [])
+        decoded = self._columns(events, None, [])
+        if min(decoded.occurred_at, default=0) < 0:
+            return self._decode_one_by_one(values)
+        return decoded
 
     def _decode_one_by_one(self, values: Sequence[bytes | None]) -> DecodedEvents:
         events, kept, rejected = [], [], []
@@ -135,6 +138,8 @@ class EventDecoder:
             raise explain(value, self._spec, str(error)) from error
         if event.model not in self._models:
             raise wrong_model(event.model, [self._spec.name])
+        if epoch_ms(event.occurred_at) < 0:  # a string: of a number the decoder knows the bound
+            raise ValidationError(f"occurred_at is {event.occurred_at}, before 1970", field="occurred_at")
         return event
 
     def _columns(
@@ -225,10 +230,8 @@ def _feature_type(feature: FeatureSpec) -> Any:
     if feature.kind == "categorical":
         closed = feature.categories is not None and feature.unknown == "reject"
         return Literal[feature.categories] if closed else str
-    low, high = feature.min, feature.max
+    low, high = bounds(feature)
     if feature.dtype == "int64":
         # msgspec wants whole bounds for an integer; these admit the same integers.
-        low = None if low is None else math.ceil(low)
-        high = None if high is None else math.floor(high)
-        return Annotated[int, msgspec.Meta(ge=low, le=high)]
+        return Annotated[int, msgspec.Meta(ge=math.ceil(low), le=math.floor(high))]
     return Annotated[float, msgspec.Meta(ge=low, le=high)]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.errors import BundleError, ProcessError, WrongShape
+from shared.messages.common import MOST_SCORE
 from shared.scoring.isolated import ModelLost
 from shared.scoring.matrix import Column, MatrixEncoder
 
@@ -145,9 +146,12 @@ class Scorer:
         """
         raw, failed = self._run(columns, 0, len(columns[0]))
         scores = self._interpret(raw)
-        for row in np.flatnonzero(~np.isfinite(scores.score)).tolist():
-            answer = f"the model answered {scores.score[row]}, not a finite score"
-            failed.setdefault(row, ProcessError(answer))
+        limit = min(MOST_SCORE, float(np.finfo(scores.score.dtype).max))
+        good = np.abs(scores.score) <= limit  # false of NaN and of what is infinite
+        if scores.probabilities is not None:
+            good &= np.isfinite(scores.probabilities).all(axis=1)
+        for row in np.flatnonzero(~good).tolist():
+            failed.setdefault(row, ProcessError(_no_answer(raw[row])))
         scores.failed = failed
         return scores
 
@@ -232,6 +236,14 @@ class Scorer:
         # In the score's own precision, so that a float32 score of 0.1 meets a threshold written as 0.1.
         threshold = raw.dtype.type(self.spec.threshold)
         return Scores(raw, (raw >= threshold).astype(np.intp))
+
+
+def _no_answer(raw: Any) -> str:
+    """Say what is wrong with the score, or the probabilities, of one row."""
+    if raw.ndim:
+        return f"the model answered the probabilities {raw.tolist()}, not all of them finite"
+    what = "beyond 1e100" if np.isfinite(raw) else "not a finite score"
+    return f"the model answered {raw}, {what}"
 
 
 def _typical(feature: FeatureSpec) -> Any:

@@ -16,6 +16,7 @@ from shared.dead_letters import read_dead_letter
 from shared.kafka.records import Output, Records
 from shared.messages import InferenceReport, Prediction
 from shared.serving.models import ServedModel, ServedModels
+from shared.serving.routing import MAX_CARRIED_BYTES
 from shared.topics import TopicNames
 from tests.models import linear, numeric_spec, table, table_spec, write_bundle
 
@@ -183,6 +184,28 @@ def test_an_event_from_the_far_future_is_refused(harness: Harness) -> None:
     assert letter is not None
     assert letter.field == "occurred_at"
     assert letter.message == "occurred_at lies 48.0 hours after the record was written"
+
+
+def test_a_key_or_headers_that_no_prediction_could_carry_are_refused(harness: Harness) -> None:
+    size = MAX_CARRIED_BYTES
+    part = records(
+        0,
+        [event(name) for name in "abcd"],
+        keys=[b"k", b"k" * (size + 1), None, b"k" * size],
+        headers=[(), (), (("h", b"v" * size),), ()],
+    )
+    (outputs,) = harness.run(part)
+    assert [p.event_id for p in predictions(outputs)] == ["a", "d"]
+    letters = [read_dead_letter(headers) for headers in outputs["dead-letters"].headers or ()]
+    assert [(letter.error, letter.message) for letter in letters if letter] == [
+        ("DecodeError", f"key and headers are {size + 1} bytes, the limit is {size}")
+    ] * 2
+
+
+def test_an_event_of_tomorrow_does_not_close_the_windows_of_today(harness: Harness) -> None:
+    harness.run(records(0, [event("tomorrow", at=NOW + 20 * HOUR), event("now"), event("too")]))
+    counted = {report.window.start: (report.predictions, report.late) for report in harness.reports()}
+    assert counted == {NOW - HOUR: (2, 0), NOW + 20 * HOUR: (1, 0)}
 
 
 def test_a_swap_shows_from_the_next_batch_on(harness: Harness) -> None:

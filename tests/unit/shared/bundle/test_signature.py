@@ -12,6 +12,7 @@ from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
 SCORE = Tensor("p", "tensor(float)", ["n", 2])
 X = FeatureSpec(name="x")
 HOUR = FeatureSpec(name="hour", dtype="int64")
+OF_DAY = FeatureSpec(name="hour", dtype="int64", min=0, max=23)
 RAIN = FeatureSpec(name="rain", kind="boolean", dtype="bool")
 ORDINAL = FeatureSpec(name="c", kind="categorical", categories=("a", "b", "d"))
 ONE_HOT = FeatureSpec(name="c", kind="categorical", categories=("a", "b", "d"), encoding="one-hot")
@@ -48,7 +49,7 @@ def inputs(*nodes: tuple[str, str, list[Any]]) -> list[Tensor]:
         ([STRING], [("c", "string", ["n", 1])]),
         ([X, STRING], [("c", "string", ["n"]), ("x", "float", ["n", 1])]),
         ([HOUR, RAIN], [("hour", "int64", ["n", 1]), ("rain", "bool", ["n", 1])]),
-        ([HOUR, RAIN], [("hour", "int32", ["n", 1]), ("rain", "float", ["n", 1])]),
+        ([OF_DAY, RAIN], [("hour", "int32", ["n", 1]), ("rain", "float", ["n", 1])]),
         ([X, ONE_HOT], [("x", "float", ["n", 1]), ("c", "float", ["n", 3])]),
         ([MAYBE, X], [("X", "float", ["n", 2])]),
     ],
@@ -86,6 +87,11 @@ def test_what_fits(features: list[FeatureSpec], nodes: list[Any]) -> None:
             [X, HOUR],
             [("X", "int64", ["n", 2])],
             "feature x is float32, the input X of tensor(int64) would cut its fraction",
+        ),
+        (
+            [HOUR],
+            [("X", "int32", ["n", 1])],
+            "feature hour is int64, the input X of tensor(int32) needs min and max within 32 bits",
         ),
         (
             [MAYBE, HOUR],

@@ -23,6 +23,8 @@ SPEC = ModelSpec(
         FeatureSpec(name="dest", kind="categorical", categories=("LAX",), unknown="missing", nullable=True),
         FeatureSpec(name="holiday", kind="boolean"),
         FeatureSpec(name="hour", dtype="int64", min=0, max=23),
+        FeatureSpec(name="seats", dtype="int64"),
+        FeatureSpec(name="weight"),
     ),
 )
 FEATURES: dict[str, Any] = {
@@ -32,6 +34,8 @@ FEATURES: dict[str, Any] = {
     "dest": "XNA",
     "holiday": False,
     "hour": 7,
+    "seats": 180,
+    "weight": 1e38,
 }
 
 
@@ -67,6 +71,24 @@ BAD = {
     "naive time": (event(occurred_at="2013-01-01T00:00:00"), ValidationError, "occurred_at", "timezone"),
     "wrong time": (event(occurred_at="yesterday"), ValidationError, "occurred_at", "yesterday"),
     "negative time": (event(occurred_at=-1), ValidationError, "occurred_at", ">= 0"),
+    "before 1970": (
+        event(occurred_at="1969-12-31T00:00:00Z"),
+        ValidationError,
+        "occurred_at",
+        "before 1970",
+    ),
+    "no 64-bit integer": (
+        with_feature("seats", 2**63),
+        ValidationError,
+        "features.seats",
+        "too large for a 64-bit integer",
+    ),
+    "no 32-bit float": (
+        with_feature("weight", -1e39),
+        ValidationError,
+        "features.weight",
+        "too large for a 32-bit float",
+    ),
     "no features": (
         b'{"event_id": "a", "occurred_at": 1}',
         ValidationError,
@@ -158,6 +180,8 @@ def test_good_events_come_out_as_columns_in_the_models_order() -> None:
         ["XNA", "XNA"],
         [False, False],
         [7, 7],
+        [180, 180],
+        [1e38, 1e38],
     ]
 
 
@@ -190,4 +214,4 @@ def test_several_problems_are_told_at_once() -> None:
     (_, error), *_ = EventDecoder(SPEC).decode([event(event_id=4, features={})]).rejected
     assert str(error).startswith("event_id is 4")
     assert "features.delay is missing" in str(error)
-    assert "(and 2 more)" in str(error)
+    assert "(and 4 more)" in str(error)

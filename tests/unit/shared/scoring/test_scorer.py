@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from shared.bundle.signature import Tensor
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
 from shared.errors import BundleError, ProcessError
 from shared.scoring.matrix import MatrixEncoder
@@ -42,6 +44,37 @@ def test_only_the_rows_the_model_raises_on_fail(tmp_path: Path) -> None:
     assert str(scores.failed[3]) == "the model answered nan, not a finite score"
     assert scores.score[[0, 2, 4]].tolist() == [1.0, 2.0, 2.0]
     assert scores.select([0, 2, 4]).score.tolist() == [1.0, 2.0, 2.0]
+
+
+class Answering:
+    """A session that gives an answer already known."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def get_inputs(self) -> list[Tensor]:
+        return [Tensor("X", "tensor(float)", ["n", 3])]
+
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
+        return [self.answer[: len(inputs["X"])]]
+
+
+def test_a_row_with_a_probability_that_is_no_number_fails_though_another_class_is_likely() -> None:
+    answer = np.array([[0.2, 0.3, 0.5], [0.9, np.nan, 0.1], [0.1, 0.8, 0.1]], np.float32)
+    spec = numeric_spec(3, task="multiclass", classes=("a", "b", "c"))
+    scores = Scorer(spec, Answering(answer)).predict([np.zeros(3)] * 3)
+    assert sorted(scores.failed) == [1]
+    assert "nan, 0.1" in str(scores.failed[1])
+    assert "not all of them finite" in str(scores.failed[1])
+
+
+def test_a_value_whose_square_is_no_number_fails() -> None:
+    answer = np.array([1e99, -1e101, np.inf, 5.0])
+    scores = Scorer(numeric_spec(3, task="regression"), Answering(answer)).predict([np.zeros(4)] * 3)
+    assert {row: str(error) for row, error in scores.failed.items()} == {
+        1: "the model answered -1e+101, beyond 1e100",
+        2: "the model answered inf, not a finite score",
+    }
 
 
 def test_score_rows_says_which_row_failed(tmp_path: Path) -> None:
