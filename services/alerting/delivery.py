@@ -54,6 +54,8 @@ def _say(delivery: Delivery, outcome: Outcome, metrics: AlertingMetrics) -> None
         "rule": delivery.alert.rule,
         "status": delivery.alert.status,
         "attempts": delivery.attempts,
+        "model": delivery.alert.model,
+        "model_version": delivery.alert.model_version,
     }
     if outcome.delivered:
         log.info("notification delivered", **fields)

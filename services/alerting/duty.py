@@ -35,7 +35,9 @@ from shared.errors import DecodeError, NotDelivered, ProcessError, ServiceError
 from shared.logs import get_logger
 from shared.messages import Alert, ServiceReport
 from shared.pipeline.crash_points import crash_point
+from shared.refusals import say_refused
 from shared.topics import TopicNames
+from shared.tracing import current_trace, trace_of
 
 log = get_logger(__name__)
 
@@ -177,42 +179,46 @@ class Duty:
             outbox.settle(delivery, outcome, self._clock())
             await self._save()
 
-    def _apply_all(self, events: Sequence[Any], act: Callable[[bytes], None]) -> None:
+    def _apply_all(self, events: Sequence[Any], act: Callable[[Any], None]) -> None:
         """Act on what is next of its partition; what came before, or too early, is passed over."""
         for event in events:
             message = event.message
             if self.alerting.positions.take(message.tp, message.offset, message.follows) == "next":
-                self._apply(event, act)
+                token = current_trace.set(trace_of(_headers(message)))
+                try:
+                    self._apply(message, act)
+                finally:
+                    current_trace.reset(token)
 
-    def _apply(self, event: Any, act: Callable[[bytes], None]) -> None:
+    def _apply(self, message: Any, act: Callable[[Any], None]) -> None:
         """Act on one record; one that cannot be acted on becomes a dead letter and is never lost."""
-        value = event.message.value
-        self._metrics.consumed.labels(event.message.topic).inc()
+        self._metrics.consumed.labels(message.topic).inc()
         self._metrics.last_progress.set(time.time())
-        if value is None:
+        if message.value is None:
             return  # a tombstone: compaction, or somebody's tool
         for attempt in range(_ATTEMPTS):
             try:
-                return act(value)
+                return act(message)
             except (DecodeError, ProcessError) as error:
-                return self._refuse(event, error)
+                return self._refuse(message, error)
             except Exception as error:
-                log.exception("a record could not be acted on", attempt=attempt + 1, **_place(event))
+                log.exception("a record could not be acted on", attempt=attempt + 1, **_place(message))
                 failure = ProcessError(f"{type(error).__name__}: {error}")
-        return self._refuse(event, failure)
+        return self._refuse(message, failure)
 
-    def _report(self, value: bytes) -> None:
-        report = decode(value)
+    def _report(self, message: Any) -> None:
+        report = decode(message.value)
         if report is None:
             return
         if isinstance(report, ServiceReport) and report.instance == self._instance:
             self.heard_self = max(self.heard_self, report.written_at)
-        self._say(self.alerting.take(report, self._clock()))
+        self._say(self.alerting.take(report, self._clock()), **_place(message))
 
-    def _command(self, value: bytes) -> None:
-        log.info("command carried out", what=self.alerting.command(value, self._clock()))
+    def _command(self, message: Any) -> None:
+        what = self.alerting.command(message.value, self._clock())
+        log.info("command carried out", what=what, **_place(message))
 
-    def _say(self, alerts: list[Alert]) -> None:
+    def _say(self, alerts: list[Alert], **place: Any) -> None:
         for alert in alerts:
             self._alerts.append(alert)
             self._metrics.changes.labels(alert.rule, alert.status).inc()
@@ -223,20 +229,16 @@ class Duty:
                 summary=alert.summary,
                 alert_id=alert.alert_id,
                 muted_by=alert.muted_by,
+                model=alert.model,
+                model_version=alert.model_version,
+                **place,
             )
 
-    def _refuse(self, event: Any, error: ServiceError) -> None:
-        message = event.message
+    def _refuse(self, message: Any, error: ServiceError) -> None:
         self._metrics.dead_letters.labels(type(error).__name__).inc()
-        headers = dead_letter_headers(
-            list(message.headers.items() if isinstance(message.headers, dict) else message.headers or ()),
-            error,
-            service="alerting",
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            now=self._clock(),
-        )
+        original, place = _headers(message), _place(message)
+        say_refused(error, original, **place)
+        headers = dead_letter_headers(original, error, service="alerting", **place, now=self._clock())
         self._letters.append((message.key, message.value, headers))
 
     async def _save(self) -> None:
@@ -311,6 +313,10 @@ class Duty:
             self._table.put(key.encode(), value)
 
 
-def _place(event: Any) -> dict[str, Any]:
-    message = event.message
+def _headers(message: Any) -> list[tuple[str, bytes | None]]:
+    headers = message.headers or ()
+    return list(headers.items() if isinstance(headers, dict) else headers)
+
+
+def _place(message: Any) -> dict[str, Any]:
     return {"topic": message.topic, "partition": message.partition, "offset": message.offset}

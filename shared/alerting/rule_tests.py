@@ -10,9 +10,11 @@ import msgspec
 
 from shared.alerting.durations import Duration, milliseconds
 from shared.alerting.engine import Engine
+from shared.alerting.mistakes import mistakes
 from shared.alerting.rules import Section
 from shared.alerting.rules_file import Rulebook, load_rules
 from shared.alerting.yaml_lines import Document
+from shared.alerting.yaml_lines import Path as Place
 from shared.errors import ConfigError
 from shared.messages import Alert, Report, ServiceReport
 from shared.messages.alerts import Severity
@@ -91,12 +93,39 @@ def run_test_file(path: Path) -> Iterator[tuple[str, list[str]]]:
     """
     try:
         document = Document(path.read_text("utf-8"), str(path))
-        file = msgspec.convert(document.content, TestFile)
-    except (OSError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: {error}"]) from error
+    if problems := [f"{document.where(at)}: {problem}" for at, problem in _mistakes(document.content)]:
+        raise ConfigError(problems)
+    file = msgspec.convert(document.content, TestFile)
     rulebook = load_rules(path.parent / file.rules if file.rules else None)
-    for case in file.tests:
-        yield case.name, differences(case, rulebook, _reports(case, path))
+    for number, case in enumerate(file.tests):
+        yield case.name, differences(case, rulebook, _reports(case, path, document, number))
+
+
+def _mistakes(content: Any) -> Iterator[tuple[Place, str]]:
+    """Yield every key of a test file that is wrong, with a sentence: of its own, of cases, of alerts."""
+    yield from _of_list(content, TestFile, "tests", (), [{"name": "", "reports": []}])
+    for number, case in enumerate(_entries(content, "tests")):
+        at: Place = ("tests", number)
+        yield from _of_list(case, Case, "expect", at, [])
+        for position, alert in enumerate(_entries(case, "expect")):
+            for inside, problem in mistakes(alert, Expected):
+                yield (*at, "expect", position, *inside), problem
+
+
+def _of_list(
+    entry: Any, of: type[msgspec.Struct], inner: str, at: Place, instead: list[Any]
+) -> Iterator[tuple[Place, str]]:
+    """Yield what is wrong with an entry, but for what its inner list holds: that is looked at by itself."""
+    known = entry | {inner: instead} if _entries(entry, inner) else entry
+    for inside, problem in mistakes(known, of):
+        yield (*at, *inside), problem
+
+
+def _entries(entry: Any, key: str) -> list[Any]:
+    found = entry.get(key) if isinstance(entry, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def differences(case: Case, rulebook: Rulebook, reports: list[Report | ServiceReport]) -> list[str]:
@@ -142,19 +171,24 @@ def _compare(expected: Expected, alert: Alert, first: int) -> Iterator[str]:
         yield f"it changed after {(alert.changed_at - first) / 1000:g} s, not {expected.after}"
 
 
-def _reports(case: Case, path: Path) -> list[Report | ServiceReport]:
+def _reports(case: Case, path: Path, document: Document, number: int) -> list[Report | ServiceReport]:
+    """Return the reports of a case; one that is none is named by its line."""
     if isinstance(case.reports, str):
         file = path.parent / case.reports
         try:
-            lines = [line for line in file.read_bytes().splitlines() if line.strip()]
+            lines = file.read_bytes().splitlines()
         except OSError as error:
             raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
+        found = [(f"{file}:{place}", line) for place, line in enumerate(lines, 1) if line.strip()]
     else:
-        file, lines = path, [msgspec.json.encode(report) for report in case.reports]
+        found = [
+            (document.where(("tests", number, "reports", place)), msgspec.json.encode(report))
+            for place, report in enumerate(case.reports)
+        ]
     reports: list[Report | ServiceReport] = []
-    for number, line in enumerate(lines, 1):
+    for where, line in found:
         try:
             reports.append(decode_report(line))
         except msgspec.DecodeError as error:
-            raise ConfigError([f"{file}: report {number} of {case.name!r}: {error}"]) from error
+            raise ConfigError([f"{where}: no report: {error}"]) from error
     return reports

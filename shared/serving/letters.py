@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from shared.dead_letters import dead_letter_headers
 from shared.errors import ServiceError
 from shared.kafka.records import Output, Records
-from shared.logs import RateLimit, get_logger
-from shared.tracing import current_trace, trace_of
-
-log = get_logger(__name__)
-
-SAY_EVERY: Final = 10.0
-"""Seconds between two log lines of one reason: a stream of bad events must not become a stream of lines."""
-
-_limit = RateLimit(SAY_EVERY)
+from shared.refusals import say_refused
 
 
 def dead_letters(
@@ -48,7 +39,13 @@ def dead_letters(
         for position, error in refused
     ]
     for position, error in refused:
-        _say(records, position, error)
+        say_refused(
+            error,
+            records.headers[position],
+            topic=records.topic,
+            partition=records.partition,
+            offset=records.offsets[position],
+        )
     return Output(
         topic,
         records.partition,
@@ -56,24 +53,3 @@ def dead_letters(
         [records.values[position] for position, _ in refused],
         headers,
     )
-
-
-def _say(records: Records, position: int, error: ServiceError) -> None:
-    """Log a refused record under its own trace, but not what it holds: that may be personal."""
-    reason = type(error).__name__
-    held = _limit.admit(f"{records.topic} {reason} {error.field}")
-    if held is None:
-        return
-    token = current_trace.set(trace_of(records.headers[position]))
-    try:
-        log.warning(
-            "record refused",
-            reason=reason,
-            field=error.field,
-            topic=records.topic,
-            partition=records.partition,
-            offset=records.offsets[position],
-            held_back=held,
-        )
-    finally:
-        current_trace.reset(token)

@@ -113,6 +113,8 @@ def test_it_stops_by_itself_and_all_is_well(tmp_path: Path) -> None:
     assert last["false_alarm_budget"]["per_30_days"] == 1.0
     assert last["webhooks_delivered"] >= last["alerts_fired"] >= 1
     assert any(line.startswith("WEBHOOK info refused-events: ") for line in demo.lines)
+    told = [line for line in demo.lines if line.startswith("WEBHOOK warning drift: ")]
+    assert any("has drifted" in line and "s after the alarm)" in line for line in told), told
     assert last["p99_ms"] > 0
     assert re.fullmatch(r"2013q1-[0-9a-f]{8}", last["champion"])
     assert "  Jan 0.92  Feb 0.92  Mar 0.94  Apr 0.89  May 0.93  Jun 0.92" in demo.lines

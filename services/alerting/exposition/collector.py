@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from services.alerting.exposition.drift import put_drift
+from services.alerting.exposition.drift import put_alarming, put_drift
 from services.alerting.exposition.gauges import Gauges
 from services.alerting.exposition.inference import put_inference
 from services.alerting.exposition.performance import put_performance
@@ -18,12 +18,14 @@ from services.alerting.exposition.services import put_services
 from services.alerting.exposition.shadow import put_shadow
 from shared.messages import Report, ServiceReport
 
-_BY_KIND: Final[dict[str, Callable[[Gauges, Any], None]]] = {
-    "inference": put_inference,
-    "drift": put_drift,
-    "shadow": put_shadow,
-    "performance": put_performance,
-}
+_IN_ORDER: Final[tuple[tuple[str, Callable[[Gauges, Any], None]], ...]] = (
+    ("inference", put_inference),
+    ("drift", put_alarming),
+    ("drift", put_drift),
+    ("shadow", put_shadow),
+    ("performance", put_performance),
+)
+"""Kind of report, and what puts one version of it."""
 
 
 class ReportCollector(Collector):
@@ -53,7 +55,7 @@ class ReportCollector(Collector):
     def gauges(self, now: int) -> Gauges:
         """Return what the reports say; ``now`` in epoch milliseconds."""
         gauges = Gauges()
-        for kind, put in _BY_KIND.items():
+        for kind, put in _IN_ORDER:
             for windows in self.recent.versions(kind, now):
                 put(gauges, windows)
         put_services(gauges, self.recent.services(now), now)

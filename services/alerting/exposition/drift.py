@@ -7,17 +7,34 @@ from shared.messages import DriftReport
 from shared.messages.drift import DriftChannel
 
 
+def put_alarming(gauges: Gauges, windows: list[list[DriftReport]]) -> None:
+    """Put the channels of one version whose alarm is on: first of all versions, so that they find room."""
+    for report in _shown(windows):
+        for channel in report.alarming:
+            _put_channel(gauges, channel, _of(report) | {"channel": channel.name})
+
+
 def put_drift(gauges: Gauges, windows: list[list[DriftReport]]) -> None:
-    """Put what is known at the end of the newest window of one version; older champions are left out."""
+    """Put the rest of what is known at the end of the newest window of one version."""
+    for report in _shown(windows):
+        if _of_events(report):
+            _put_version(gauges, report)
+        for channel in report.channels:
+            if not channel.alarming:
+                _put_channel(gauges, channel, _of(report) | {"channel": channel.name})
+
+
+def _shown(windows: list[list[DriftReport]]) -> list[DriftReport]:
+    """Return the newest report of the labels, whose windows lag behind, and that of the events.
+
+    Former champions are left out.
+    """
     newest: dict[str, DriftReport] = {}
     for window in reversed(windows):
         newest |= {report.source_topic: report for report in sorted(window, key=lambda r: r.written_at)}
     labelled = [report for report in newest.values() if not _of_events(report)]
-    if labelled:
-        _put_labels(gauges, labelled[-1])
     events = [report for report in newest.values() if _of_events(report)]
-    if events:
-        _put_events(gauges, events[-1])
+    return labelled[-1:] + [report for report in events[-1:] if report.active]
 
 
 def _of_events(report: DriftReport) -> bool:
@@ -25,20 +42,12 @@ def _of_events(report: DriftReport) -> bool:
     return not report.channels or any(channel.source != "labels" for channel in report.channels)
 
 
-def _put_labels(gauges: Gauges, report: DriftReport) -> None:
-    """Put what the labels say; their windows lag behind those of the events."""
-    for channel in report.channels:
-        _put_channel(
-            gauges,
-            channel,
-            {"model": report.model, "version": report.model_version, "channel": channel.name},
-        )
+def _of(report: DriftReport) -> dict[str, str]:
+    return {"model": report.model, "version": report.model_version}
 
 
-def _put_events(gauges: Gauges, report: DriftReport) -> None:
-    if not report.active:
-        return
-    labels = {"model": report.model, "version": report.model_version}
+def _put_version(gauges: Gauges, report: DriftReport) -> None:
+    labels = _of(report)
     gauges.put("driftline_model_drift_events", "Events counted in the newest window", report.events, **labels)
     gauges.put(
         "driftline_model_drift_learning",
@@ -66,8 +75,6 @@ def _put_events(gauges: Gauges, report: DriftReport) -> None:
             report.budget.expected_false_alarms,
             **labels,
         )
-    for channel in report.channels:
-        _put_channel(gauges, channel, labels | {"channel": channel.name})
 
 
 def _put_channel(gauges: Gauges, channel: DriftChannel, labels: dict[str, str]) -> None:

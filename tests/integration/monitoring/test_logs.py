@@ -55,7 +55,7 @@ def test_alloy_refers_only_to_components_it_has() -> None:
 LINES = """
 from shared.logs import configure_logging, get_logger
 configure_logging("inference", level="INFO", style="json")
-log = get_logger("shared.serving.letters")
+log = get_logger("shared.refusals")
 log.warning("record refused", topic="events", partition=3, offset=184467, reason="DecodeError")
 log.info("he said \\"caf\u00e9\\"", nested={"a": [1, 2.5, None]})
 print("Fatal Python error: \\"Segmentation fault\\"", file=__import__("sys").stderr)

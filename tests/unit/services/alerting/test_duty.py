@@ -14,10 +14,13 @@ from prometheus_client import CollectorRegistry
 
 from services.alerting.duty import Duty
 from services.alerting.metrics import AlertingMetrics
+from shared import refusals
 from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import Rulebook, load_rules
+from shared.logs import RateLimit
 from shared.messages import Silence
 from shared.topics import TopicNames
+from shared.tracing import TraceContext, current_trace
 from tests.reports import inference
 
 REPORTS = TP("reports", 0)
@@ -157,6 +160,27 @@ async def test_nothing_is_delivered_before_the_state_holds_it(duty: Any) -> None
     assert found is not None
     assert (found[0], found[1].alert.rule) == (duty.alerting.outbox, "prediction-failures")
     assert [one.rule for one in await duty.standing(hook)] == ["prediction-failures"]
+
+
+async def test_the_log_says_which_model_and_from_which_record(
+    duty: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_limit", RateLimit(10))
+    duty._rulebook = load_rules()
+    await duty.recovered()
+    duty._worker.positions.begin(REPORTS, 7)
+    bad, good = report(7), report(8)
+    bad.message.value = b"{"
+    good.message.headers = [("traceparent", f"00-{'a' * 32}-{'b' * 16}-01".encode())]
+    traces: list[TraceContext | None] = []
+    caplog.handler.addFilter(lambda _: traces.append(current_trace.get()) or True)  # type: ignore[func-returns-value]
+    await duty.reports([bad, good])
+    said = {one.getMessage(): vars(one)["fields"] for one in caplog.records if one.levelname == "WARNING"}
+    place = {"topic": "reports", "partition": 0}
+    assert said["record refused"].items() >= (place | {"offset": 7, "reason": "DecodeError"}).items()
+    about = {"model": "m", "model_version": None, "rule": "prediction-failures"}
+    assert said["alert firing"].items() >= (place | {"offset": 8} | about).items()
+    assert [trace.trace_id for trace in traces if trace] == ["a" * 32]
 
 
 async def test_what_the_broker_refuses_is_tried_again(duty: Any) -> None:

@@ -112,6 +112,18 @@ def test_windows_models_and_channels_stay_bounded(shown: Shown) -> None:
     assert shown.series("model_drift_evidence") == MOST_SERIES
 
 
+def test_a_channel_that_alarms_finds_room_before_any_that_does_not(shown: Shown) -> None:
+    """Past 500 series an alarm was left out, and nothing fired for it in Prometheus."""
+    calm = tuple(DriftChannel(name=f"f{i}", kind="numeric", source="features") for i in range(MOST_SERIES))
+    alarming = drift_report(model="z", written_at=NOW - 1)
+    shown.collector.take(DriftReport(**where(), events=1, channels=(*calm, *alarming.channels)))
+    shown.collector.take(alarming)
+    for model in ("m", "z"):
+        assert shown.value("model_drift_alarm", model=model, version="1", channel="dep_delay") == 1
+    assert shown.series("model_drift_alarm") == MOST_SERIES
+    assert shown.value("exposition_left_out") > 0
+
+
 def drift_report(**extra: Any) -> DriftReport:
     moment = DriftMoment(events=100, occurred_at=5_000, source=Source("events", 0, 9))
     alarm = DriftAlarm(

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from shared import refusals
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Records
 from shared.logs import RateLimit, configure_logging
-from shared.serving import letters
 from shared.serving.letters import dead_letters
 
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -22,7 +22,7 @@ TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0
 def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    monkeypatch.setattr(letters, "_limit", RateLimit(10, clock=lambda: 0.0))
+    monkeypatch.setattr(refusals, "_limit", RateLimit(10, clock=lambda: 0.0))
     stream = io.StringIO()
     configure_logging("inference", stream=stream)
     yield stream
@@ -50,7 +50,7 @@ def test_a_refused_record_is_one_line_with_its_place_and_trace_but_not_its_conte
     assert line == {
         "level": "warning",
         "service": "inference",
-        "logger": "shared.serving.letters",
+        "logger": "shared.refusals",
         "event": "record refused",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "span_id": "b7ad6b7169203331",
