@@ -91,9 +91,9 @@ k8s-check: $(VENV)/dev ## render every overlay, hold it against schemas and rule
 	$(BIN)/python -m devstack.k8s
 
 compose-check: $(VENV)/dev ## check docker-compose.yml, run it as processes and, where Podman is, by Docker Compose itself
-	$(BIN)/python -m pytest tests/deploy/test_compose.py tests/deploy/test_compose_topology.py
+	$(BIN)/python -m pytest tests/deploy/test_compose.py tests/deploy/test_compose_addresses.py
 	@echo "VALIDATED: docker-compose.yml against the Compose Specification, every path, port and setting in it"
-	@echo "RUN as processes of this machine: its commands, settings and files, up to a webhook"
+	$(BIN)/python -m pytest tests/deploy/test_compose_topology.py
 	$(BIN)/python -m devstack.compose --if-possible
 
 clean: ## remove the environment and everything devstack keeps here

@@ -87,14 +87,26 @@ def process(name: str, service: Service, port: int, translation: Translation) ->
 
 
 def scraped(prometheus: Path, ports: Mapping[str, int]) -> dict[str, list[str]]:
-    """Return the targets that a Prometheus configuration names, by job, at their ports of this machine."""
+    """Return the targets that a Prometheus configuration names, by job, at their ports of this machine.
+
+    Parameters
+    ----------
+    prometheus
+        The configuration file.
+    ports
+        Ours by where the containers listen (``inference:8080``).
+
+    Raises
+    ------
+    KeyError
+        It names a target at which nobody listens.
+    """
     jobs: list[dict[str, Any]] = yaml.safe_load(prometheus.read_text(encoding="utf-8"))["scrape_configs"]
     return {
         job["job_name"]: [
-            f"127.0.0.1:{ports[name]}"
+            f"127.0.0.1:{ports[name + ':' + str(found['port'])]}"
             for found in job["dns_sd_configs"]
             for name in found["names"]
-            if name in ports
         ]
         for job in jobs
     }

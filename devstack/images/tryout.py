@@ -33,10 +33,11 @@ _POLL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of one image: a sentence, and whether all was well."""
+    """What came of one image: a sentence, whether all was well, and the seconds until a service was ready."""
 
     sentence: str
     well: bool = True
+    ready: float | None = None
 
 
 async def look_inside(engine: Engine, tag: str, package: str, here: Place) -> Tried:
@@ -69,7 +70,7 @@ async def try_service(engine: Engine, service: str, tag: str, here: Place) -> Tr
         ports.release()
     work = f", {answered} of {EVENTS} events answered" if service == "inference" else ""
     sentence = f"ready in {ready:.1f} s{work}, {_ending(drained, code)}"
-    return Tried(sentence, answered == EVENTS and code == 0)
+    return Tried(sentence, answered == EVENTS and code == 0, ready)
 
 
 async def try_command_line(engine: Engine, tag: str, here: Place) -> Tried:

@@ -35,6 +35,11 @@ from tests.streams import produce, read_all, until
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 120
+RUN = """
+RUN as processes of this machine: the commands, settings and files of docker-compose.yml's own services, until
+  an alert of Prometheus and one of the alerting service had reached their webhooks. Kafka and Redis were the
+  tests' own, not the file's. Alertmanager had the file's flags and configuration; Prometheus had the file's
+  targets and rules, in a configuration of the tests' own. Addresses were put in their places."""
 
 
 @dataclass
@@ -93,7 +98,11 @@ def running(part: Part) -> Iterator[Part]:
 @pytest.mark.slow
 @pytest.mark.kafka
 async def test_it_runs_up_to_a_webhook(
-    kafka: ApacheKafka, redis_server: RedisServer, tmp_path: Path, monitoring: dict[str, str]
+    kafka: ApacheKafka,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    monitoring: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     ports = Ports()
     here = {name: ports.reserve() for name in RUNNING}
@@ -144,7 +153,7 @@ async def test_it_runs_up_to_a_webhook(
             config = ROOT / "monitoring/prometheus/prometheus.yml"
             stack.enter_context(
                 Prometheus(
-                    scraped(config, here),
+                    scraped(config, {listens(name): port for name, port in here.items()}),
                     rule_files=[config.parent / "rules" / name for name in ("recording.yml", "alerts.yml")],
                     alertmanagers=[f"127.0.0.1:{manager}"],
                 )
@@ -160,6 +169,8 @@ async def test_it_runs_up_to_a_webhook(
                 seconds=SECONDS,
                 what="the alert of a failing model, from alerting over Alertmanager to the webhook",
             )
+    with capsys.disabled():
+        print(RUN)
 
 
 @pytest.mark.kafka
@@ -197,6 +208,11 @@ async def test_the_flights_of_the_demo_profile_arrive(
     store = str(translation.volume("bundles"))
     async with RedisRegistry(redis_server.url, store, tmp_path / "cache", "feed:") as registry:
         assert (await registry.pointers("flights")).champion is not None
+
+
+def listens(name: str) -> str:
+    """Where a service's container answers, by its name in the file's network."""
+    return f"{name}:{SERVICES[name]['environment']['DRIFTLINE_HTTP_PORT']}"
 
 
 def environment(part: Part) -> dict[str, str]:
