@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.cli.connection import Connection
@@ -13,9 +14,9 @@ from shared.errors import RegistryError, ServiceError
 from shared.messages import DecisionReport, ShadowReport
 from shared.promotion import Evidence, Gathered, Pair, Verdict, judge_candidate, judge_probation
 from shared.promotion.evidence import pair_of
-from shared.promotion.judge import HISTORY, gates_in_force
+from shared.promotion.judge import gates_in_force
 from shared.promotion.measure import Measured, measure_pairs
-from shared.promotion.standing import Comparison, Standing, standing_of
+from shared.promotion.standing import Comparison, Standing, standing
 from shared.registry import Registry
 from shared.sequential import PairedSums
 
@@ -137,59 +138,59 @@ async def read_shadow(connection: Connection, registry: Registry, model: str) ->
     pointers = await registry.pointers(model)
     if pointers.revision == 0:
         raise RegistryError(f"the registry does not know the model {model}: `driftline models list`")
-    standing = standing_of(pointers, await registry.history(model, HISTORY))
+    stands = standing(pointers)
     specs: dict[tuple[str, str], ModelSpec] = {}
-    in_force = None if pointers.champion is None else await gates_in_force(registry, standing, specs)
-    spec = in_force[0] if in_force else await _any_spec(registry, standing)
+    in_force = None if pointers.champion is None else await gates_in_force(registry, stands, specs)
+    spec = in_force[0] if in_force else await _any_spec(registry, stands)
     gates = in_force[1] if in_force else None
-    gathered = Gathered({c.pair: c.began_at for c in standing.comparisons})
-    series: dict[Pair, Series] = {}
+    gathered = Gathered()
+    series: dict[tuple[Pair, int], Series] = {}
     decisions = []
     metric = metric_of(gates or GatesSpec(), spec.task)
     async for report in all_reports(connection):
         if isinstance(report, DecisionReport) and report.model == model:
             decisions.append(report)
-        elif isinstance(report, ShadowReport) and report.model == model and gathered.counts(report):
+        elif isinstance(report, ShadowReport) and report.model == model:
             gathered.take(report)
-            series.setdefault(pair_of(report), Series()).take(report, metric)
-    compared = [
-        _compared(pair, standing, gathered, series.get(pair, Series()), spec, gates)
-        for pair in _ordered(standing, gathered)
-    ]
+            series.setdefault((pair_of(report), report.basis), Series()).take(report, metric)
+    compared = [_compared(pair, stands, gathered, series, spec, gates) for pair in _ordered(stands, gathered)]
     told = {decision.revision: decision for decision in decisions}
-    return Shadow(model, standing, compared, sorted(told.values(), key=lambda d: -d.revision))
+    return Shadow(model, stands, compared, sorted(told.values(), key=lambda d: -d.revision))
 
 
-def _ordered(standing: Standing, gathered: Gathered) -> list[Pair]:
+def _ordered(stands: Standing, gathered: Gathered) -> list[Pair]:
     """Return the present comparisons, then the former ones, newest first."""
-    present = [comparison.pair for comparison in standing.comparisons]
+    present = [comparison.pair for comparison in stands.comparisons]
     former = [
-        pair for pair in gathered.pairs() if pair.model == standing.pointers.model and pair not in present
+        pair for pair in gathered.pairs() if pair.model == stands.pointers.model and pair not in present
     ]
     return present + sorted(former, key=lambda pair: -gathered.evidence(pair).written_at)
 
 
 def _compared(
     pair: Pair,
-    standing: Standing,
+    stands: Standing,
     gathered: Gathered,
-    series: Series,
+    series: Mapping[tuple[Pair, int], Series],
     spec: ModelSpec,
     gates: GatesSpec | None,
 ) -> Compared:
-    comparison = next((c for c in standing.comparisons if c.pair == pair), None)
-    in_probation = standing.probation is not None and standing.probation.pair == pair
+    comparison = next((c for c in stands.comparisons if c.pair == pair), None)
+    in_probation = stands.probation is not None and stands.probation.pair == pair
     role = "former" if comparison is None else "probation" if in_probation else "candidate"
-    evidence = gathered.evidence(pair)
+    basis = gathered.newest(pair) if comparison is None else comparison.basis
+    evidence = gathered.evidence(pair, basis)
     verdict = None
     if gates is not None:
         verdict = (judge_probation if in_probation else judge_candidate)(evidence, spec, gates)
-    return Compared(pair, role, evidence, series, spec, gates, verdict, comparison)
+    return Compared(
+        pair, role, evidence, series.get((pair, basis), Series()), spec, gates, verdict, comparison
+    )
 
 
-async def _any_spec(registry: Registry, standing: Standing) -> ModelSpec:
+async def _any_spec(registry: Registry, stands: Standing) -> ModelSpec:
     """Return a contract of the model: the champion's, else a candidate's."""
-    pointers = standing.pointers
+    pointers = stands.pointers
     for version in filter(None, (pointers.champion, *pointers.candidates)):
         return read_spec(await registry.fetch(pointers.model, version))
     raise RegistryError(f"{pointers.model} has neither champion nor candidate")

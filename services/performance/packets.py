@@ -31,6 +31,7 @@ class Answered(msgspec.Struct, array_like=True, gc=False):
     entity_id: str | None = None
     shadow: bool = False
     canary: bool = False
+    basis: int = 0
 
 
 class Known(msgspec.Struct, array_like=True, gc=False):

@@ -196,7 +196,7 @@ class RouteStep:
             item = Answered(
                 p.event_id, p.model, p.model_version, p.score, occurred_at, p.scored_at,
                 at.topic, at.partition, at.offset, p.label, p.probabilities, p.segments,
-                p.entity_id, shadow, p.canary,
+                p.entity_id, shadow, p.canary, p.basis,
             )  # fmt: skip
             packets[partition(p.event_id, count)].answers.append(item)
             if p.entity_id is not None and not shadow and self._by_entity(p.model, p.model_version):

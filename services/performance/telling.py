@@ -61,4 +61,5 @@ def _answer(given: Answered) -> Answer:
         probabilities=given.probabilities,
         shadow=given.shadow,
         canary=given.canary,
+        basis=given.basis,
     )

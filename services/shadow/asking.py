@@ -61,6 +61,8 @@ class Ask:
 
     Attributes
     ----------
+    basis
+        The registry's revision at which the comparison began.
     rows
         Rows of the micro-batch, ascending; every array below has one entry for each.
     decoded
@@ -75,6 +77,7 @@ class Ask:
     version: str
     spec: ModelSpec | None
     rows: Rows
+    basis: int = 0
     candidate: Candidate | None = None
     decoded: Decoded | None = None
     timed_by: tuple[Candidate, Decoded] | None = None
@@ -150,6 +153,8 @@ class Ask:
                     answers.labels(spec),
                     answers.probabilities_by_label(spec),
                     candidate.model.segments(events.features, len(events)),
+                    repeat(False),
+                    repeat(self.basis),
                 ),
             )
         )
@@ -200,6 +205,7 @@ class Ask:
             np.full(last - first, scored_at, dtype=np.int64),
             self.event_ids[here],
             {name: texts[here] for name, texts in self.segments.items()},
+            self.basis,
         )
 
 
@@ -217,10 +223,12 @@ def asks(
     """Return what each candidate of one model is to be asked."""
     decoding = Decoding(micro, rows, max_future=max_future)
     where = np.arange(len(micro.values)) if rows is None else np.array(rows, dtype=np.intp)
-    made = [Ask(model, version, lineup.spec, where) for version in sorted(lineup.absent)]
+    bases = lineup.bases
+    made = [Ask(model, v, lineup.spec, where, bases.get(v, 0)) for v in sorted(lineup.absent)]
     for candidate in lineup.candidates:
         decoded = decoding.of(candidate.model)
-        ask = Ask(model, candidate.model.version, candidate.model.spec, where, candidate, decoded)
+        version = candidate.model.version
+        ask = Ask(model, version, candidate.model.spec, where, bases.get(version, 0), candidate, decoded)
         if timed and lineup.champion is not None:
             ask.timed_by = (lineup.champion, decoding.of(lineup.champion.model))
         made.append(ask)

@@ -63,11 +63,15 @@ class Lineup:
         Version and reason of those that cannot be loaded: they are asked in vain, and that is counted.
     champion
         The champion, loaded too; None until it is.
+    bases
+        By version: the registry's revision at which its comparison began. It names every candidate of the
+        registry, also one that is still being loaded.
     """
 
     candidates: tuple[Candidate, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     champion: Candidate | None = None
+    bases: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def spec(self) -> ModelSpec | None:
@@ -87,6 +91,11 @@ class Candidates:
     def running(self) -> dict[str, Lineup]:
         """The models that have candidates."""
         return {name: lineup for name, lineup in self.lineups.items() if lineup.candidates or lineup.absent}
+
+    @property
+    def compared(self) -> dict[str, frozenset[tuple[str, int]]]:
+        """By model: version and basis of every candidate of the registry."""
+        return {name: frozenset(lineup.bases.items()) for name, lineup in self.lineups.items()}
 
     def set(self, model: str, lineup: Lineup) -> None:
         """Let these run from the next micro-batch on."""

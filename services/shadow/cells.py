@@ -99,6 +99,7 @@ class Cell(msgspec.Struct):
     champion_timing: tuple[int, float] = (0, 0.0)
     candidate_timing: tuple[int, float] = (0, 0.0)
     examples: list[Example] = []
+    basis: int = 0
 
     @classmethod
     def empty(
@@ -111,6 +112,7 @@ class Cell(msgspec.Struct):
         *,
         regression: bool,
         offset: int,
+        basis: int,
     ) -> Cell:
         """Return a cell without counts."""
         scores = len(VALUE_EDGES if regression else PROBABILITY_EDGES) + 1
@@ -129,6 +131,7 @@ class Cell(msgspec.Struct):
             candidate_scores=_zeros(scores),
             champion_latency=_zeros(len(LATENCY_EDGES) + 1),
             candidate_latency=_zeros(len(LATENCY_EDGES) + 1),
+            basis=basis,
         )
 
     @property
@@ -248,6 +251,7 @@ class Cell(msgspec.Struct):
             model=self.model,
             model_version=self.version,
             champion_version=self.champion,
+            basis=self.basis,
             window=Window(start=self.start, end=self.start + self.window),
             first_offset=self.first_offset,
             comparison=self.counts.message(self.scale),

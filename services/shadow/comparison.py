@@ -15,12 +15,13 @@ from services.shadow.sides import (
     Answered,
     Asked,
     Ints,
+    Key,
     Names,
     decode_array,
     encode_array,
     joined,
 )
-from services.shadow.windows import Asker, Windows
+from services.shadow.windows import Asker, Compared, Windows
 from shared.messages import ShadowReport
 
 NO_CHAMPION: Final = "none"
@@ -127,8 +128,10 @@ class PartitionComparison:
         state.cells = self._windows.cells
         return _encode(state)
 
-    def ask(self, asked: list[Asked], next_offset: int) -> None:
-        """Take what the candidates were asked up to ``next_offset``."""
+    def ask(self, asked: list[Asked], next_offset: int, compared: Compared | None = None) -> None:
+        """Take what the candidates were asked up to ``next_offset``, and who was compared then."""
+        if compared is not None:
+            self._windows.compare(compared)
         for one in asked:
             self._windows.note(one)
         self._state.asked += asked
@@ -264,9 +267,9 @@ class PartitionComparison:
             self._windows.count_again(self._names.known[model], offset, late=late)
         self._state.again = waiting
 
-    def time(self, model: str, version: str, events: int, champion: float, candidate: float) -> None:
+    def time(self, asker: Key, events: int, champion: float, candidate: float) -> None:
         """Add what the two models took for the same events, seconds; told with the next report."""
-        self._windows.time(model, version, events, champion, candidate)
+        self._windows.time(asker, events, champion, candidate)
 
     def due(
         self, now: int, sample_percent: float, troubles: Mapping[tuple[str, str], str]
@@ -274,6 +277,7 @@ class PartitionComparison:
         """Yield a report per window that changed since the last call or is closed; the latter go."""
         yield from self._windows.due(
             troubles,
+            {asked.key for asked in self._state.asked},
             source_topic=self._topic,
             partition=self._partition,
             next_offset=min(self.asked_to, self.answered_to),

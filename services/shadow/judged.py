@@ -109,6 +109,7 @@ class JudgedCell(msgspec.Struct):
     segments: dict[str, dict[str, Tally]] = {}
     ranks: list[Ints] = []
     joint: list[Ints] = []
+    basis: int = 0
 
     def add(self, pair: Pair, sign: int, offset: int) -> None:
         """Count a pair, or with ``sign`` -1 take it back."""
@@ -139,6 +140,7 @@ class JudgedCell(msgspec.Struct):
             model=self.model,
             model_version=self.version,
             champion_version=self.champion,
+            basis=self.basis,
             window=Window(start=self.start, end=self.start + self.window),
             first_offset=self.first_offset,
             judged=self.tally.message(),

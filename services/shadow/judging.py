@@ -90,6 +90,7 @@ class Pair(msgspec.Struct, frozen=True):
     candidate_score: float
     positive: bool | None
     segments: dict[str, str]
+    basis: int = 0
 
 
 def pairs(labelled: Labelled, spec: ModelSpec) -> Iterator[Pair]:
@@ -116,4 +117,5 @@ def pairs(labelled: Labelled, spec: ModelSpec) -> Iterator[Pair]:
                 answer.score,
                 positive,
                 labelled.segments or {},
+                answer.basis,
             )

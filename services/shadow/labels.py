@@ -21,7 +21,8 @@ from shared.serving.letters import dead_letters
 from shared.topics import TopicNames
 
 SERVICE = "shadow"
-_CellKey = tuple[str, str, str, int]
+_CellKey = tuple[str, str, str, int, int]
+"""Model, candidate, champion, start of the window and basis."""
 
 
 class _State(msgspec.Struct):
@@ -56,7 +57,7 @@ class _Partition:
         restored = _decode_state(state) if state else _State()
         self.watermarks = restored.watermarks
         self.cells: dict[_CellKey, JudgedCell] = {
-            (c.model, c.version, c.champion, c.start): c for c in restored.cells
+            (c.model, c.version, c.champion, c.start, c.basis): c for c in restored.cells
         }
         self.dirty = set(self.cells)
 
@@ -75,10 +76,10 @@ class _Partition:
         if start < newest - window:
             start = newest  # its own window is closed; the sum over windows is right all the same
         for pair in pairs(labelled, spec):
-            key = (pair.model, pair.version, pair.champion, start)
+            key = (pair.model, pair.version, pair.champion, start, pair.basis)
             cell = self.cells.get(key)
             if cell is None:
-                cell = self.cells[key] = JudgedCell(*key, window, offset, Tally())
+                cell = self.cells[key] = JudgedCell(*key[:4], window, offset, Tally(), basis=pair.basis)
             cell.add(pair, sign, offset)
             self.dirty.add(key)
 

@@ -97,7 +97,8 @@ class Lineups:
             for (model, version), text in self.loader.troubles.items()
             if model == pointers.model and version in pointers.candidates
         }
-        lineup = Lineup(running, absent, loaded.get(pointers.champion or ""))
+        bases = {version: pointers.basis(version) for version in pointers.candidates}
+        lineup = Lineup(running, absent, loaded.get(pointers.champion or ""), bases)
         if lineup != self._candidates.lineups.get(pointers.model):
             self._candidates.set(pointers.model, lineup)
             log.info(

@@ -14,6 +14,7 @@ from services.shadow.candidates import Candidates
 from services.shadow.comparison import PartitionComparison
 from services.shadow.metrics import ShadowMetrics
 from services.shadow.sides import REASONS
+from services.shadow.windows import Compared
 from shared.kafka.records import Output, Records
 from shared.reports import message_key
 from shared.serving.letters import dead_letters
@@ -26,7 +27,7 @@ TIMED_SHARE = 8
 """One event of so many is also put to the champion, to time the two side by side."""
 
 MOST_WINDOWS = 100
-"""Windows of a partition that are held before the closed ones are reported out of turn."""
+"""Windows of a partition that may open after a report before the closed ones are reported out of turn."""
 
 MOST_AHEAD = 1_000
 """Answers of the champion that are read before their events are put to the candidates, at least: what
@@ -59,12 +60,16 @@ class ShadowOptions:
 
 @dataclass(slots=True)
 class Work:
-    """One micro-batch on its way through; ``micro`` is None where nobody is asked."""
+    """One micro-batch on its way through; ``micro`` is None where nobody is asked.
+
+    ``compared`` is who was compared when it was decoded: who is missing in it is not asked any more.
+    """
 
     batch: Sequence[Records]
     micro: Micro | None = None
     asks: list[Ask] = field(default_factory=list)
     scored_at: list[int] = field(default_factory=list)
+    compared: Compared = field(default_factory=dict)
 
 
 class ShadowStep:
@@ -99,6 +104,7 @@ class ShadowStep:
         self._fetched: dict[int, int] = {}
         self._next_report: dict[int, int] = {}
         self._letters: dict[int, list[Output]] = {}
+        self._held: dict[int, int] = {}
         self._scored = self._timed = 0
 
     def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
@@ -164,7 +170,7 @@ class ShadowStep:
         """Find out what each candidate is asked, and decode it."""
         for part in batch:
             self._fetched[part.partition] = part.next_offset
-        running, work = self._candidates.running, Work(batch)
+        running, work = self._candidates.running, Work(batch, compared=self._candidates.compared)
         if not running:
             return work
         work.micro = micro = Micro.of(batch)
@@ -211,14 +217,14 @@ class ShadowStep:
                 if one is not None:
                     asked.append(one)
                     self._count(ask, one.status)
-        comparison.ask(asked, part.next_offset)
+        comparison.ask(asked, part.next_offset, work.compared)
         comparison.settle()
         if work.micro is not None and index == 0:
             for ask in work.asks:
                 if ask.seconds is not None:
-                    comparison.time(ask.model, ask.version, len(ask.answered), *ask.seconds)
+                    comparison.time((ask.model, ask.version, ask.basis), len(ask.answered), *ask.seconds)
         outputs = [self._predictions(work, index), *self._take_letters(part.partition)]
-        if comparison.open_windows > MOST_WINDOWS:
+        if comparison.open_windows > MOST_WINDOWS + self._held.get(part.partition, 0):
             outputs += self._reports(part.partition)
         return outputs
 
@@ -277,6 +283,7 @@ class ShadowStep:
         comparison = self._partitions[partition]
         due = comparison.due(self._clock(), self._options.sample_percent, self._candidates.troubles())
         reports = list(due)
+        self._held[partition] = comparison.open_windows
         if not reports:
             return []
         keys = [message_key(report) for report in reports]

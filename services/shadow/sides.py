@@ -23,6 +23,9 @@ REASONS: Final = (
 )  # fmt: skip
 """What an :attr:`Asked.status` says: 0 for an answer, else why there is none."""
 
+Key = tuple[str, str, int]
+"""Model, version and basis: one candidate in one comparison."""
+
 NOTHING: Final = -1
 """Code of a label that there is not."""
 
@@ -32,6 +35,8 @@ class Asked(msgspec.Struct):
 
     Attributes
     ----------
+    basis
+        The registry's revision at which the comparison began.
     window
         Length of the model's windows, milliseconds.
     regression
@@ -69,6 +74,12 @@ class Asked(msgspec.Struct):
     scored_at: Ints
     event_ids: list[str]
     segments: dict[str, list[str | None]]
+    basis: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Who was asked, and in which comparison."""
+        return self.model, self.version, self.basis
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -92,6 +103,7 @@ class Asked(msgspec.Struct):
             self.scored_at[here],
             self.event_ids[here],
             {name: values[here] for name, values in self.segments.items()},
+            self.basis,
         )
 
     def split(self, bound: int) -> tuple[Asked | None, Asked | None]:

@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 import numpy as np
 
 from services.shadow.cells import Cell
-from services.shadow.sides import Asked, Ints
+from services.shadow.sides import Asked, Ints, Key
 from shared.messages import ShadowReport
 
-_CellKey = tuple[str, str, str, int]
+_CellKey = tuple[str, str, int, str, int]
+"""Model, version, basis, champion and start of the window."""
+
 _Candidate = tuple[str, str]
+Compared = Mapping[str, Collection[tuple[str, int]]]
+"""By model: version and basis of every candidate that the registry names."""
 
 
 class Asker(msgspec.Struct):
-    """A candidate that has been asked in this partition; ``watermark`` is the latest event time seen."""
+    """A candidate asked in this partition, in one comparison; ``watermark`` is the latest event time seen."""
 
     model: str
     version: str
     first_offset: int
     watermark: int = -1
+    basis: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Who is asked, and in which comparison."""
+        return self.model, self.version, self.basis
 
 
 class Windows:
     """The open windows of every candidate and champion.
 
     A window closes when the latest event time seen is a whole window past its end, as in inference; an
-    event that comes later still is counted in the newest one.
+    event that comes later still is counted in the newest one. A candidate that the registry names no more,
+    or names in another comparison, sees no more event time: its windows close with its last answer.
     """
 
     def __init__(self, askers: Iterable[Asker], cells: Iterable[Cell]) -> None:
-        self._askers = {(asker.model, asker.version): asker for asker in askers}
-        self._cells: dict[_CellKey, Cell] = {(c.model, c.version, c.champion, c.start): c for c in cells}
+        self._askers = {asker.key: asker for asker in askers}
+        self._cells: dict[_CellKey, Cell] = {
+            (c.model, c.version, c.basis, c.champion, c.start): c for c in cells
+        }
         self._dirty: set[_CellKey] = set(self._cells)  # what was reported is not remembered
-        self._timings: dict[_Candidate, tuple[int, float, float]] = {}
+        self._timings: dict[Key, tuple[int, float, float]] = {}
+        self._compared: Compared = {}
 
     def __len__(self) -> int:
         return len(self._cells)
 
     @property
     def askers(self) -> list[Asker]:
-        """Every candidate that was ever asked here."""
+        """Every candidate that is asked here, or has windows open."""
         return list(self._askers.values())
 
     @property
@@ -52,13 +66,22 @@ class Windows:
 
     def note(self, asked: Asked) -> None:
         """Take note of a candidate that is asked for the first time."""
-        key = (asked.model, asked.version)
-        if key not in self._askers:
-            self._askers[key] = Asker(asked.model, asked.version, int(asked.offsets[0]))
+        if asked.key not in self._askers:
+            first = int(asked.offsets[0])
+            self._askers[asked.key] = Asker(asked.model, asked.version, first, basis=asked.basis)
+
+    def compare(self, compared: Compared) -> None:
+        """Take note of who is compared from here on; models that are not named stay as they are."""
+        self._compared = compared
+
+    def _gone(self, key: Key, waiting: Collection[Key]) -> bool:
+        """Return whether nothing can come any more for a candidate in a comparison."""
+        named = self._compared.get(key[0])
+        return named is not None and key[1:] not in named and key not in waiting
 
     def starts(self, asked: Asked) -> Ints:
         """Return the start of the window that each event is counted in, and move the watermark."""
-        asker, window = self._askers[asked.model, asked.version], asked.window
+        asker, window = self._askers[asked.key], asked.window
         watermarks = np.maximum.accumulate(np.maximum(asked.occurred_at, asker.watermark))
         asker.watermark = int(watermarks[-1])
         newest = watermarks - watermarks % window
@@ -71,41 +94,49 @@ class Windows:
 
     def cell(self, asked: Asked, champion: str, start: int, offset: int) -> Cell:
         """Return the counts of a window, new ones where there are none."""
-        key = (asked.model, asked.version, champion, start)
+        key = (*asked.key, champion, start)
         self._dirty.add(key)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = Cell.empty(
-                *key, asked.window, regression=asked.regression, offset=offset
+                asked.model,
+                asked.version,
+                champion,
+                start,
+                asked.window,
+                regression=asked.regression,
+                offset=offset,
+                basis=asked.basis,
             )
         return cell
 
     def count_again(self, model: str, offset: int, *, late: bool) -> None:
         """Count a prediction that came a second time or too late, in the newest window."""
-        for asker in self._askers.values():
-            cell = self._newest(asker) if asker.model == model else None
-            if cell is not None and asker.first_offset <= offset:
+        asked = [a for a in self._askers.values() if a.model == model and a.first_offset <= offset]
+        last = {asker.version: asker for asker in sorted(asked, key=lambda asker: asker.basis)}
+        for asker in last.values():
+            cell = self._newest(asker.key)
+            if cell is not None:
                 cell.late += late
                 cell.repeated += not late
 
-    def _newest(self, asker: Asker) -> Cell | None:
-        keys = [key for key in self._cells if key[:2] == (asker.model, asker.version)]
+    def _newest(self, asker: Key) -> Cell | None:
+        keys = [key for key in self._cells if key[:3] == asker]
         if not keys:
             return None
-        key = max(keys, key=lambda key: (key[3], key[2]))
+        key = max(keys, key=lambda key: (key[4], key[3]))
         self._dirty.add(key)
         return self._cells[key]
 
-    def time(self, model: str, version: str, events: int, champion: float, candidate: float) -> None:
+    def time(self, asker: Key, events: int, champion: float, candidate: float) -> None:
         """Add what the two models took for the same events, seconds; told with the next report."""
-        former = self._timings.get((model, version), (0, 0.0, 0.0))
-        self._timings[model, version] = (former[0] + events, former[1] + champion, former[2] + candidate)
+        former = self._timings.get(asker, (0, 0.0, 0.0))
+        self._timings[asker] = (former[0] + events, former[1] + champion, former[2] + candidate)
 
     def _place_timings(self) -> None:
         """Put the timings into the newest windows; those of a pair that has none yet wait."""
         for key, (events, champion, candidate) in list(self._timings.items()):
-            asker = self._askers.get(key)
-            cell = None if asker is None else self._newest(asker)
+            cell = self._newest(key)
             if cell is not None:
                 cell.champion_timing = (cell.champion_timing[0] + events, cell.champion_timing[1] + champion)
                 cell.candidate_timing = (
@@ -113,23 +144,30 @@ class Windows:
                 )  # fmt: skip
                 del self._timings[key]
 
-    def due(self, troubles: Mapping[_Candidate, str], **envelope: object) -> Iterator[ShadowReport]:
+    def due(
+        self, troubles: Mapping[_Candidate, str], waiting: Collection[Key], **envelope: object
+    ) -> Iterator[ShadowReport]:
         """Yield a report per window that changed since the last call or is closed; the latter go.
 
         Parameters
         ----------
         troubles
             What is wrong with a candidate, by model and version.
+        waiting
+            Whose answers wait for the champion: their windows are open still.
         envelope
             What else the reports hold.
         """
         self._place_timings()
         for key in sorted(self._cells):
             cell = self._cells[key]
-            asker = self._askers[key[:2]]
-            final = cell.start < asker.watermark - asker.watermark % cell.window - cell.window
+            newest = self._askers[key[:3]].watermark // cell.window * cell.window
+            final = cell.start < newest - cell.window or self._gone(key[:3], waiting)
             if final:
                 del self._cells[key]
             if final or key in self._dirty:
                 yield cell.report(final=final, trouble=troubles.get(key[:2]), **envelope)
         self._dirty.clear()
+        for gone in [key for key in self._askers if self._gone(key, waiting)]:
+            del self._askers[gone]
+            self._timings.pop(gone, None)

@@ -92,9 +92,13 @@ class Readings:
         """Return the other versions of a reading's model that answer no more, as it seems.
 
         They are in no window as new as this one, and nothing was written of them for ``after``
-        milliseconds before it.
+        milliseconds before it. Of the shadow: the earlier comparisons of the same two versions.
         """
         kind, name, subject = reading.key[:3]
+        if kind == "shadow":
+            two, _, basis = subject.rpartition(" since ")
+            others = [(cell, cell[2].rpartition(" since ")) for cell in self._versions.get((kind, name), ())]
+            return [cell for cell, of in others if of[0] == two and int(of[2]) < int(basis)]
         if kind not in ("inference", "drift"):
             return []
         return [

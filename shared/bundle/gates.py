@@ -57,8 +57,8 @@ class GatesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     min_segment_labels
         Pairs with a label below which a segment decides nothing.
     probation
-        Seconds of event time in which the old champion stays as candidate after a promotion by these
-        gates, and takes over again when a gate turns; 0 for none.
+        Seconds of event time, in whole windows, in which the old champion stays as candidate after a
+        promotion by these gates, and takes over again when a gate turns; 0 for none.
     probation_margin
         How much worse the new champion may be shown to be in its probation, in units of the metric;
         left out, ``margin`` where the rule is ``non-inferior``, else what is tolerated in segments.

@@ -68,6 +68,8 @@ class Prediction(Message, frozen=True):
         value is left out. They travel along so that whoever joins predictions later needs no events.
     canary
         Whether a candidate answered in the champion's place, for its share of the traffic.
+    basis
+        In the shadow: the registry's revision at which the comparison began that this answer belongs to.
     """
 
     event_id: str
@@ -82,3 +84,4 @@ class Prediction(Message, frozen=True):
     probabilities: dict[str, float] | None = None
     segments: dict[str, str] | None = None
     canary: bool = False
+    basis: int = 0

@@ -187,6 +187,9 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
     ----------
     champion_version
         The version that it is compared with: part of the report's key.
+    basis
+        The registry's revision at which this comparison began, part of the key too: a candidate that is
+        set again begins another one. 0 from releases that did not tell them apart.
     comparison
         The counts.
     judged
@@ -222,6 +225,7 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
     """
 
     champion_version: str
+    basis: int = 0
     comparison: Comparison = Comparison()
     judged: Judged = Judged()
     ranking: Ranking = Ranking()
@@ -242,5 +246,5 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
 
     @property
     def subject(self) -> str:
-        """Candidate and champion: a new champion begins a new comparison."""
-        return f"{self.model_version} against {self.champion_version}"
+        """Candidate, champion and the revision that their comparison began with."""
+        return f"{self.model_version} against {self.champion_version} since {self.basis}"

@@ -37,6 +37,8 @@ class Answer(Message, frozen=True, kw_only=True):
         Whether it answered in the shadow: the prediction went to ``shadow-predictions``.
     canary
         Whether a candidate answered in the champion's place.
+    basis
+        In the shadow: the registry's revision at which the comparison began.
     """
 
     model_version: str
@@ -46,6 +48,7 @@ class Answer(Message, frozen=True, kw_only=True):
     probabilities: dict[str, float] | None = None
     shadow: bool = False
     canary: bool = False
+    basis: int = 0
 
 
 class Labelled(Message, frozen=True, kw_only=True):

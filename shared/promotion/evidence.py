@@ -22,6 +22,11 @@ from shared.reports import LatestReports
 
 EXAMPLES = 10
 
+STRAYS = 10
+STRAY_SHARE = 0.01
+"""So many events, or so large a share of them, may lie far before or after all others and say nothing about
+how much time has gone by: clocks are wrong, and old events are sent again."""
+
 
 class Pair(NamedTuple):
     """Who is compared with whom."""
@@ -29,6 +34,9 @@ class Pair(NamedTuple):
     model: str
     candidate: str
     champion: str
+
+
+_Compared = tuple[Pair, int]
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +72,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         The counts.
     since, until
         Event time that the compared events span, epoch milliseconds, by windows; both 0 before the first.
+    windows
+        Events that the candidate was asked about, by start and end of their window.
     examples
         The pairs that differ most.
     trouble
@@ -76,6 +86,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     sums: Sums = Sums()
     since: int = 0
     until: int = 0
+    windows: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     trouble: str | None = None
     written_at: int = 0
@@ -88,8 +99,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float:
-        """Length of the event time that was compared."""
-        return (self.until - self.since) / 1000
+        """Event time that has gone by for certain since the comparison began."""
+        return whole_time(self.windows) / 1000
 
     @property
     def win_rate(self) -> float | None:
@@ -109,6 +120,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         counts = ("both", "champion_only", "candidate_only", "neither", "canary")
         compared = any(getattr(report.comparison, name) for name in counts)
         window = report.window
+        windows = self.windows
+        if compared:
+            of = window.start, window.end
+            windows = windows | {of: windows.get(of, 0) + sum(getattr(report.comparison, n) for n in counts)}
         # `trouble` belongs to whoever scores: reports of labels say nothing about it.
         newer = report.written_at >= self.written_at and (compared or report.trouble is not None)
         return Evidence(
@@ -116,10 +131,43 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
             sums=added(self.sums, Sums.of(report)),
             since=min(self.since or window.start, window.start) if compared else self.since,
             until=max(self.until, window.end) if compared else self.until,
+            windows=windows,
             examples=_most_different(self.examples + report.examples),
             trouble=report.trouble if newer else self.trouble,
             written_at=max(self.written_at, report.written_at),
         )
+
+
+def whole_time(windows: Mapping[tuple[int, int], int]) -> int:
+    """Return the milliseconds between the first window and the last, neither of them counted.
+
+    The first one had begun before the comparison did, and of the last nobody knows how far it has come. The
+    earliest and the latest events, up to :data:`STRAYS` or :data:`STRAY_SHARE`, are passed over: one event
+    from tomorrow does not make it tomorrow.
+
+    Parameters
+    ----------
+    windows
+        Events by start and end of their window.
+
+    Examples
+    --------
+    >>> hours = {(hour, hour + 1): 100 for hour in range(5)}
+    >>> whole_time(hours), whole_time(hours | {(24, 25): 1}), whole_time({(0, 1): 100})
+    (3, 3, 0)
+    """
+    spare = max(STRAYS, int(STRAY_SHARE * sum(windows.values())))
+    first, last = (_past_strays(windows, spare, latest=latest) for latest in (False, True))
+    return max(0, last[0] - first[1])
+
+
+def _past_strays(windows: Mapping[tuple[int, int], int], spare: int, *, latest: bool) -> tuple[int, int]:
+    passed = 0
+    for window in sorted(windows, reverse=latest):
+        passed += windows[window]
+        if passed > spare:
+            return window
+    return 0, 0
 
 
 def _most_different(examples: tuple[Example, ...]) -> tuple[Example, ...]:
@@ -135,59 +183,51 @@ def pair_of(report: ShadowReport) -> Pair:
 
 
 class Gathered:
-    """The evidence of every pair, from reports in whatever order and repetition.
+    """The evidence of every comparison, from reports in whatever order and repetition.
 
     A window that is final is added to the sums and forgotten but for its number, so that memory does
     not grow with time: a candidate in the shadow for a month has left a few numbers per window.
 
-    Parameters
-    ----------
-    began
-        By pair, when the comparison that counts began (epoch milliseconds): a report written before is
-        about an earlier time of the same two versions, and is left out. Pairs without one count in full.
+    The same two versions may be compared more than once: a candidate that is set again begins anew, and so
+    does everybody when the champion changes. Each report names the revision of the registry that its
+    comparison began with (``basis``), so that what was gathered before is never taken for what came since.
     """
 
-    def __init__(self, began: Mapping[Pair, int] | None = None) -> None:
-        self.began = dict(began or {})
-        self._closed: dict[Pair, Evidence] = {}
-        self._done: dict[tuple[Pair, str, int], set[int]] = {}
-        self._open: dict[Pair, LatestReports] = {}
-        self._oldest: dict[Pair, int] = {}
-
-    def begin(self, began: Mapping[Pair, int]) -> bool:
-        """Say since when comparisons count; return whether what was gathered reaches back too far.
-
-        Where it does, gather again from the first report on.
-        """
-        self.began |= began
-        return any(self._oldest.get(pair, at) < at for pair, at in began.items())
-
-    def counts(self, report: ShadowReport) -> bool:
-        """Return whether a report is of the comparison that counts, and not of an earlier time."""
-        return report.written_at >= self.began.get(pair_of(report), 0)
+    def __init__(self) -> None:
+        self._closed: dict[_Compared, Evidence] = {}
+        self._done: dict[tuple[_Compared, str, int], set[int]] = {}
+        self._open: dict[_Compared, LatestReports] = {}
 
     def take(self, report: ShadowReport) -> bool:
         """Count a report; return whether it was news."""
         pair = pair_of(report)
-        done = self._done.setdefault((pair, report.source_topic, report.partition), set())
-        if not self.counts(report) or report.window.start in done:
+        of = pair, report.basis
+        done = self._done.setdefault((of, report.source_topic, report.partition), set())
+        if report.window.start in done:
             return False
-        self._oldest[pair] = min(report.written_at, self._oldest.get(pair, report.written_at))
-        latest = self._open.setdefault(pair, LatestReports())
+        latest = self._open.setdefault(of, LatestReports())
         if not report.final:
             return latest.take(report)
         done.add(report.window.start)
         latest.drop(report)
-        self._closed[pair] = self._closed.get(pair, Evidence(pair=pair)).plus(report)
+        self._closed[of] = self._closed.get(of, Evidence(pair=pair)).plus(report)
         return True
 
-    def evidence(self, pair: Pair) -> Evidence:
-        """Return what is known about a pair: nothing, where no report has come."""
-        found = self._closed.get(pair, Evidence(pair=pair))
-        for report in self._open.get(pair, ()):
+    def evidence(self, pair: Pair, basis: int | None = None) -> Evidence:
+        """Return what is known about a pair: nothing, where no report has come.
+
+        ``basis`` chooses one of its comparisons; left out, the newest.
+        """
+        of = pair, self.newest(pair) if basis is None else basis
+        found = self._closed.get(of, Evidence(pair=pair))
+        for report in self._open.get(of, ()):
             found = found.plus(report)
         return found
 
+    def newest(self, pair: Pair) -> int:
+        """Return the basis of a pair's newest comparison, 0 where there is none."""
+        return max((basis for other, basis in self._open if other == pair), default=0)
+
     def pairs(self) -> list[Pair]:
         """Return every pair of which there is a report, sorted."""
-        return sorted({*self._closed, *self._open})
+        return sorted({pair for pair, _ in self._open})

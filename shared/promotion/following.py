@@ -100,10 +100,6 @@ class ReportsTopic:
                 await cut_off(producer)
             raise TransientError(f"the decision cannot be written to {self._topic}: {error!r}") from error
 
-    async def from_the_beginning(self) -> None:
-        """Let the next reading begin at the topic's beginning."""
-        await self._drop_consumer()
-
     async def close(self) -> None:
         """Disconnect, in bounded time."""
         await self._drop_consumer()

@@ -148,5 +148,6 @@ def _quality_held(measured: Measured, gates: GatesSpec, metric: str) -> Gate:
 
 def _probation_time(evidence: Evidence, gates: GatesSpec) -> Gate:
     over = evidence.seconds >= gates.probation
-    sentence = f"{evidence.seconds:,.0f} s of event time since the promotion, of {gates.probation:,}"
+    sentence = f"{evidence.seconds:,.0f} s of event time in whole windows since the promotion"
+    sentence += f", of {gates.probation:,}"
     return Gate(name="probation", state="pass" if over else "wait", sentence=sentence)

@@ -16,7 +16,7 @@ from shared.promotion.act import carry_out, decision_report
 from shared.promotion.evidence import Evidence, Gathered
 from shared.promotion.gates import judge_candidate, judge_probation
 from shared.promotion.rule import next_act
-from shared.promotion.standing import Standing, standing_of
+from shared.promotion.standing import Standing, standing
 from shared.promotion.verdict import Verdict
 from shared.registry import HistoryEntry, Registry
 from shared.registry.order import now_ms
@@ -28,7 +28,7 @@ INTERVAL: Final = 2.0
 TOLD_WITHIN: Final = 86_400_000
 """Milliseconds: what was decided before is not told again where the topic has forgotten it."""
 HISTORY: Final = 200
-"""Changes that are looked at each time; a comparison older than these counts all of its reports."""
+"""Changes that are looked at each time, for decisions that nobody has told yet."""
 
 
 class Reports(Protocol):
@@ -36,9 +36,6 @@ class Reports(Protocol):
 
     async def read_to_end(self, take: ReportTaker) -> None:
         """Hand over every report since the last reading."""
-
-    async def from_the_beginning(self) -> None:
-        """Let the next reading begin at the beginning."""
 
     async def write(self, report: DecisionReport) -> None:
         """Write a decision."""
@@ -107,7 +104,7 @@ class Judge:
         """Read, judge every model, act and tell; returns the changes made or found made.
 
         1. Ask the registry where every model stands.
-        2. Read the reports to their end; from the beginning again where a comparison began anew.
+        2. Read the reports to their end.
         3. Judge, and carry out what is due.
         4. Tell what the history says was decided and the topic does not say yet.
 
@@ -118,15 +115,13 @@ class Judge:
         """
         names = self._models or await self._registry.models()
         histories = {name: await self._registry.history(name, HISTORY) for name in names}
-        standings = {
-            name: standing_of(await self._registry.pointers(name), histories[name]) for name in names
-        }
-        await self._read(standings.values())
+        standings = {name: standing(await self._registry.pointers(name)) for name in names}
+        await self._reports.read_to_end(self._take)
         made: list[HistoryEntry] = []
         troubles: list[ServiceError] = []
-        for name, standing in standings.items():
+        for name, stands in standings.items():
             try:
-                entry = await self._judge(standing)
+                entry = await self._judge(stands)
             except ServiceError as error:  # one model's trouble is not another's
                 troubles.append(error)
                 continue
@@ -139,32 +134,25 @@ class Judge:
             raise troubles[0]
         return made
 
-    async def _read(self, standings: Collection[Standing]) -> None:
-        began = {c.pair: c.began_at for s in standings for c in s.comparisons}
-        if self._gathered.begin(began):  # the same two versions were compared before
-            self._gathered = Gathered(self._gathered.began)
-            await self._reports.from_the_beginning()
-        await self._reports.read_to_end(self._take)
-
     def _take(self, report: AnyReport) -> None:
         if isinstance(report, ShadowReport):
             self._gathered.take(report)
         elif isinstance(report, DecisionReport):
             self._told.add((report.model, report.revision))
 
-    async def _judge(self, standing: Standing) -> HistoryEntry | None:
-        if not standing.comparisons:
+    async def _judge(self, stands: Standing) -> HistoryEntry | None:
+        if not stands.comparisons:
             return None
-        found = await self._gates(standing)
+        found = await self._gates(stands)
         if found is None:
             return None
         spec, gates = found
-        evidence = {c.pair: self._gathered.evidence(c.pair) for c in standing.comparisons}
-        verdicts = {pair: self._verdict(standing, e, spec, gates) for pair, e in evidence.items()}
-        act = next_act(standing, verdicts, evidence, gates)
+        evidence = {c.pair: self._gathered.evidence(c.pair, c.basis) for c in stands.comparisons}
+        verdicts = {pair: self._verdict(stands, e, spec, gates) for pair, e in evidence.items()}
+        act = next_act(stands, verdicts, evidence, gates)
         if act is None:
             return None
-        entry = await carry_out(self._registry, act, standing)
+        entry = await carry_out(self._registry, act, stands)
         log.info(
             "the gates decided",
             decision=act.kind,
@@ -175,12 +163,12 @@ class Judge:
         )
         return entry
 
-    def _verdict(self, standing: Standing, evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Verdict:
-        probation = standing.probation is not None and evidence.pair == standing.probation.pair
+    def _verdict(self, stands: Standing, evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Verdict:
+        probation = stands.probation is not None and evidence.pair == stands.probation.pair
         return (judge_probation if probation else judge_candidate)(evidence, spec, gates)
 
-    async def _gates(self, standing: Standing) -> tuple[ModelSpec, GatesSpec] | None:
-        return await gates_in_force(self._registry, standing, self._specs)
+    async def _gates(self, stands: Standing) -> tuple[ModelSpec, GatesSpec] | None:
+        return await gates_in_force(self._registry, stands, self._specs)
 
     async def _tell(self, history: Collection[HistoryEntry]) -> None:
         oldest = self._clock() - TOLD_WITHIN
@@ -203,7 +191,7 @@ class Judge:
 
 
 async def gates_in_force(
-    registry: Registry, standing: Standing, specs: dict[tuple[str, str], ModelSpec]
+    registry: Registry, stands: Standing, specs: dict[tuple[str, str], ModelSpec]
 ) -> tuple[ModelSpec, GatesSpec] | None:
     """Return the contract and the gates by which a model's candidates are judged; None for no gates.
 
@@ -216,13 +204,13 @@ async def gates_in_force(
     specs
         Contracts read before, by model and version; added to.
     """
-    champion = standing.pointers.champion
+    champion = stands.pointers.champion
     assert champion is not None
-    order = [champion, *standing.pointers.candidates]
-    if standing.probation is not None:
-        order.insert(0, standing.probation.pair.candidate)
+    order = [champion, *stands.pointers.candidates]
+    if stands.probation is not None:
+        order.insert(0, stands.probation.pair.candidate)
     for version in order:
-        spec = await _spec(registry, standing.pointers.model, version, specs)
+        spec = await _spec(registry, stands.pointers.model, version, specs)
         if spec.gates is not None:
             return spec, spec.gates
     return None

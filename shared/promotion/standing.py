@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.promotion.evidence import Pair
-from shared.registry import HistoryEntry, Pointers
+from shared.registry import Pointers
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +15,12 @@ class Comparison:
     Attributes
     ----------
     basis
-        The registry's revision at which it began: the younger of the two changes that made the
-        candidate and the champion. Whatever is decided on it is decided once.
-    began_at
-        Epoch milliseconds of that change.
+        The registry's revision at which it began. Every report names it, and whatever is decided on it is
+        decided once.
     """
 
     pair: Pair
     basis: int
-    began_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +42,25 @@ class Standing:
     probation: Comparison | None
 
 
-def standing(pointers: Pointers, moments: Mapping[int, int], promotion: HistoryEntry | None) -> Standing:
-    """Return where a model stands.
+def standing(pointers: Pointers) -> Standing:
+    """Return where a model stands, whatever else its history says and however long that is.
 
-    Parameters
-    ----------
-    moments
-        Epoch milliseconds of the changes, by revision, as far as they are known.
-    promotion
-        The change that made the champion.
+    A candidate since the very change that made the champion is its predecessor: only a promotion that
+    keeps it does both at once.
+
+    Examples
+    --------
+    >>> now = Pointers(model="m", champion="2", candidates=("1", "3"), since={"1": 7, "3": 4},
+    ...                revision=8, champion_revision=7)
+    >>> found = standing(now)
+    >>> [(c.pair.candidate, c.basis) for c in found.comparisons], found.probation.pair.candidate
+    ([('1', 7), ('3', 7)], '1')
     """
     if pointers.champion is None:
         return Standing(pointers, (), None)
-    found = []
-    for version in pointers.candidates:
-        basis = max(pointers.since.get(version, 0), pointers.champion_revision)
-        pair = Pair(pointers.model, version, pointers.champion)
-        found.append(Comparison(pair, basis, moments.get(basis, 0)))
-    kept = _kept(pointers, promotion)
-    probation = next((c for c in found if c.pair.candidate == kept), None)
-    return Standing(pointers, tuple(found), probation)
-
-
-def _kept(pointers: Pointers, promotion: HistoryEntry | None) -> str | None:
-    """Return the old champion, where the very change that made the new one kept it as candidate."""
-    if promotion is None or promotion.action != "promote" or promotion.from_version is None:
-        return None
-    same = pointers.since.get(promotion.from_version) == pointers.champion_revision == promotion.revision
-    return promotion.from_version if same else None
-
-
-def standing_of(pointers: Pointers, history: Sequence[HistoryEntry]) -> Standing:
-    """Return where a model stands, given the newest changes of its history."""
-    entries = {entry.revision: entry for entry in history}
-    moments = {revision: entry.at for revision, entry in entries.items()}
-    return standing(pointers, moments, entries.get(pointers.champion_revision))
+    found = tuple(
+        Comparison(Pair(pointers.model, version, pointers.champion), pointers.basis(version))
+        for version in pointers.candidates
+    )
+    kept = (c for c in found if pointers.since.get(c.pair.candidate) == pointers.champion_revision)
+    return Standing(pointers, found, next(kept, None))

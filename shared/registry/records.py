@@ -166,6 +166,19 @@ class Pointers(msgspec.Struct, frozen=True, kw_only=True):
     champion_revision: int = 0
     last: HistoryEntry | None = None
 
+    def basis(self, candidate: str) -> int:
+        """Return the revision at which a candidate's comparison with the champion began.
+
+        It is the younger of the two changes that made them what they are: a candidate that is set again, and
+        a champion that comes again, begin another comparison.
+
+        Examples
+        --------
+        >>> Pointers(model="m", champion="1", since={"2": 5}, champion_revision=3).basis("2")
+        5
+        """
+        return max(self.since.get(candidate, 0), self.champion_revision)
+
 
 class Change(msgspec.Struct, frozen=True):
     """What :meth:`RegistryReader.watch` yields: the pointers before (None at first) and after.

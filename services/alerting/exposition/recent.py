@@ -62,7 +62,9 @@ class RecentReports:
         for series in [s for s, written in self._written.items() if now - written > SILENT_MS]:
             self._drop(series)
         shown = sorted(
-            (s for s in self._windows if s[0] == kind), key=lambda s: max(self._windows[s]), reverse=True
+            (s for s in self._windows if s[0] == kind),
+            key=lambda s: (max(self._windows[s]), self._written[s]),
+            reverse=True,
         )
         for series in shown[:MOST_SUBJECTS]:
             windows = self._windows[series]

@@ -12,6 +12,7 @@ from shared.messages import ShadowReport
 def put_shadow(gauges: Gauges, windows: list[list[ShadowReport]]) -> None:
     """Put the figures of one comparison, from the reports of one source topic.
 
+    Of a candidate that was set again only the newest comparison is shown; it comes first.
     Agreement is of the two newest windows. Labels are rare and come late, so what they say is of every
     window kept (about 200).
     """
@@ -22,10 +23,14 @@ def put_shadow(gauges: Gauges, windows: list[list[ShadowReport]]) -> None:
         "champion": first.champion_version,
     }
     recent = [report for window in windows[:2] for report in window]
-    if any(asked(report) for report in recent):
+    known = (
+        gauges.first("driftline_shadow_pairs", **labels),
+        gauges.first("driftline_shadow_judged_pairs", **labels),
+    )
+    if known[0] is None and any(asked(report) for report in recent):
         _put_comparison(gauges, recent, labels)
     judged = [report for window in windows for report in window if report.judged.pairs]
-    if judged:
+    if known[1] is None and judged:
         _put_judged(gauges, judged, labels)
 
 

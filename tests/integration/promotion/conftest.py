@@ -19,17 +19,12 @@ class ListedReports:
     def __init__(self, reports: list[ShadowReport] | None = None) -> None:
         self.reports: list = list(reports or [])
         self.decisions: list[DecisionReport] = []
-        self.restarts = 0
         self._read = 0
 
     async def read_to_end(self, take) -> None:
         for report in self.reports[self._read :]:
             take(report)
         self._read = len(self.reports)
-
-    async def from_the_beginning(self) -> None:
-        self.restarts += 1
-        self._read = 0
 
     async def write(self, report: DecisionReport) -> None:
         self.decisions.append(report)

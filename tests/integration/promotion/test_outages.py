@@ -69,7 +69,7 @@ def broken_stage(open_registry, own_redis, bundles):
             await registry.register(bundle, **ANN)
         await registry.promote("flights", "1", **ANN)
         await registry.set_candidate("flights", "2", **ANN)
-        return opened, ListedReports(both_reports(world(8_000, 1), written_at=now_ms()))
+        return opened, ListedReports(both_reports(world(8_000, 1), written_at=now_ms(), basis=4))
 
     return prepare
 

@@ -99,7 +99,8 @@ class Harness:
         self.candidates = Candidates()
         self.collectors = CollectorRegistry()
         self.options = ShadowOptions(**({"report_interval": 1000} | options))
-        self.reported: dict[tuple[str, str, int], ShadowReport] = {}
+        self.reported: dict[tuple[str, str, int, int], ShadowReport] = {}
+        self.everything: list[ShadowReport] = []
         self.shadowed: list[Prediction] = []
         self.letters: list[Output] = []
         self.restart(None, 0)
@@ -119,8 +120,11 @@ class Harness:
             ServedModel.over(bundle, Scorer.load(bundle), max_event_bytes=1 << 20), Session()
         )
 
-    def line_up(self, *candidates: Candidate, model: str = "demo", **lineup: Any) -> None:
-        self.candidates.set(model, Lineup(tuple(candidates), **lineup))
+    def line_up(self, *candidates: Candidate, model: str = "demo", basis: int = 3, **lineup: Any) -> None:
+        """Let these be the registry's candidates, since the revision ``basis``."""
+        versions = [candidate.model.version for candidate in candidates]
+        bases = dict.fromkeys([*versions, *lineup.get("absent", ())], basis)
+        self.candidates.set(model, Lineup(tuple(candidates), bases=bases, **lineup))
 
     def ask(self, values: list[bytes | None], first: int = 0) -> None:
         """Feed events and commit."""
@@ -135,6 +139,12 @@ class Harness:
             self.step.take(Records("predictions", 0, -1, 0, [], [], [], [], []))
             at = 0
         self.step.take(records("predictions", values, at if first is None else first))
+
+    @property
+    def held(self) -> list[Any]:
+        """The windows that the committed state holds."""
+        cells: list[Any] = msgspec.msgpack.decode(self.step.snapshot("events", 0))["cells"]
+        return cells
 
     def report(self, version: str = "2", champion: str = "1") -> ShadowReport:
         """The only window's newest report of a pair."""
@@ -151,7 +161,10 @@ class Harness:
             if output.topic == "reports":
                 for value in output.values:
                     report = msgspec.json.decode(value, type=ShadowReport)
-                    self.reported[report.model_version, report.champion_version, report.window.start] = report
+                    start = report.window.start
+                    key = (report.model_version, report.champion_version, start, report.basis)
+                    self.reported[key] = report
+                    self.everything.append(report)
             elif output.topic == "shadow-predictions":
                 self.shadowed += [msgspec.json.decode(value, type=Prediction) for value in output.values]
             else:

@@ -31,7 +31,7 @@ class Labels:
     def __init__(self, *specs: ModelSpec) -> None:
         self.specs = {spec.name: spec for spec in specs or (BINARY,)}
         self.now = 0
-        self.reported: dict[tuple[str, str, int], ShadowReport] = {}
+        self.reported: dict[tuple[str, str, int, int], ShadowReport] = {}
         self.letters: list[Output] = []
         self.sent = 0
         self.restart(None)
@@ -65,7 +65,7 @@ class Labels:
                 continue
             for value in output.values:
                 report = msgspec.json.decode(value, type=ShadowReport)
-                self.reported[report.model, report.model_version, report.window.start] = report
+                self.reported[report.model, report.model_version, report.window.start, report.basis] = report
 
 
 def said(version: str, score: float, **extra: Any) -> Answer:
@@ -214,3 +214,16 @@ def test_bad_records_are_dead_letters_and_strange_truths_are_left_out() -> None:
     (letters,) = labels.letters
     assert letters.values == [b"{"]
     assert [r.error for h in letters.headers or () if (r := read_dead_letter(h))] == ["DecodeError"]
+
+
+def test_a_label_counts_for_the_comparison_that_its_answer_belongs_to() -> None:
+    def answers(basis: int) -> tuple[Answer, ...]:
+        return said("1", 0.5), said("2", 0.9, shadow=True, basis=basis)
+
+    labels = Labels()
+    early = labelled(0, "no", 0, 0, answers=answers(3))
+    labels.send(early, labelled(1, "yes", 0, 0, answers=answers(9)))
+    # The correction of an old pair takes back from the old comparison, not from the new one.
+    labels.send(labelled(0, "yes", 0, 0, answers=answers(3), replaces=early))
+    found = {report.basis: report.judged for report in labels.reports()}
+    assert {basis: (j.pairs, j.wins, j.losses) for basis, j in found.items()} == {3: (1, 1, 0), 9: (1, 1, 0)}

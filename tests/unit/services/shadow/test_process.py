@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.shadow.process import MOST_AHEAD
+from services.shadow.process import MOST_AHEAD, MOST_WINDOWS
 from shared.dead_letters import read_dead_letter
 from shared.messages import ShadowReport
+from shared.promotion import Gathered, Pair
 from shared.scoring.isolated import ModelLost
 from tests.models import numeric_spec, table, table_spec
 from tests.unit.services.shadow.harness import HOUR, NOW, Harness, answer, event
@@ -295,3 +296,56 @@ def test_what_waits_is_small_enough_for_the_state_topic(tmp_path: Path) -> None:
     harness.ask([of(0, 1, f"event-{i}") for i in range(20_000)])
     assert not harness.step.wants("events", 0)
     assert len(harness.step.snapshot("events", 0)) < 80 * 20_000 < 8 << 20
+
+
+def test_a_candidate_that_is_set_again_begins_a_new_comparison(harness: Harness) -> None:
+    """Whatever its last windows held: they are closed, told once more, and out of the state."""
+    pair = Pair("demo", "2b", "1")
+    candidate = harness.candidate("2b")
+    harness.line_up(candidate)
+    harness.ask([of(0, 1, f"e{i}", at=NOW - 11 * HOUR) for i in range(20)])
+    harness.tell([answer(i, 0.5) for i in range(20)])
+    harness.flush()
+    harness.line_up()  # taken out of the candidates
+    harness.ask([of(0, 1, "e20", at=NOW - 10 * HOUR)], 20)
+    harness.tell([answer(20, 0.5)])
+    harness.flush()
+    assert harness.everything[-1].final
+    assert not harness.held, "the former candidate has left nothing in the state"
+    harness.line_up(candidate, basis=9)
+    harness.ask([of(0, 1, f"e{i}") for i in range(21, 24)], 21)
+    harness.tell([answer(i, 0.5) for i in range(21, 24)])
+    harness.restart(harness.step.snapshot("events", 0), 24)
+    harness.flush()
+    found = Gathered()
+    for report in harness.everything:
+        found.take(report)
+    assert found.evidence(pair, 9).sums.comparison.both == 3
+    assert found.evidence(pair, 9).seconds <= HOUR / 1000
+    assert found.evidence(pair, 3).sums.comparison.both == 20
+
+
+def test_a_former_candidates_windows_wait_for_its_last_answer(harness: Harness) -> None:
+    harness.ask([of(0, 1, f"e{i}") for i in range(6)])
+    harness.tell([answer(i, 0.5) for i in range(2)])
+    harness.line_up()
+    harness.ask([of(0, 1, "e6")], 6)
+    harness.flush()
+    assert not harness.everything[-1].final
+    harness.tell([answer(i, 0.5) for i in range(2, 7)])
+    harness.flush()
+    assert (counts(harness.everything[-1]), harness.everything[-1].final) == ([6, 0, 0, 0, 0], True)
+
+
+def test_former_versions_are_not_reported_with_every_micro_batch(harness: Harness) -> None:
+    for version in range(MOST_WINDOWS + 20):
+        harness.line_up(harness.candidate(str(version + 10)), basis=version)
+        harness.ask([of(0, 1, f"e{version}")], version)
+        harness.tell([answer(version, 0.5)])
+    harness.flush()
+    told = len(harness.everything)
+    for offset in range(MOST_WINDOWS + 20, MOST_WINDOWS + 25):
+        harness.ask([of(0, 1, f"e{offset}")], offset)
+        harness.tell([answer(offset, 0.5)])
+    assert len(harness.everything) == told
+    assert len(harness.held) <= 2

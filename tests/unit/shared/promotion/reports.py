@@ -82,6 +82,7 @@ def report(**fields: Any) -> ShadowReport:
         "model": "flights",
         "model_version": "2",
         "champion_version": "1",
+        "basis": 5,
         "window": Window(start=HOUR, end=2 * HOUR),
         "source_topic": "events",
         "partition": 0,

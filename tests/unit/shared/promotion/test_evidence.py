@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from shared.messages import Comparison, Example, Histogram, Judged, Ranking, Window
-from shared.promotion import Gathered, Pair
+from shared.promotion import Evidence, Gathered, Pair
 from shared.promotion.merging import added
 from tests.unit.shared.promotion.reports import HOUR, report
 
@@ -40,7 +40,28 @@ def test_order_and_repetition_do_not_matter():
             found.take(one)
         evidence = found.evidence(PAIR)
         assert (evidence.sums.comparison.both, evidence.sums.comparison.agreed) == (60, 30)
-        assert (evidence.since, evidence.until, evidence.seconds) == (HOUR, 3 * HOUR, 7_200)
+        assert (evidence.since, evidence.until, evidence.seconds) == (HOUR, 3 * HOUR, 0)
+
+
+def hourly(*events: int) -> Evidence:
+    """So many events in each hour, from the first one on."""
+    found = Gathered()
+    for hour, count in enumerate(events):
+        window = Window(start=hour * HOUR, end=(hour + 1) * HOUR)
+        found.take(report(window=window, comparison=Comparison(both=count)))
+    return found.evidence(PAIR)
+
+
+def test_time_goes_by_in_whole_windows_between_the_first_and_the_last():
+    assert [hourly(*[50] * n).seconds for n in (1, 2, 3, 26)] == [0, 0, 3_600, 24 * 3_600]
+
+
+def test_a_few_events_from_another_time_do_not_make_it_that_time():
+    assert hourly(50, 50, 50, *[0] * 20, 10).seconds == 3_600
+    assert hourly(2_000, 2_000, 2_000, *[0] * 20, 60).seconds == 3_600
+    assert hourly(3, *[0] * 20, 50, 50, 50).seconds == 3_600
+    assert hourly(50, 50, 50, *[0] * 20, 11).seconds == 22 * 3_600, "as many are no mistake"
+    assert hourly(1, *[0] * 30, 1).seconds == 0
 
 
 def test_open_windows_count_with_their_newest_report():
@@ -51,11 +72,13 @@ def test_open_windows_count_with_their_newest_report():
     assert not found.take(cumulative(0, HOUR, 10)[2])
 
 
-def test_what_was_written_before_the_comparison_began_is_left_out():
-    found = Gathered({PAIR: 100})
-    assert not found.take(report(written_at=99, comparison=Comparison(both=5)))
-    assert found.take(report(written_at=100, partition=1, comparison=Comparison(both=7)))
-    assert found.evidence(PAIR).sums.comparison.both == 7
+def test_comparisons_of_the_same_two_versions_are_kept_apart_whenever_their_reports_are_written():
+    found = Gathered()
+    assert found.take(report(basis=9, written_at=50, comparison=Comparison(both=7)))
+    # The windows of the earlier one are closed late, and told again by whoever takes the partition over.
+    assert found.take(report(basis=5, written_at=99, comparison=Comparison(both=5)))
+    assert [found.evidence(PAIR, basis).sums.comparison.both for basis in (5, 9, 12)] == [5, 7, 0]
+    assert (found.newest(PAIR), found.evidence(PAIR).sums.comparison.both) == (9, 7)
 
 
 def test_pairs_are_kept_apart():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from shared.messages import Comparison, ShadowReport, Timing
+from shared.messages import Comparison, ShadowReport, Timing, Window
 from shared.promotion import Evidence, Gathered, Pair, judge_candidate, judge_probation
 from shared.promotion.segments import segment_count
-from tests.unit.shared.promotion.reports import GATES, HOUR, SPEC, both_reports, report, world
+from tests.unit.shared.promotion.reports import GATES, HOUR, SPEC, both_reports, report, story, world
 
 PAIR = Pair("flights", "2", "1")
 
@@ -180,11 +180,13 @@ def swapped(data):
 
 
 def test_a_probation_is_passed_when_its_time_is_over_and_nothing_turned():
-    window = {"window": msgspec.structs.replace(report().window, end=HOUR + 3_599_000)}
-    early = judge_probation(gathered(*both_reports(swapped(world(4_000, 8)), **window)), SPEC, GATES)
+    data = swapped(world(4_000, 8))
+    early = judge_probation(gathered(*story(data, windows=2)), SPEC, GATES)
     assert states(early)["probation"] == "wait"
     assert early.state == "wait"
-    late = judge_probation(gathered(*both_reports(swapped(world(4_000, 8)))), SPEC, GATES)
+    ahead = report(window=Window(start=500_000 * HOUR, end=500_001 * HOUR), comparison=Comparison(both=1))
+    assert states(judge_probation(gathered(*story(data, windows=2), ahead), SPEC, GATES)) == states(early)
+    late = judge_probation(gathered(*story(data, windows=3)), SPEC, GATES)
     assert late.state == "pass", late
 
 
