@@ -30,8 +30,8 @@ def drift_page(watched: Watched, *, channels: Sequence[str] = ()) -> Page:
     """
     report = watched.newest
     page = Page(f"Drift of {report.model}", lead=f"version {report.model_version}")
-    for sentence in headline(report):
-        page.text(sentence, mood="bad" if sentence.endswith("in alarm.") and report.alarming else "")
+    for sentence in headline(watched):
+        page.text(sentence, mood="bad" if sentence.endswith("in alarm.") and watched.alarming else "")
     order = in_order(watched.channels)
     page.heading("Channels")
     page.table(
@@ -60,7 +60,7 @@ def _strongest(watched: Watched, order: Sequence[DriftChannel]) -> list[DriftCha
     def peak(channel: DriftChannel) -> float:
         return max((one.peak for _, one in watched.over_time(channel.name)), default=0.0)
 
-    calibrated = [channel for channel in order if channel.calibrated and channel.figures is not None]
+    calibrated = [channel for channel in order if channel.calibrated and watched.over_time(channel.name)]
     return sorted(calibrated, key=lambda channel: (channel.alarm is None, -peak(channel)))[:MOST_PLOTS]
 
 

@@ -10,11 +10,11 @@ import msgspec
 from services.cli.connection import Connection
 from services.cli.report_reading import all_reports
 from shared.errors import ServiceError
-from shared.messages import DriftChannel, DriftReport
+from shared.messages import DriftBudget, DriftChannel, DriftReport
 from shared.reports import LatestReports
 
 PIPELINE = "drift-counts"
-"""Where the drift service's own reports come from; those of other services have other sources."""
+"""Where the drift service's own reports come from; label given score is the performance service's."""
 
 
 @dataclass(slots=True)
@@ -24,12 +24,15 @@ class Watched:
     Attributes
     ----------
     windows
-        Its reports, one per window, in order.
+        Its reports of features and predictions, one per window, in order.
+    labels
+        The same of label given score, whose windows are others; empty where nobody watches it.
     """
 
     model: str
     version: str
     windows: list[DriftReport] = field(default_factory=list)
+    labels: list[DriftReport] = field(default_factory=list)
 
     @property
     def newest(self) -> DriftReport:
@@ -39,7 +42,18 @@ class Watched:
     @property
     def channels(self) -> list[DriftChannel]:
         """Every channel as it is now; where the newest window has no event of it, its last figures."""
-        return [self._with_figures(channel) for channel in self.newest.channels]
+        labels = self.labels[-1].channels if self.labels else ()
+        return [*(self._with_figures(channel) for channel in self.newest.channels), *labels]
+
+    @property
+    def alarming(self) -> int:
+        """How many channels are in alarm."""
+        return sum(channel.alarming for channel in self.channels)
+
+    def budget(self, channel: DriftChannel) -> DriftBudget | None:
+        """Return the budget in the events of a channel's own stream: labels come at another rate."""
+        of_labels = channel.source == "labels" and self.labels
+        return (self.labels[-1] if of_labels else self.newest).budget
 
     def _with_figures(self, channel: DriftChannel) -> DriftChannel:
         if channel.figures is not None:
@@ -67,7 +81,7 @@ class Watched:
         for channel in self.channels:
             if channel.name == name:
                 return channel
-        names = ", ".join(channel.name for channel in self.newest.channels)
+        names = ", ".join(channel.name for channel in self.channels)
         raise ServiceError(f"{self.model} {self.version} has no channel {name!r} (channels: {names})")
 
     def recent(self, channel: DriftChannel, events: int = 2_000) -> tuple[tuple[int, ...], int]:
@@ -87,9 +101,9 @@ class Watched:
         """Return end of the window and channel of every window that has an event of it."""
         return [
             (report.window.end, channel)
-            for report in self.windows
+            for report in (*self.windows, *self.labels)
             for channel in report.channels
-            if channel.name == name and channel.figures is not None
+            if channel.name == name and (channel.figures is not None or channel.source == "labels")
         ]
 
 
@@ -98,8 +112,27 @@ def by_version(reports: Iterable[DriftReport]) -> list[Watched]:
     found: dict[tuple[str, str], Watched] = {}
     for report in sorted(reports, key=lambda report: report.window.start):
         key = (report.model, report.model_version)
-        found.setdefault(key, Watched(*key)).windows.append(report)
+        watched = found.setdefault(key, Watched(*key))
+        own = report.source_topic.endswith(PIPELINE)
+        (watched.windows if own else watched.labels).append(report)
+    for watched in found.values():
+        if not watched.windows:  # only labels are watched
+            watched.windows, watched.labels = watched.labels, []
     return sorted(found.values(), key=lambda one: (not one.newest.active, one.model, -one.newest.written_at))
+
+
+def the_one(found: list[Watched]) -> Watched:
+    """Return the version to look at: the most recently written of the one model there is.
+
+    Raises
+    ------
+    ServiceError
+        There are several models; the message names them.
+    """
+    models = sorted({one.model for one in found})
+    if len(models) > 1:
+        raise ServiceError(f"several models are watched ({', '.join(models)}): name one with --model")
+    return found[0]
 
 
 async def drift_reports(connection: Connection, model: str | None, version: str | None) -> list[Watched]:
@@ -112,7 +145,7 @@ async def drift_reports(connection: Connection, model: str | None, version: str 
     """
     latest = LatestReports()
     async for report in all_reports(connection):
-        if not isinstance(report, DriftReport) or not report.source_topic.endswith(PIPELINE):
+        if not isinstance(report, DriftReport):
             continue
         if model in (None, report.model) and version in (None, report.model_version):
             latest.take(report)

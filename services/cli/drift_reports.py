@@ -9,7 +9,7 @@ import msgspec
 
 from services.cli.connection import Connection, connection_options
 from services.cli.drift_page import drift_page
-from services.cli.drift_reading import Watched, drift_reports
+from services.cli.drift_reading import Watched, drift_reports, the_one
 from services.cli.drift_view import print_channel, print_status
 
 _model = click.option("--model", help="Only this model.")
@@ -25,13 +25,14 @@ def _read(connection: Connection, model: str | None, version: str | None) -> lis
 @click.command()
 @_model
 @_version
-@click.option("--json", "as_json", is_flag=True, help="The newest report of each version, one line each.")
+@click.option("--json", "as_json", is_flag=True, help="The newest reports of each version, one line each.")
 @connection_options
 def status(connection: Connection, *, model: str | None, model_version: str | None, as_json: bool) -> None:
     """Show every channel: its evidence, its alarm, or why it is not watched."""
     for number, watched in enumerate(_read(connection, model, model_version)):
         if as_json:
-            click.echo(msgspec.json.encode(watched.newest).decode())
+            for newest in (watched.newest, *watched.labels[-1:]):
+                click.echo(msgspec.json.encode(newest).decode())
             continue
         if number:
             click.echo()
@@ -46,9 +47,9 @@ def status(connection: Connection, *, model: str | None, model_version: str | No
 def show(connection: Connection, channel: str, *, model: str | None, model_version: str | None) -> None:
     """Show one channel: its alarm, its figures, training against the newest window.
 
-    FEATURE is a feature, score, predicted_class, or a joint channel.
+    FEATURE is a feature, score, predicted_class, a joint channel, or "label given score".
     """
-    print_channel(_read(connection, model, model_version)[0], channel)
+    print_channel(the_one(_read(connection, model, model_version)), channel)
 
 
 @click.command()
@@ -68,7 +69,7 @@ def report(
     channels: tuple[str, ...],
 ) -> None:
     """Write a page with every channel, evidence over time, and training against now."""
-    watched = _read(connection, model, model_version)[0]
+    watched = the_one(_read(connection, model, model_version))
     for name in channels:
         watched.channel(name)
     drift_page(watched, channels=channels).write(html)

@@ -10,7 +10,7 @@ from rich.text import Text
 from services.cli.baseline_view import WITHOUT_TIMES
 from services.cli.drift_reading import Watched
 from services.cli.printing import duration, moment, table
-from shared.messages import DriftAlarm, DriftChannel, DriftFigures, DriftOpinion, DriftReport
+from shared.messages import DriftAlarm, DriftBudget, DriftChannel, DriftFigures, DriftOpinion, DriftReport
 
 COLUMNS = (
     "channel",
@@ -29,13 +29,14 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 
 def print_status(watched: Watched) -> None:
     """Print one line per channel, those that alarm first."""
-    for sentence in headline(watched.newest):
+    for sentence in headline(watched):
         click.echo(sentence)
-    table(COLUMNS, [_row(channel, watched.newest) for channel in in_order(watched.channels)])
+    table(COLUMNS, [_row(channel, watched.budget(channel)) for channel in in_order(watched.channels)])
 
 
-def headline(report: DriftReport) -> Iterator[str]:
+def headline(watched: Watched) -> Iterator[str]:
     """Yield what holds for the whole version, in sentences."""
+    report = watched.newest
     state = "champion" if report.active else "no champion any more"
     window = f"{moment(report.window.start)} to {moment(report.window.end)}"
     yield f"{report.model} {report.model_version} ({state}), window {window}"
@@ -43,6 +44,8 @@ def headline(report: DriftReport) -> Iterator[str]:
     yield f"{counted}, as of {moment(report.written_at)}"
     if report.budget is not None:
         yield budget_sentence(report)
+    if watched.labels:
+        yield labels_sentence(watched.labels[-1])
     yield from baseline_sentences(report)
     if report.skipped:
         parts = ", ".join(f"{count:,} {reason}" for reason, count in report.skipped.items())
@@ -51,7 +54,7 @@ def headline(report: DriftReport) -> Iterator[str]:
         yield f"{report.unordered:,} slots went on out of turn: another run may differ in them."
     if report.second_opinion is not None:
         yield opinion_sentence(report.second_opinion)
-    on = len(report.alarming)
+    on = watched.alarming
     yield f"{on} channel{'s' * (on != 1)} in alarm." if on else "No channel is in alarm."
 
 
@@ -84,6 +87,16 @@ def budget_sentence(report: DriftReport) -> str:
     )
 
 
+def labels_sentence(report: DriftReport) -> str:
+    """Return the same promise in labels, as one sentence."""
+    budget = report.budget
+    assert budget is not None
+    return (
+        f"Labels: one in {budget.events_between_false_alarms:,.0f}; label given score alarms at evidence "
+        f"{budget.threshold:.2f}, as of {moment(report.written_at)}."
+    )
+
+
 def opinion_sentence(opinion: DriftOpinion) -> str:
     """Return what ADWIN says, which knows no baseline, as one sentence."""
     alike = f"the last {opinion.width:,} predictions look alike"
@@ -100,11 +113,11 @@ def in_order(channels: Sequence[DriftChannel]) -> list[DriftChannel]:
     return sorted(channels, key=lambda c: (not c.alarming, not c.calibrated, -c.evidence, -c.peak))
 
 
-def _row(channel: DriftChannel, report: DriftReport) -> tuple[str | Text, ...]:
+def _row(channel: DriftChannel, budget: DriftBudget | None) -> tuple[str | Text, ...]:
     psi = "" if channel.figures is None or not channel.bins else f"{channel.figures.psi:.3f}"
     if not channel.calibrated:
         return (channel.name, Text("not watched", "dim"), "", "", psi, "", channel.reason or "")
-    threshold = report.budget.threshold if report.budget is not None else None
+    threshold = budget.threshold if budget is not None else None
     state = Text("ALARM", "bold red") if channel.alarming else Text("quiet", "green")
     if channel.alarm is not None and not channel.alarming:
         state = Text("over", "yellow")
@@ -130,7 +143,8 @@ def print_channel(watched: Watched, name: str) -> None:
     if not channel.calibrated:
         click.echo(f"Not watched, never alarms: {channel.reason}.")
     else:
-        threshold = f" of {report.budget.threshold:.2f}" if report.budget is not None else ""
+        budget = watched.budget(channel)
+        threshold = f" of {budget.threshold:.2f}" if budget is not None else ""
         click.echo(
             f"Evidence {channel.evidence:.2f}{threshold}, {channel.peak:.2f} at its highest in the window; "
             f"it can see shifts from {channel.floor or 0:.3f} sd on."
@@ -143,8 +157,8 @@ def print_channel(watched: Watched, name: str) -> None:
             click.echo(sentence)
     if channel.figures is not None:
         _print_figures(channel.figures, compared=bool(channel.bins))
-        if channel.bins:
-            _print_bins(channel, *watched.recent(channel))
+    if channel.bins:
+        _print_bins(channel, *watched.recent(channel))
 
 
 def alarm_sentences(alarm: DriftAlarm) -> Iterator[str]:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.cli.drift_reading import Watched as Reported
 from services.cli.drift_view import headline
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
 from shared.drift import Baseline, fit_baseline
@@ -17,6 +18,7 @@ from shared.drift.stream.merging import Merger
 from shared.drift.stream.offline import OfflineDrift
 from shared.drift.stream.partials import Partial
 from shared.kafka.records import Records
+from shared.messages import DriftReport
 from tests.unit.shared.drift.stream.streams import (
     SPEC,
     Record,
@@ -151,7 +153,7 @@ def test_a_report_says_what_its_baseline_could_not_show() -> None:
     report = learnt.finish()[-1]
     assert (report.baseline, report.ordered, report.baseline_rows) == ("learning", True, 1_500)
     assert report.baseline_span == pytest.approx(1_500 * 50, rel=0.02)
-    sentences = " ".join(headline(msgspec.structs.replace(report, baseline="learnt")))  # predictions too
+    sentences = " ".join(told(msgspec.structs.replace(report, baseline="learnt")))  # predictions too
     assert "learnt from the first 1,500 events" in sentences
     assert "They span 1.2 min: a rhythm of the day or the week" in sentences
     untimed, timed = (OfflineDrift(watched(one), 1, "events") for one in (baseline(), timed_baseline()))
@@ -160,9 +162,13 @@ def test_a_report_says_what_its_baseline_could_not_show() -> None:
         report = offline.finish()[-1]
         assert report.ordered == known
         known_to_reader = "The training rows have no times" not in " ".join(
-            headline(msgspec.structs.replace(report, baseline="bundle"))
+            told(msgspec.structs.replace(report, baseline="bundle"))
         )
         assert known_to_reader == known
+
+
+def told(report: DriftReport) -> list[str]:
+    return list(headline(Reported(report.model, report.model_version, [report])))
 
 
 def timed_baseline() -> Baseline:
