@@ -19,7 +19,7 @@ from services.cli.selection import parse_moment
 from shared.bundle.baseline import load_baseline
 from shared.bundle.read import load_bundle
 from shared.drift.stream.offline import OfflineDrift
-from shared.drift.stream.watched import Watched
+from shared.drift.stream.watched import MAX_FUTURE_MS, Watched
 from shared.errors import ServiceError
 from shared.kafka.records import Records
 from shared.messages import DriftAlarm, DriftReport
@@ -41,6 +41,18 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> i
     help="Records from then on: 2h, 7d, or an RFC 3339 time.",
 )
 @click.option("--to", "end", metavar="WHEN", callback=_moment, help="Records before then; now, if left out.")
+@click.option(
+    "--several-models",
+    is_flag=True,
+    help="Leave out events that name no model, as a drift service does that watches several models.",
+)
+@click.option(
+    "--max-future-seconds",
+    type=click.IntRange(0),
+    default=MAX_FUTURE_MS // 1000,
+    show_default=True,
+    help="How far occurred_at may lie after the record's own timestamp; the service's setting of that name.",
+)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots too.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the report of every window instead, one line each."
@@ -52,6 +64,8 @@ def replay(
     bundle: Path,
     begin: int | None,
     end: int | None,
+    several_models: bool,
+    max_future_seconds: int,
     html: Path | None,
     as_json: bool,
 ) -> None:
@@ -61,8 +75,8 @@ def replay(
     starts from nothing at --from. Channels of predictions take no part.
     """
     opened = load_bundle(bundle)
-    watched = Watched.of(opened.spec, load_baseline(opened))
-    reports = connection.run(_replay(connection, watched, begin, end))
+    watched = Watched.of(opened.spec, load_baseline(opened), max_future=max_future_seconds * 1000)
+    reports = connection.run(_replay(connection, watched, begin, end, alone=not several_models))
     if not reports:
         raise ServiceError(
             f"no events of {watched.model} lie there, or too few to tell their rate (256 are needed)"
@@ -96,7 +110,7 @@ def _print_alarms(reports: list[DriftReport]) -> None:
 
 
 async def _replay(
-    connection: Connection, watched: Watched, begin: int | None, end: int | None
+    connection: Connection, watched: Watched, begin: int | None, end: int | None, *, alone: bool
 ) -> list[DriftReport]:
     topic = connection.topics.events
     async with connection.reader() as consumer:
@@ -110,7 +124,7 @@ async def _replay(
                 offset = spans[tp][1] if at is None else at.offset
                 first, last = spans[tp]
                 spans[tp] = (max(first, offset), last) if index == 0 else (first, min(last, offset))
-        offline = OfflineDrift(watched, len(partitions), topic)
+        offline = OfflineDrift(watched, len(partitions), topic, alone=alone)
         held: defaultdict[int, list[Letter]] = defaultdict(list)
         async for record in scan(consumer, spans):
             held[record.partition].append(record)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from services.cli.drift_baseline import need_baseline
 from services.cli.printing import duration, moment, table
-from shared.bundle.baseline import feature_column
+from shared.bundle.baseline import feature_column, load_baseline
 from shared.bundle.data import read_table
 from shared.bundle.read import Bundle, load_bundle
 from shared.bundle.times import read_times
@@ -22,6 +22,8 @@ from shared.drift import Baseline, events_between_false_alarms, fit_baseline
 from shared.drift.alarm import SECONDS_PER_MONTH
 from shared.drift.shifts import parse_shift
 from shared.drift.simulate import Outcome, Trial, replay_history, try_shift
+from shared.drift.stream.budget import on_common_scale, share_of
+from shared.drift.stream.groups import group_kinds, shared_channels
 from shared.errors import BundleError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -43,6 +45,11 @@ class History:
         False alarms allowed in 30 days.
     baseline
         What they are compared with.
+    sharing
+        How many channels of the model share the budget: those of predictions and labels too, which take no
+        part here.
+    left_out
+        Names of the latter.
     """
 
     columns: dict[str, Any]
@@ -50,11 +57,23 @@ class History:
     rate: float
     budget: float
     baseline: Baseline
+    sharing: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def events_between_alarms(self) -> float:
-        """A: events per 30 days over the budget."""
+        """A of the whole model: events per 30 days over the budget."""
         return events_between_false_alarms(self.rate, self.budget)
+
+    @property
+    def watched(self) -> int:
+        """How many channels take part here."""
+        return len(self.baseline.calibrated)
+
+    @property
+    def own(self) -> float:
+        """A of the detector here, as the drift service has it: these channels' share of the budget."""
+        return share_of(self.events_between_alarms, max(self.watched, 1), self.sharing)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -67,7 +86,9 @@ class History:
 )
 @click.option("--time-column", help="Column with the event time. Without it, rows count as in order.")
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Events per second. [default: the history's]"
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Events per second. [default: events_per_day of the bundle, else the history's]",
 )
 @click.option(
     "--budget",
@@ -119,14 +140,14 @@ def simulate(
     """
     wanted = [parse_shift(text) for text in shifts]
     past = read_history(load_bundle(bundle), history, time_column, rate, budget, fit_first)
-    outcome = replay_history(past.baseline, past.columns, past.times, past.events_between_alarms)
+    outcome = replay_history(past.baseline, past.columns, past.times, past.own)
     trials = {
         shift.text: try_shift(
             past.baseline,
             past.columns,
             past.times,
             shift,
-            events_between_alarms=past.events_between_alarms,
+            events_between_alarms=past.own,
             places=places,
             patience=patience,
             seed=seed,
@@ -166,24 +187,44 @@ def read_history(
             values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
         )
     times = times[order] if times is not None else None
+    if rate is None and bundle.spec.events_per_day is not None:
+        rate = bundle.spec.events_per_day / 86_400
     if rate is None:
         if times is None or len(times) < 2:
             raise BundleError("without --time-column, --rate must say how many events there are per second")
         rate = len(times) / float(times[-1] - times[0])
     allowed = budget if budget is not None else bundle.spec.false_alarms_per_30_days
     if fit_first is None:
-        return History(columns, times, rate, allowed, need_baseline(bundle))
+        whole = need_baseline(bundle)
+        return History(columns, times, rate, allowed, whole, *_sharing(bundle, whole))
     first = int(fit_first * rows.num_rows)
     kinds = {feature.name: feature.kind for feature in bundle.spec.features}
-    early = times[:first] if times is not None else None
+    early = times[:first] if times is not None else np.zeros(first)
     fitted = fit_baseline({name: values[:first] for name, values in columns.items()}, kinds, early)
     rest = {name: values[first:] for name, values in columns.items()}
-    return History(rest, times[first:] if times is not None else None, rate, allowed, fitted)
+    known = load_baseline(bundle)
+    whole = (
+        fitted
+        if known is None
+        else msgspec.structs.replace(fitted, predictions=known.predictions, labels=known.labels)
+    )
+    later = times[first:] if times is not None else None
+    return History(rest, later, rate, allowed, fitted, *_sharing(bundle, whole))
+
+
+def _sharing(bundle: Bundle, whole: Baseline) -> tuple[int, tuple[str, ...]]:
+    """Return how many channels share the budget, and the names of those that a history does not have."""
+    features = [(feature.name, str(feature.kind)) for feature in bundle.spec.features]
+    classes = bundle.spec.task != "regression"
+    names = [name for name, _ in group_kinds(features, "predictions", classes=classes)]
+    if whole.labels is not None and whole.labels.calibrated:
+        names.append("label given score")
+    return shared_channels(features, whole, classes=classes), tuple(names)
 
 
 def _print_outcome(past: History, outcome: Outcome, *, fresh: bool) -> None:
     days = outcome.events / past.rate / 86_400
-    expected = outcome.events / past.events_between_alarms
+    expected = outcome.events / past.own
     raised = [t for t in outcome.transitions if t.status == "raised"]
     click.echo(
         f"history      {outcome.events:,} events, {days:,.1f} days at {past.rate:.3g} events per second"
@@ -191,8 +232,10 @@ def _print_outcome(past: History, outcome: Outcome, *, fresh: bool) -> None:
     click.echo(
         f"budget       {past.budget:g} false alarms in 30 days: one in {past.events_between_alarms:,.0f}"
     )
-    click.echo(f"allowed      {expected:.2g} false alarms in this history")
-    click.echo(f"watched      {len(past.baseline.calibrated)} of {len(past.baseline.watched)} channels")
+    share = f", the share of {past.watched} of {past.sharing} channels" if past.sharing > past.watched else ""
+    click.echo(f"allowed      {expected:.2g} false alarms in this history{share}")
+    click.echo(f"watched      {past.watched} of {len(past.baseline.watched)} channels of the features")
+    click.echo(f"left out     {', '.join(past.left_out)}: a history has no answers of the model")
     click.echo(
         f"alarms       {len(raised)}"
         + (": what exceeds the allowed is drift, or dependence that training did not show" if raised else "")
@@ -219,7 +262,14 @@ def _row(past: History, outcome: Outcome, raised: Any) -> tuple[str, ...]:
     joint = past.baseline.joint
     made = f" ({joint.explain(latched.channel)})" if joint and latched.channel in joint.names else ""
     what = f"{latched.detail}{made}"
-    return _when(past, raised.event), latched.channel, latched.change, what, f"{latched.evidence:.1f}", until
+    return (
+        _when(past, raised.event),
+        latched.channel,
+        latched.change,
+        what,
+        f"{on_common_scale(latched.evidence, past.watched, past.sharing):.1f}",
+        until,
+    )
 
 
 def _when(past: History, event: int) -> str:
@@ -258,6 +308,9 @@ def _as_json(past: History, outcome: Outcome, trials: dict[str, Trial]) -> dict[
         "events_per_second": past.rate,
         "false_alarms_per_30_days": past.budget,
         "events_between_alarms": past.events_between_alarms,
+        "channels": past.watched,
+        "channels_sharing": past.sharing,
+        "left_out": list(past.left_out),
         "days": outcome.events / past.rate * 30 / SECONDS_PER_MONTH,
         "transitions": msgspec.to_builtins(outcome.transitions),
         "shifts": msgspec.to_builtins(trials),

@@ -60,12 +60,15 @@ def parse_shift(text: str) -> Shift:
     Raises
     ------
     ValidationError
-        It is written otherwise.
+        It is written otherwise, or is a share of more than all events.
 
     Examples
     --------
     >>> parse_shift("delay=+0.5sd").size, parse_shift("origin:JFK=x2").category
     (0.5, 'JFK')
+    >>> parse_shift("wind=150%missing")
+    Traceback (most recent call last):
+    shared.errors.ValidationError: 'wind=150%missing': a share lies above 0 % and is 100 % at most
     """
     name, separator, change = text.rpartition("=")
     for form, kind in _FORMS:
@@ -78,6 +81,8 @@ def parse_shift(text: str) -> Shift:
             break
         if kind in ("missing", "unseen"):
             size /= 100
+            if not 0 < size <= 1:
+                raise ValidationError(f"{text!r}: a share lies above 0 % and is 100 % at most")
         feature, colon, category = name.partition(":")
         if kind == "scale" and colon:
             return Shift(feature=feature, change="category", size=size, category=category, text=text)

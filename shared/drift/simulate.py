@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -16,7 +18,7 @@ from shared.drift.detector import Detector
 from shared.drift.latch import LatchedDetector, Transition
 from shared.drift.shifts import NUMERIC, Shift, shifted
 from shared.drift.slots import SlotCounter
-from shared.drift.values import as_numbers
+from shared.drift.values import as_category, as_numbers
 from shared.errors import ValidationError
 
 BATCH = 4_096
@@ -114,7 +116,8 @@ def try_shift(
     Raises
     ------
     ValidationError
-        The feature is unknown or not watched, the history is too short, or the change cannot be made.
+        The feature is unknown or not watched, its category never occurs, the history is too short, or the
+        change cannot be made.
     """
     _check_feature(baseline, columns, shift)
     rows = len(next(iter(columns.values())))
@@ -152,8 +155,23 @@ def _check_feature(baseline: Baseline, columns: Columns, shift: Shift) -> None:
     if channel.reason is not None:
         raise ValidationError(f"{shift.text}: {shift.feature} is not watched: {channel.reason}")
     numeric = shift.change in NUMERIC
+    if shift.change == "category":
+        _check_category(columns[shift.feature], shift)
     if shift.change != "missing" and numeric != (channel.kind == "numeric"):
         raise ValidationError(f"{shift.text}: {shift.feature} is {channel.kind}, and such a change is not")
+
+
+def _check_category(values: Sequence[Any] | NDArray[Any], shift: Shift) -> None:
+    """Refuse a category that never occurs: a change of nothing is never found, and looks like blindness."""
+    counts = Counter(as_category(value) for value in values)
+    if shift.category in counts:
+        return
+    names = [name for name, _ in counts.most_common() if name is not None]
+    near = get_close_matches(str(shift.category), names, n=1)
+    hint = (
+        f"; did you mean {near[0]!r}?" if near else f" (it has {', '.join(names[:5])}, ...)" if names else ""
+    )
+    raise ValidationError(f"{shift.text}: {shift.feature} is never {shift.category!r} in the history{hint}")
 
 
 def _first_alarm(

@@ -32,10 +32,14 @@ class OfflineDrift:
         Number of partitions of the topic.
     topic
         Its name.
+    alone
+        Whether events that name no model are this one's, as they are for the service while it watches only
+        one.
     """
 
-    def __init__(self, watched: Watched, partitions: int, topic: str) -> None:
+    def __init__(self, watched: Watched, partitions: int, topic: str, *, alone: bool = True) -> None:
         self._watched = watched
+        self._alone = alone
         self._group: Group = "features"
         self._merger = Merger(topic, 0)
         self._sources = [SourcePartition(self._group, topic, p, partitions) for p in range(partitions)]
@@ -55,7 +59,7 @@ class OfflineDrift:
         if not len(records):
             return
         self._latest = max(self._latest, *records.timestamps, 0)
-        rows = self._watched.reader.read(records.values, records.timestamps)
+        rows = self._watched.reader.read(records.values, records.timestamps, alone=self._alone)
         part = countable(self._watched, self._group, rows.kept, rows)
         source = self._sources[records.partition]
         skipped = {self._watched.model: dict(rows.reasons)} if rows.skipped else {}

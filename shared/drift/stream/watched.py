@@ -14,6 +14,7 @@ from shared.drift.stream.partials import GROUPS, Begin, Group
 from shared.drift.stream.reading import FeatureReader
 
 LEARN_EVENTS: Final = 5_000
+MAX_FUTURE_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Watched:
         baseline: Baseline | None,
         *,
         learn: int = LEARN_EVENTS,
-        max_future: int = 86_400_000,
+        max_future: int = MAX_FUTURE_MS,
     ) -> Watched:
         """Return a version described by its bundle.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,9 +14,12 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 from services.cli.drift_baseline import baseline
-from services.cli.drift_simulate import simulate
+from services.cli.drift_simulate import read_history, simulate
 from shared.bundle.infer import Wishes
 from shared.bundle.package import package
+from shared.bundle.read import load_bundle
+from shared.drift.stream.version import VersionWatch
+from shared.drift.stream.watched import Watched
 from shared.errors import BundleError
 from tests.models import linear
 
@@ -81,9 +86,26 @@ def test_a_history_and_changes_are_tried(folder: Path) -> None:
     assert "3 of 3" in lines["delay=+1sd"]
     assert "delay: location" in lines["delay=+1sd"]
     assert "not found" in lines["wind=+0.01sd"]
+    assert "left out     score, predicted_class, label given score" in result.output
     found = json.loads(run(simulate, *arguments, "--json", "--budget", 2).output)
+    assert found["channels_sharing"] == found["channels"] + len(found["left_out"])
     assert found["false_alarms_per_30_days"] == 2
     assert found["events_between_alarms"] == pytest.approx(21_601, abs=1)
+
+
+def test_the_detector_is_the_one_that_the_service_would_run(folder: Path) -> None:
+    """The declared rate, and the features' share of a budget that score, class and labels have a part of."""
+    bundle = load_bundle(folder / "bundle")
+    declared = dataclasses.replace(bundle, spec=msgspec.structs.replace(bundle.spec, events_per_day=1_000))
+    past = read_history(declared, folder / "history.parquet", "at", None, None, None)
+    assert past.events_between_alarms == pytest.approx(30_000)
+    watch = VersionWatch("late", "7", Watched.of(declared.spec, past.baseline).begin).watch("features")
+    assert watch is not None
+    assert watch.detector is not None
+    assert watch.detector.events_between_alarms == pytest.approx(past.own)
+    assert past.own == pytest.approx(30_000 * past.sharing / past.watched)
+    asked = read_history(declared, folder / "history.parquet", "at", 1.0, None, None)
+    assert asked.events_between_alarms == pytest.approx(30 * 86_400)
 
 
 def test_a_baseline_is_fitted_from_the_first_part_of_the_history(folder: Path) -> None:

@@ -116,3 +116,17 @@ def test_nothing_to_watch_is_refused():
     flat = fit_baseline({"x": np.full(1_000, 3.0)}, {"x": "numeric"})
     with pytest.raises(ValidationError, match="no channel of the baseline can be watched"):
         replay_history(flat, {"x": np.full(1_000, 3.0)}, None, A)
+
+
+def test_a_category_that_never_occurs_is_refused_and_not_called_missed(baseline):
+    columns = history(10_000, 8)
+    with pytest.raises(ValidationError, match=r"origin is never 'JKF' in the history; did you mean 'JFK'\?"):
+        try_shift(baseline, columns, None, parse_shift("origin:JKF=x1.5"), events_between_alarms=A)
+    with pytest.raises(ValidationError, match="never 'ZZZ' in the history"):
+        try_shift(baseline, columns, None, parse_shift("origin:ZZZ=x1.5"), events_between_alarms=A)
+
+
+@pytest.mark.parametrize("text", ["delay=150%missing", "origin=0%unseen"])
+def test_a_share_of_more_than_all_or_of_nothing_is_refused(text):
+    with pytest.raises(ValidationError, match="above 0 % and is 100 % at most"):
+        parse_shift(text)

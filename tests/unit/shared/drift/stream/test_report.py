@@ -92,6 +92,20 @@ def test_what_is_no_event_is_counted_by_reason_and_the_rest_is_watched() -> None
     assert sum(r.events for r in offline.finish()) == 1_001
 
 
+def test_a_replay_can_leave_out_what_a_service_of_several_models_would() -> None:
+    records = partitions(1_000, 1)[0]
+    for number, record in enumerate(records):
+        if number % 2:
+            event = msgspec.json.decode(record.value) | {"model": "m"}
+            records[number] = Record(record.offset, record.timestamp, msgspec.json.encode(event))
+    counted = []
+    for alone in (True, False):
+        offline = OfflineDrift(watched(baseline()), 1, "events", alone=alone)
+        offline.add(columns(records))
+        counted.append(sum(report.events for report in offline.finish()))
+    assert counted == [1_000, 500]
+
+
 def test_a_new_champion_begins_afresh_and_the_old_one_goes_on_after_a_rollback() -> None:
     rng = random.Random(3)
     records = partitions(3_000, 1, shift_at=1.0)[0]
