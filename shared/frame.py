@@ -17,7 +17,7 @@ from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.pipeline import Pipeline
 from shared.settings import PipelineSettings, ServiceSettings
-from shared.topics import TopicNames
+from shared.topics import TopicNames, compacted_topics
 
 log = get_logger(__name__)
 
@@ -101,7 +101,8 @@ async def guaranteed(
     await when_reachable(client, stop, turn=turn)
     if stop.is_set():
         return {}
-    counts = await require_topics(client, same_partitions=same_partitions, others=others)
+    compacted = compacted_topics(TopicNames(settings.topic_prefix))
+    counts = await require_topics(client, same_partitions=same_partitions, others=others, compacted=compacted)
     if settings.delivery == "exactly-once":
         await when_transactional(client, stop, turn=turn, group=settings.group, topic=same_partitions[0])
         if stop.is_set():

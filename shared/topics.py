@@ -130,3 +130,8 @@ def topic_specs(names: TopicNames, *, partitions: int = 12) -> list[TopicSpec]:
             for service in STATEFUL_SERVICES
         ),
     ]
+
+
+def compacted_topics(names: TopicNames) -> frozenset[str]:
+    """Return the topics that hold state, of which the newest record of each key is kept for ever."""
+    return frozenset(spec.name for spec in topic_specs(names) if spec.cleanup == "compact")

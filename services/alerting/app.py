@@ -25,7 +25,7 @@ from shared.kafka.startup import require_topics, when_reachable
 from shared.lifecycle import Background, stop_on_signals
 from shared.logs import get_logger
 from shared.metrics import describe_process
-from shared.topics import TopicNames
+from shared.topics import TopicNames, compacted_topics
 from shared.vitals import instance_name
 
 log = get_logger(__name__)
@@ -80,6 +80,7 @@ async def serve(settings: AlertingSettings) -> None:
             client,
             same_partitions=(topics.reports,),
             others=(topics.alerts, topics.alert_commands, topics.dead_letters, topics.state("alerting")),
+            compacted=compacted_topics(topics),
         )
         background.start("metrics of reports", follow_reports(client, topics.reports, shown.take))
         background.start("what was resolved", follow(client, topics.alerts, said.take))

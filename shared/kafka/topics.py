@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from shared.errors import ServiceError, TransientError
+from shared.kafka.described import topic_configs
 from shared.kafka.security import check_connection
 from shared.topics import MOST_REPLICAS, TopicNames, TopicSpec, topic_specs
 
@@ -164,17 +164,8 @@ async def _compare(admin: Any, spec: TopicSpec, has: int, partitions: int) -> To
     """Return in what an existing topic differs from its spec, and from the partitions asked for."""
     wanted = partitions if spec.copartitioned else spec.partitions
     found = [] if has == wanted else [f"it has {has} partitions, not {wanted}"]
-    actual = await _configs(admin, spec.name)
+    actual = await topic_configs(admin, spec.name)
     for key, value in spec.configs(1).items():
         if key in actual and actual[key] != value:
             found.append(f"{key} is {actual[key]}, not {value}")
     return TopicState(spec.name, "differs" if found else "exists", has, tuple(found))
-
-
-async def _configs(admin: Any, topic: str) -> dict[str, str]:
-    """Return the topic's settings; empty where the broker does not tell."""
-    try:
-        responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    except KafkaError:
-        return {}  # the embedded broker has no such request
-    return {entry[0]: entry[1] for response in responses for item in response.resources for entry in item[4]}

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.protocol.metadata import MetadataRequest_v5
 
 from shared.errors import ConfigError, TransientError
 from shared.kafka import capability, startup
@@ -50,3 +51,52 @@ async def test_a_slow_broker_is_asked_again_until_it_says(monkeypatch: pytest.Mo
     answers[:] = [ConfigError(["no transactions"])]
     with pytest.raises(ConfigError):
         await startup.when_transactional({}, stop, turn=lambda: None, group="g", topic="events")
+
+
+class Admin:
+    """A broker that answers about each topic with an error code."""
+
+    def __init__(self, **_: Any) -> None:
+        pass
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def _send_request(self, request: Any) -> Any:
+        built = request.build(MetadataRequest_v5)
+        assert built.allow_auto_topic_creation is False
+        return Answer([(CODES[name], name, False, []) for name in built.topics])
+
+
+class Answer:
+    def __init__(self, topics: list[tuple[int, str, bool, list[Any]]]) -> None:
+        self.topics = topics
+
+    def to_object(self) -> dict[str, Any]:
+        return {
+            "topics": [
+                {"error_code": code, "topic": name, "partitions": parts}
+                for code, name, _, parts in self.topics
+            ]
+        }
+
+
+CODES = {"events": 29, "reports": 3, "alerts": 17, "labels": 44}
+
+
+async def test_a_topic_that_may_not_be_seen_is_not_called_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(startup, "AIOKafkaAdminClient", Admin)
+    with pytest.raises(ConfigError) as caught:
+        await startup.require_topics({}, same_partitions=["events"], others=["reports", "alerts", "labels"])
+    assert [problem.split(";")[0] for problem in caught.value.problems] == [
+        "topic events may not be seen by this user",
+        "topic reports does not exist",
+        "topic alerts cannot exist: the broker refuses the name",
+        "topic labels cannot be asked for: PolicyViolationError "
+        "(Request parameters do not satisfy the configured policy.)",
+    ]
