@@ -255,9 +255,11 @@ class Pipeline(Generic[Work]):
             The log ends before the slot's position.
         """
         tp, wanted = slot.tp, slot.position
+        retained = Retained(consumer, self._options, self._metrics)
+        retained.check_end(tp, wanted)
         try:
             async with asyncio.timeout(self._options.deadline):
-                first = await Retained(consumer, self._options, self._metrics).first_readable(tp, wanted)
+                first = await retained.first_readable(tp, wanted)
         except BROKER_TROUBLE as error:
             log.warning("the log's limits cannot be asked for yet", error=repr(error))
             first = wanted

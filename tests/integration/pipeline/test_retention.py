@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from prometheus_client import CollectorRegistry
 
 from devstack.apache_kafka import ApacheKafka
+from devstack.embedded_kafka import EmbeddedKafka
 from shared.errors import ServiceError
 from shared.metrics import PipelineMetrics
 from shared.pipeline.pipeline import Pipeline
@@ -149,6 +150,37 @@ async def test_another_topic_of_the_same_name_is_not_read_on(kafka: ApacheKafka,
         await asyncio.wait_for(again.pipeline.run(asyncio.Event()), 60)
     assert (caught.value.partition, caught.value.offset) == (0, 5)
     assert await answered(client, topic_prefix) == [0, 1, 2, 3, 4]
+
+
+async def test_the_embedded_broker_whose_end_offsets_are_too_small_is_read_on(topic_prefix: str) -> None:
+    with EmbeddedKafka() as server:
+        client = {"bootstrap_servers": server.bootstrap_servers}
+        await create_topics(client, {f"{topic_prefix}{name}": 1 for name in ("in", "out", "state")})
+        got: list[int] = []
+        async with (
+            AIOKafkaProducer(**client, linger_ms=100) as producer,
+            AIOKafkaConsumer(f"{topic_prefix}out", **client, auto_offset_reset="earliest") as consumer,
+        ):
+            for first in (0, 5):
+                async with Run(client, topic_prefix, "at-least-once").running() as run:
+                    await until(ready(run), what="the partition is open, at what is told as beyond the end")
+                    # A batch of five: this broker tells the beginning of the last one, and one, as the end.
+                    sent = [
+                        await producer.send(f"{topic_prefix}in", b"%d" % n) for n in range(first, first + 5)
+                    ]
+                    await asyncio.gather(*sent)
+                    async with asyncio.timeout(60):
+                        while len(got) < first + 5:
+                            got.append(int((await consumer.getone()).value))
+                    assert run.lost() == 0
+        assert got == list(range(10))
+
+
+def ready(run: Run) -> Callable[[], Awaitable[bool]]:
+    async def open_now() -> bool:
+        return run.pipeline.ready
+
+    return open_now
 
 
 async def made_again(client: Client, topic: str) -> bool:
