@@ -12,7 +12,7 @@ from shared.drift.stream.merging import Merger
 from shared.drift.stream.partials import Partial, decode_partial
 from shared.kafka.records import Output, Records
 from shared.logs import get_logger
-from shared.messages import NOT_JSON, DriftReport
+from shared.messages import NOT_JSON
 from shared.reports import message_key
 from shared.topics import TopicNames
 
@@ -60,8 +60,10 @@ class MergeStep:
         self._next_report[topic, partition] = self._clock()
 
     def close(self, topic: str, partition: int) -> None:
-        """Forget a partition."""
-        self._mergers.pop((topic, partition), None)
+        """Forget a partition, and show nothing more of its models: whoever has them now does."""
+        merger = self._mergers.pop((topic, partition), None)
+        for model in merger.models if merger is not None else ():
+            self._metrics.forget(model)
 
     def snapshot(self, topic: str, partition: int) -> bytes | None:
         """Return the detectors, their alarms and the open windows."""
@@ -113,16 +115,7 @@ class MergeStep:
         if not reports:
             return []
         for report in reports:
-            self._measure(report)
+            if report.active:
+                self._metrics.show(report)
         keys = [message_key(report) for report in reports]
         return [Output(self._topics.reports, partition, keys, [_encode(report) for report in reports])]
-
-    def _measure(self, report: DriftReport) -> None:
-        if not report.active:
-            return
-        for channel in report.channels:
-            if channel.calibrated:
-                self._metrics.evidence.labels(report.model, channel.name).set(channel.evidence)
-        self._metrics.alarms.labels(report.model).set(len(report.alarming))
-        if report.budget is not None:
-            self._metrics.threshold.labels(report.model).set(report.budget.threshold)

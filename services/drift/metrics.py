@@ -8,6 +8,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from shared.bounded import Counter, Gauge
+from shared.messages import DriftReport
 from shared.metrics import PipelineMetrics
 
 
@@ -38,6 +39,7 @@ class DriftMetrics(PipelineMetrics):
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)
         self._registry = registry
+        self._shown: dict[str, set[str]] = {}
         self.rows = Counter(
             "driftline_drift_rows_total", "Rows counted", ["model", "group"], registry=registry
         )
@@ -74,6 +76,27 @@ class DriftMetrics(PipelineMetrics):
             ["model", "outcome"],
             registry=registry,
         )
+
+    def show(self, report: DriftReport) -> None:
+        """Show what a report of the active version says; channels that only a former one had go."""
+        model = report.model
+        shown = {channel.name for channel in report.channels if channel.calibrated}
+        for name in self._shown.get(model, set()) - shown:
+            self.evidence.remove(model, name)
+        self._shown[model] = shown
+        for channel in report.channels:
+            if channel.calibrated:
+                self.evidence.labels(model, channel.name).set(channel.evidence)
+        self.alarms.labels(model).set(len(report.alarming))
+        if report.budget is not None:
+            self.threshold.labels(model).set(report.budget.threshold)
+
+    def forget(self, model: str) -> None:
+        """Show nothing more of a model that another process merges from now on."""
+        for name in self._shown.pop(model, set()):
+            self.evidence.remove(model, name)
+        for gauge in (self.alarms, self.threshold, self.merged):
+            gauge.remove(model)
 
     def of_merging(self) -> Self:
         """Return the same collectors for the second pipeline, which owns partitions of its own."""
