@@ -256,6 +256,54 @@ def test_a_broken_copy_is_seen(
     assert any(sentence in text for text in found), found
 
 
+def test_kafka_lets_in_whom_it_must_and_nobody_else(production: list[Object]) -> None:
+    """The broker asks nobody who they are: who reaches it is all there is."""
+    for listener in find(production, "Kafka", "driftline")["spec"]["kafka"]["listeners"]:
+        peers = listener["networkPolicyPeers"]
+        assert {"podSelector": {"matchLabels": {PART_OF: "driftline"}}} in peers
+        assert all(any(selector["matchLabels"] for selector in peer.values()) for peer in peers)
+
+
+def test_kafka_is_none_that_forgets_transactions(production: list[Object]) -> None:
+    assert find(production, "Kafka", "driftline")["spec"]["kafka"]["version"] not in ("4.3.0", "4.3.1")
+
+
+def test_applying_again_changes_no_job(rendered: dict[str, list[Object]]) -> None:
+    """A Job's template can never be changed; one that holds a hashed name would be, by any new setting."""
+    assert not [o for objects in rendered.values() for o in objects if o["kind"] == "Job"]
+
+
+def test_whoever_mounts_the_bundles_of_development_is_on_one_node(
+    rendered: dict[str, list[Object]],
+) -> None:
+    objects = rendered["development"]
+    assert find(objects, "PersistentVolumeClaim", "bundles")["spec"]["accessModes"] == ["ReadWriteOnce"]
+    mounting = [
+        o["spec"]["template"]
+        for o in objects
+        if o["kind"] in ("Deployment", "StatefulSet")
+        and any(
+            v.get("persistentVolumeClaim", {}).get("claimName") == "bundles"
+            for v in o["spec"]["template"]["spec"].get("volumes", [])
+        )
+    ]
+    assert len(mounting) == 5
+    for template in mounting:
+        (term,) = template["spec"]["affinity"]["podAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
+        assert term["topologyKey"] == "kubernetes.io/hostname"
+        assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+
+
+def test_one_pod_of_development_may_write_bundles(rendered: dict[str, list[Object]]) -> None:
+    stateful = find(rendered["development"], "StatefulSet", "cli")["spec"]["template"]["spec"]
+    (mount,) = [m for m in stateful["containers"][0]["volumeMounts"] if m["name"] == "bundles"]
+    assert not mount.get("readOnly")
+    (first,) = stateful["initContainers"]
+    assert first["args"] == ["topics", "create"]
+
+
 def test_a_sidecar_that_is_confined_breaks_no_rule(production: list[Object]) -> None:
     sidecar = copy.deepcopy(container(production)) | {"name": "proxy", "image": "proxy:1.2"}
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
