@@ -77,7 +77,7 @@ async def serve(settings: DriftSettings) -> None:
                 collectors,
                 last_turn=lambda: min(first.last_turn, second.last_turn),
                 checks={
-                    "models": champions.presence.missing,
+                    "models": champions.missing,
                     "partitions": opened(first),
                     "merging": opened(second, "not every partition of the merge topic is open yet"),
                 },
@@ -93,7 +93,7 @@ async def serve(settings: DriftSettings) -> None:
             same_partitions=(topics.events, topics.predictions, topics.state("drift")),
             others=(topics.drift_counts, topics.state("drift-merge"), topics.reports),
         )
-        if await alive_until(champions.presence.complete(), stop, turn=turn):
+        if await alive_until(champions.complete(), stop, turn=turn):
             await _run_both(first, second, stop)
 
 

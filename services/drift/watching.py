@@ -80,6 +80,15 @@ class ChampionWatch:
         )
         self.presence = Presence(names, lambda: watchlist.champions, lambda: self.loader.trouble)
 
+    async def complete(self) -> None:
+        """Return once every model named has its champion, and every other that there is was tried."""
+        await self.presence.complete()
+        await self.loader.come_to_rest()
+
+    def missing(self) -> str | None:
+        """Return what is waited for before anything is read, as a sentence; ``None`` when all is there."""
+        return self.presence.missing() or self.loader.untried()
+
     async def _load(self, path: Path) -> Watched:
         return await asyncio.to_thread(self._read, path)
 

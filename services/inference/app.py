@@ -70,7 +70,7 @@ async def serve(settings: InferenceSettings) -> None:
                 settings,
                 collectors,
                 last_turn=lambda: pipeline.last_turn,
-                checks={"models": champions.presence.missing, "partitions": opened(pipeline)},
+                checks={"models": champions.missing, "partitions": opened(pipeline)},
                 trouble=lambda: champions.loader.trouble,
             )
         )
@@ -83,5 +83,5 @@ async def serve(settings: InferenceSettings) -> None:
             same_partitions=(topics.events, topics.predictions, topics.state("inference")),
             others=(topics.dead_letters, topics.reports),
         )
-        if await alive_until(champions.presence.complete(), stop, turn=pipeline.turn):
+        if await alive_until(champions.complete(), stop, turn=pipeline.turn):
             await pipeline.run(stop)

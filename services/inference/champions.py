@@ -57,6 +57,18 @@ class Champions:
         )
         self.presence = Presence(names, lambda: served.current, lambda: self.loader.trouble)
 
+    async def complete(self) -> None:
+        """Return once every model named has its champion, and every other that there is was tried.
+
+        An event of a model that is still being loaded would be refused.
+        """
+        await self.presence.complete()
+        await self.loader.come_to_rest()
+
+    def missing(self) -> str | None:
+        """Return what is waited for before anything is read, as a sentence; ``None`` when all is there."""
+        return self.presence.missing() or self.loader.untried()
+
     async def _load(self, path: Path) -> ServedModel:
         bundle = await asyncio.to_thread(load_bundle, path)
         return await asyncio.to_thread(

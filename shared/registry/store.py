@@ -149,8 +149,14 @@ class BundleStore:
         BundleError
             The bundle is missing, half uploaded, damaged, or another one than was registered.
         TransientError
-            The store does not answer.
+            The store does not answer, or the cache cannot be written.
         """
+        try:
+            return self._fetch(model, version, digest)
+        except OSError as error:  # a full disk, a directory of somebody else's
+            raise TransientError(f"version {version} of {model} cannot be fetched: {error}") from error
+
+    def _fetch(self, model: str, version: str, digest: str) -> Path:
         if self._is_local:
             directory = Path(self._path(model, version))
             if not (directory / SUMS_NAME).is_file():

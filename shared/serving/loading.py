@@ -17,6 +17,7 @@ log = get_logger(__name__)
 
 _FIRST_BACKOFF = 0.5
 _LONGEST_BACKOFF = 30.0
+_REFUSED_SECONDS = 30.0
 
 Loaded = TypeVar("Loaded")
 
@@ -24,8 +25,9 @@ Loaded = TypeVar("Loaded")
 class VersionLoader(Generic[Loaded]):
     """Keeps loaded what the registry wants, for whoever answers with it.
 
-    A version that cannot be loaded is tried again only if the trouble may pass (the store is away),
-    never if the bundle itself is at fault. Whatever is loaded already stays meanwhile.
+    A version that cannot be loaded is tried again: soon where the trouble may pass (the store is away),
+    every half minute where the bundle itself is at fault, since ``models register`` repairs a damaged one and
+    changes no pointer by it. Whatever is loaded already stays meanwhile.
 
     Parameters
     ----------
@@ -66,8 +68,10 @@ class VersionLoader(Generic[Loaded]):
         self._loads = loads
         self._pointers: dict[str, Pointers] = {}
         self._loaded: dict[str, dict[str, Loaded]] = {}
-        self._refused: set[tuple[str, str]] = set()
+        self._refused: dict[tuple[str, str], float] = {}
+        """When a version whose bundle is at fault is tried again, by the loop's clock."""
         self._changed = asyncio.Event()
+        self._at_rest = asyncio.Event()
         self.troubles: dict[tuple[str, str], str] = {}
         """Why a version is not loaded, by model and version."""
         self.settled = asyncio.Event()
@@ -87,27 +91,45 @@ class VersionLoader(Generic[Loaded]):
             self._pointers[change.model] = change.after
             self._changed.set()
 
+    async def come_to_rest(self) -> None:
+        """Return once everything that the registry has told of was tried, be it loaded or not."""
+        await self.settled.wait()
+        await self._at_rest.wait()
+
+    def untried(self) -> str | None:
+        """Return what readiness has to wait for, as a sentence; ``None`` once everything was tried."""
+        return None if self.settled.is_set() else "not every model of the registry has been loaded yet"
+
     async def load(self) -> None:
         """Load what is wanted and not there yet; runs until cancelled."""
         backoff = _FIRST_BACKOFF
         while True:
             self._changed.clear()
+            self._at_rest.clear()
             again = False
             for model in list(self._pointers):
                 again |= not await self._bring_up(model)
-            if self._pointers:
+            if self._pointers and not self._changed.is_set():
                 self.settled.set()
+                self._at_rest.set()
             try:
-                await asyncio.wait_for(self._changed.wait(), backoff if again else None)
+                await asyncio.wait_for(self._changed.wait(), self._pause(backoff if again else None))
                 backoff = _FIRST_BACKOFF
             except TimeoutError:
                 backoff = min(2 * backoff, _LONGEST_BACKOFF)
 
+    def _pause(self, backoff: float | None) -> float | None:
+        """Return the seconds until something is to be tried again, ``None`` where nothing is."""
+        now = asyncio.get_running_loop().time()
+        pauses = [max(0.0, due - now) for due in self._refused.values()]
+        return min([*pauses, *([] if backoff is None else [backoff])], default=None)
+
     async def _bring_up(self, model: str) -> bool:
-        """Load a model's versions one by one; return whether there is nothing left to try."""
+        """Load a model's versions one by one; return whether there is nothing left to try soon."""
         complete = True
+        now = asyncio.get_running_loop().time()
         for version in self._wanted(self._pointers[model]):
-            if version in self._loaded.get(model, {}) or (model, version) in self._refused:
+            if version in self._loaded.get(model, {}) or self._refused.get((model, version), now) > now:
                 continue
             complete &= await self._try(model, version)
             self._hand_over(model)  # the champion answers before its candidate is loaded
@@ -122,26 +144,36 @@ class VersionLoader(Generic[Loaded]):
             self._let_go(loaded.pop(version))
         for key in [key for key in self.troubles if key[0] == model and key[1] not in used]:
             del self.troubles[key]
-        self._refused = {key for key in self._refused if key[0] != model or key[1] in used}
+        for key in [key for key in self._refused if key[0] == model and key[1] not in used]:
+            del self._refused[key]
 
     async def _try(self, model: str, version: str) -> bool:
-        """Load one version; return whether there is nothing left to try."""
+        """Load one version; return whether there is nothing left to try soon."""
         try:
             fresh = await self._load(await self._registry.fetch(model, version))
         except ServiceError as error:
-            self._loads.labels(model, "failed").inc()
-            self.troubles[model, version] = f"version {version}: {error}"
-            log.error(
-                "model cannot be loaded, what is loaded stays",
-                model=model,
-                model_version=version,
-                error=str(error),
-                retrying=error.retriable,
-            )
-            if not error.retriable:
-                self._refused.add((model, version))
+            self._note_failure(model, version, error)
             return not error.retriable
         self._loads.labels(model, "loaded").inc()
+        self._refused.pop((model, version), None)
         self.troubles.pop((model, version), None)
         self._loaded.setdefault(model, {})[version] = fresh
         return True
+
+    def _note_failure(self, model: str, version: str, error: ServiceError) -> None:
+        """Keep why a version is not loaded, and say it once."""
+        self._loads.labels(model, "failed").inc()
+        self._refused.pop((model, version), None)
+        if not error.retriable:
+            self._refused[model, version] = asyncio.get_running_loop().time() + _REFUSED_SECONDS
+        text = f"version {version}: {error}"
+        if self.troubles.get((model, version)) == text and not error.retriable:
+            return
+        self.troubles[model, version] = text
+        log.error(
+            "model cannot be loaded, what is loaded stays",
+            model=model,
+            model_version=version,
+            error=str(error),
+            retrying=error.retriable,
+        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.inference.champions import Champions
 from services.inference.metrics import InferenceMetrics
 from shared.errors import BundleError, TransientError
 from shared.registry import CanaryShare, Change, Pointers
+from shared.serving import loading
 from shared.serving.models import ServedModels
 from tests.models import linear, numeric_spec, write_bundle
 from tests.streams import until
@@ -28,8 +30,8 @@ class Registry:
         self.failures: dict[str, list[Exception]] = {}
         self.fetched: list[str] = []
 
-    def say(self, **pointers: Any) -> None:
-        self.changes.put_nowait(Change("demo", None, Pointers(model="demo", revision=1, **pointers)))
+    def say(self, model: str = "demo", **pointers: Any) -> None:
+        self.changes.put_nowait(Change(model, None, Pointers(model=model, revision=1, **pointers)))
 
     async def watch(self, models: Collection[str] | None = None) -> AsyncIterator[Change]:
         while True:
@@ -39,14 +41,14 @@ class Registry:
         self.fetched.append(version)
         if self.failures.get(version):
             raise self.failures[version].pop(0)
-        path = self.folder / version
+        path = self.folder / model / version
         if not path.exists():
-            write_bundle(path, linear(3), numeric_spec(3, version=version))
+            write_bundle(path, linear(3), numeric_spec(3, name=model, version=version))
         return path
 
 
 class Stage:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Sequence[str] = ("demo",)) -> None:
         self.registry = Registry(folder)
         self.served = ServedModels()
         metrics = InferenceMetrics(CollectorRegistry())
@@ -54,7 +56,7 @@ class Stage:
             self.registry,  # type: ignore[arg-type]
             self.served,
             metrics,
-            names=("demo",),
+            names=names,
             max_event_bytes=1 << 20,
             threads=1,
         )
@@ -74,7 +76,12 @@ class Stage:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
+    async with followed(Stage(tmp_path)) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def followed(stage: Stage) -> AsyncIterator[Stage]:
     tasks = [
         asyncio.create_task(work) for work in (stage.champions.loader.watch(), stage.champions.loader.load())
     ]
@@ -121,3 +128,43 @@ async def test_a_store_that_is_away_is_tried_again_and_the_former_champion_answe
     assert stage.answering() == ("1", None, 0.0)
     await stage.becomes("2")
     assert stage.champions.loader.trouble == {}
+
+
+async def test_a_damaged_bundle_that_was_repaired_is_loaded_though_no_pointer_changed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loading, "_REFUSED_SECONDS", 0.05)
+    stage.registry.failures["1"] = [BundleError("it is damaged")] * 3
+    stage.registry.say(champion="1")
+    await stage.becomes("1")
+    assert stage.registry.fetched == ["1"] * 4
+    assert stage.champions.loader.trouble == {}
+    said = [record for record in caplog.records if "cannot be loaded" in record.getMessage()]
+    assert len(said) == 1, "the same trouble is told once"
+
+
+async def test_where_no_model_is_named_it_is_complete_when_every_one_was_tried(tmp_path: Path) -> None:
+    """The first champion was enough once: at every restart the events of the others were refused."""
+    stage = Stage(tmp_path, names=())
+    gate = asyncio.Event()
+    fetch = stage.registry.fetch
+
+    async def slow(model: str, version: str) -> Path:
+        if model == "second":
+            await gate.wait()
+        return await fetch(model, version)
+
+    stage.registry.fetch = slow  # type: ignore[method-assign]
+    stage.registry.failures["9"] = [BundleError("it is damaged")]
+    for model, champion in (("demo", "1"), ("second", "2"), ("broken", "9")):
+        stage.registry.say(model, champion=champion)
+    async with followed(stage):
+        complete = asyncio.create_task(stage.champions.complete())
+        await stage.becomes("1")
+        await asyncio.sleep(0.05)
+        assert not complete.done()
+        assert stage.champions.missing() == "not every model of the registry has been loaded yet"
+        gate.set()
+        await asyncio.wait_for(complete, 20)
+        assert stage.champions.missing() is None
+        assert set(stage.served.current) == {"demo", "second"}, "a damaged one holds nobody up"

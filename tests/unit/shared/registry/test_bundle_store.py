@@ -17,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from shared.bundle.read import load_bundle
 from shared.errors import BundleError, ConfigError, RegistryError, TransientError
 from shared.registry.store import BundleStore
+from tests.models import linear, numeric_spec, write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +242,16 @@ def test_a_store_that_fails_is_a_transient_error_without_its_secret(memory_url, 
 def test_an_unknown_protocol_is_a_configuration_error(tmp_path):
     with pytest.raises(ConfigError, match=r"bundle_store 'nosuch://user:\*\*\*@x' cannot be used"):
         BundleStore("nosuch://user:secret@x", tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_trouble_that_may_pass(memory_url: str, tmp_path: Path) -> None:
+    """A service that answered well ended once when a promotion met a full disk."""
+    bundle = write_bundle(tmp_path / "bundle", linear(3), numeric_spec(3, name="demo", version="1"))
+    cache = tmp_path / "cache"
+    cache.write_text("in the way")
+    store = BundleStore(memory_url, cache)
+    store.upload(bundle)
+    with pytest.raises(TransientError, match=r"version 1 of demo cannot be fetched: .*cache"):
+        store.fetch("demo", "1", bundle.digest)
+    cache.unlink()
+    assert store.fetch("demo", "1", bundle.digest).parent == cache
