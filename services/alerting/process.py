@@ -10,11 +10,12 @@ import msgspec
 from services.alerting.outbox import Outbox
 from services.alerting.positions import Positions
 from shared.alerting.conditions import matches
-from shared.alerting.engine import Change, Engine
+from shared.alerting.engine import Engine
 from shared.alerting.muting import alert_labels, muted_by
 from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import Rulebook
 from shared.alerting.states import Watch
+from shared.alerting.watching import Change
 from shared.errors import DecodeError
 from shared.messages import NOT_JSON, Alert, Redeliver, Report, ServiceReport, Silence
 from shared.reports import decode_report

@@ -29,14 +29,14 @@ class Group:
     breaches, since
         The things in which the rule holds, and since when it was seen to.
     heard
-        Of an absence: when each cell was last heard of, and its interval, milliseconds.
+        Of an absence: when each thing was last heard of, and the interval of who speaks of it, milliseconds.
     expected
         Of an absence: since when somebody is expected who was not heard of yet; 0 where nobody is.
     """
 
     breaches: dict[Thing, tuple[Labels, Finding]] = field(default_factory=dict)
     since: dict[Thing, int] = field(default_factory=dict)
-    heard: dict[Cell, tuple[int, int]] = field(default_factory=dict)
+    heard: dict[Thing, tuple[int, int]] = field(default_factory=dict)
     expected: int = 0
 
     def put(self, thing: Thing, finding: Finding, now: int) -> None:
@@ -45,12 +45,19 @@ class Group:
             self.breaches[thing] = (thing[1], finding)
             self.since.setdefault(thing, now)
         else:
-            self.release(thing)
+            self.breaches.pop(thing, None)
+            self.since.pop(thing, None)
+
+    def hear(self, thing: Thing, at: int, interval: int) -> None:
+        """Note when a thing was last heard of."""
+        self.heard[thing] = (at, interval)
+        self.expected = 0
 
     def release(self, thing: Thing) -> None:
         """Let go of a thing."""
         self.breaches.pop(thing, None)
         self.since.pop(thing, None)
+        self.heard.pop(thing, None)
 
     def holds(self, labels: Labels) -> bool:
         """Return whether the rule holds for what has these labels, whoever says so."""
@@ -63,8 +70,9 @@ class Group:
 
     @property
     def speaker(self) -> Cell | None:
-        """The cell that was heard of last."""
-        return max(self.heard, key=self.heard.__getitem__, default=None)
+        """Who was heard last."""
+        thing = max(self.heard, key=self.heard.__getitem__, default=None)
+        return None if thing is None else thing[0]
 
     @property
     def empty(self) -> bool:

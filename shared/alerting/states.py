@@ -143,5 +143,16 @@ def delivery_key(receiver: str, alert: Alert) -> str:
     return _digest(["delivery", receiver, alert.alert_id, alert.status, alert.changed_at])
 
 
+def record_key(kind: str, *parts: str) -> str:
+    """Return the key of a record of the state.
+
+    Examples
+    --------
+    >>> record_key("watch", "drift", "model=a/b")
+    'watch/drift/model=a%2Fb'
+    """
+    return "/".join([kind, *(part.replace("/", "%2F") for part in parts)])
+
+
 def _digest(parts: list[object]) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:24]

@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from shared.alerting.engine import WATCH
 from shared.alerting.states import Watch
+from shared.alerting.watching import WATCH
 from shared.messages import Alert
 
 MOST_FIRING: Final = 1_000

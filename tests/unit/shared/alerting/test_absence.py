@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.alerting.engine import FORGET_AFTER, Change, Engine
+from shared.alerting.engine import FORGET_AFTER, Engine
 from shared.alerting.rules_file import load_rules, parse_rules
+from shared.alerting.watching import Change
 from shared.messages import ServiceReport
 from tests.reports import MINUTE, T0, inference, service
 
@@ -80,6 +81,29 @@ def test_a_service_that_stays_away_stays_missed() -> None:
     assert said(alerting.tick(T0 + 3 * FORGET_AFTER)) == []
     (over,) = alerting.take(pod("c", 3.1 * FORGET_AFTER / 1000))
     assert (over.alert.alert_id, over.alert.status) == (fired.alert.alert_id, "resolved")
+
+
+def test_of_processes_that_were_replaced_each_is_missed_for_a_day() -> None:
+    rule = GONE | {"group_by": ["service", "instance"]}
+    alerting = engine(rule)
+    alerting.take(pod("a", 0))
+    alerting.take(pod("b", MINUTE / 1000))
+    assert [change.alert.labels["instance"] for change in alerting.tick(T0 + MINUTE)] == ["a"]
+    for hour in range(1, 26):
+        over = alerting.take(pod("b", 3_600 * hour)) + alerting.tick(T0 + 60 * MINUTE * hour)
+    assert [change.alert.labels["instance"] for change in over] == ["a"]
+    assert over[0].alert.evidence["resolved_because"] == "nothing has been reported on it for a day"
+    assert not alerting.watches
+
+
+def test_one_of_several_topics_of_a_group_that_is_read_is_enough() -> None:
+    rule = SILENT | {"where": {"topic": "*"}}
+    alerting = engine(rule)
+    found = []
+    for second in range(0, 900, 5):
+        found += alerting.take(pod("a", second, consumed={"events": second, "quiet": 0}))
+        found += alerting.tick(T0 + second * 1000)
+    assert found == []
 
 
 def test_a_model_that_nobody_uses_any_more_is_missed_for_a_day_and_the_reason_is_true() -> None:
