@@ -42,6 +42,11 @@ def promote(
     With --if-gates-pass the shadow's reports decide; the old champion then stays as candidate for the
     probation that model.toml declares. Exit code 1 where a gate fails or waits for more.
     """
+    if if_gates_pass and request_id:
+        raise click.UsageError(
+            "--request-id does not go with --if-gates-pass: what the gates decide has an identity of its own "
+            "and happens once, however often it is asked for."
+        )
     if if_gates_pass:
         _by_gates(connection, model, version, why, options)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.cli.connection import Connection
@@ -14,10 +14,11 @@ from shared.errors import RegistryError, ServiceError
 from shared.messages import DecisionReport, ShadowReport
 from shared.promotion import Evidence, Gathered, Pair, Verdict, judge_candidate, judge_probation
 from shared.promotion.evidence import pair_of
-from shared.promotion.judge import gates_in_force
+from shared.promotion.judge import HISTORY, gates_in_force
 from shared.promotion.measure import Measured, measure_pairs
+from shared.promotion.rule import hold
 from shared.promotion.standing import Comparison, Standing, standing
-from shared.registry import Registry
+from shared.registry import CanaryShare, HistoryEntry, Registry
 from shared.sequential import PairedSums
 
 Key = tuple[str, int, int]
@@ -74,6 +75,10 @@ class Compared:
         ``candidate``; ``probation``, the old champion after a promotion; or ``former``.
     verdict
         What the gates in force say, or None where there are none.
+    canary
+        The share of the traffic that the candidate answers, if it does.
+    hold
+        By which change a person has stopped the rule.
     """
 
     pair: Pair
@@ -84,6 +89,8 @@ class Compared:
     gates: GatesSpec | None
     verdict: Verdict | None
     comparison: Comparison | None
+    canary: CanaryShare | None = None
+    hold: HistoryEntry | None = None
 
     @property
     def metric(self) -> Metric:
@@ -139,6 +146,7 @@ async def read_shadow(connection: Connection, registry: Registry, model: str) ->
     if pointers.revision == 0:
         raise RegistryError(f"the registry does not know the model {model}: `driftline models list`")
     stands = standing(pointers)
+    history = await registry.history(model, HISTORY)
     specs: dict[tuple[str, str], ModelSpec] = {}
     in_force = None if pointers.champion is None else await gates_in_force(registry, stands, specs)
     spec = in_force[0] if in_force else await _any_spec(registry, stands)
@@ -153,7 +161,9 @@ async def read_shadow(connection: Connection, registry: Registry, model: str) ->
         elif isinstance(report, ShadowReport) and report.model == model:
             gathered.take(report)
             series.setdefault((pair_of(report), report.basis), Series()).take(report, metric)
-    compared = [_compared(pair, stands, gathered, series, spec, gates) for pair in _ordered(stands, gathered)]
+    compared = [
+        _compared(pair, stands, gathered, series, spec, gates, history) for pair in _ordered(stands, gathered)
+    ]
     told = {decision.revision: decision for decision in decisions}
     return Shadow(model, stands, compared, sorted(told.values(), key=lambda d: -d.revision))
 
@@ -174,6 +184,7 @@ def _compared(
     series: Mapping[tuple[Pair, int], Series],
     spec: ModelSpec,
     gates: GatesSpec | None,
+    history: Sequence[HistoryEntry],
 ) -> Compared:
     comparison = next((c for c in stands.comparisons if c.pair == pair), None)
     in_probation = stands.probation is not None and stands.probation.pair == pair
@@ -183,8 +194,18 @@ def _compared(
     verdict = None
     if gates is not None:
         verdict = (judge_probation if in_probation else judge_candidate)(evidence, spec, gates)
+    canary = stands.pointers.canary
     return Compared(
-        pair, role, evidence, series.get((pair, basis), Series()), spec, gates, verdict, comparison
+        pair,
+        role,
+        evidence,
+        series.get((pair, basis), Series()),
+        spec,
+        gates,
+        verdict,
+        comparison,
+        canary if canary is not None and canary.version == pair.candidate and comparison else None,
+        None if comparison is None else hold(comparison, history),
     )
 
 

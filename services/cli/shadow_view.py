@@ -100,17 +100,42 @@ def outcome(one: Compared) -> str:
             "wait": "In probation: nothing has turned against the new champion so far.",
             "fail": "A gate has turned: the rule rolls back.",
         }[state]
+    by_hand = f"`driftline models promote {pair.model} {pair.candidate} --if-gates-pass`"
     automatic = one.gates is not None and one.gates.automatic
-    how = (
-        "by rule"
-        if automatic
-        else f"`driftline models promote {pair.model} {pair.candidate} --if-gates-pass`"
-    )
+    if state == "pass" and automatic:
+        return _by_rule(one, by_hand)
     return {
-        "pass": f"The gates pass: it may be promoted ({how}).",
+        "pass": f"The gates pass: it may be promoted ({by_hand}).",
         "wait": "Not decided yet: a gate waits for more.",
         "fail": "A gate fails: it is not promoted.",
-    }[state]
+    }[state] + canary_text(one)
+
+
+def _by_rule(one: Compared, by_hand: str) -> str:
+    """Return what the rule does with a candidate whose gates pass: promote it, go by steps, or nothing."""
+    if one.hold is not None:
+        less = f"{one.hold.who} gave it less traffic (revision {one.hold.revision})"
+        return (
+            f"The gates pass, and the rule goes no further: {printable(less)}. "
+            f"It goes on when somebody gives it more (`driftline models canary {one.pair.model} "
+            f"{one.pair.candidate} --percent`), or by hand: {by_hand}." + canary_text(one)
+        )
+    if one.gates is not None and one.gates.canary_steps:
+        steps = ", ".join(f"{step:g}" for step in one.gates.canary_steps)
+        return f"The gates pass: the rule goes by steps of {steps} % and then promotes it." + canary_text(one)
+    return "The gates pass: it may be promoted (by rule)."
+
+
+def canary_text(one: Compared) -> str:
+    """Return how far a canary has come, to be put behind a sentence; nothing where there is none."""
+    if one.canary is None:
+        return ""
+    answered = one.evidence.sums.comparison.canary
+    wanted = ""
+    if one.gates is not None and one.gates.canary_steps:
+        taken = sum(step <= one.canary.percent for step in one.gates.canary_steps)
+        wanted = f" of {taken * one.gates.step_events:,}"
+    return f" Canary at {one.canary.percent:g} %: {answered:,}{wanted} events answered."
 
 
 def as_json(shadow: Shadow, compared: Sequence[Compared]) -> dict[str, Any]:
@@ -137,6 +162,8 @@ def _comparison_json(one: Compared) -> dict[str, Any]:
         "win_rate": evidence.win_rate,
         "population_stability_index": stability(evidence),
         "trouble": evidence.trouble,
+        "canary_percent": one.canary.percent if one.canary else None,
+        "held_since_revision": one.hold.revision if one.hold else None,
         "state": one.verdict.state if one.verdict else None,
         "gates": msgspec.to_builtins(one.verdict.gates) if one.verdict else [],
         "advantage": {metric: _measured_json(measure(evidence, metric, alpha)) for metric in metrics},

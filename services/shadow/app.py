@@ -149,6 +149,7 @@ def _labels(
         metrics,
         clock=_now,
         report_interval=int(settings.report_seconds * 1000),
+        passed_over=metrics.labels_passed_over,
     )
     options = pipeline_options(
         settings,
@@ -157,4 +158,5 @@ def _labels(
         outputs=(topics.dead_letters, topics.reports),
         commit_interval=settings.commit_seconds,
     )
-    return Pipeline(step, options, metrics.beside())
+    wants = lineups.contracts_known
+    return Pipeline(step, options, metrics.beside(), wants=lambda topic, partition: wants())

@@ -60,7 +60,8 @@ class Lineup:
     candidates
         Those that are loaded.
     absent
-        Version and reason of those that cannot be loaded: they are asked in vain, and that is counted.
+        Version and reason of those that can never be loaded: they are asked in vain, and that is counted.
+        A version whose store is away is none of them: it is asked when it is there.
     champion
         The champion, loaded too; None until it is.
     bases

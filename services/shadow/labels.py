@@ -10,6 +10,7 @@ import msgspec
 from services.shadow.judged import JudgedCell, Tally
 from services.shadow.judging import pairs
 from services.shadow.sides import decode_array, encode_array
+from shared.bounded import Counter
 from shared.bundle.spec import ModelSpec
 from shared.errors import DecodeError, ServiceError
 from shared.kafka.records import Output, Records
@@ -115,6 +116,8 @@ class LabelStep:
     ----------
     specs
         Returns the contract of any version of each model: task and classes are the same in all.
+    passed_over
+        Counts, by model, the labelled events of models that have no contract here.
     """
 
     def __init__(
@@ -125,12 +128,14 @@ class LabelStep:
         *,
         clock: Callable[[], int],
         report_interval: int = 5_000,
+        passed_over: Counter | None = None,
     ) -> None:
         self._specs = specs
         self._topics = topics
         self._metrics = metrics
         self._clock = clock
         self._report_interval = report_interval
+        self._passed_over = passed_over
         self._partitions: dict[int, _Partition] = {}
         self._next_report: dict[int, int] = {}
 
@@ -174,6 +179,8 @@ class LabelStep:
             spec = specs.get(labelled.model)
             if spec is not None:
                 held.count(labelled, spec, part.offsets[position])
+            elif self._passed_over is not None:
+                self._passed_over.labels(labelled.model).inc()
         held.next_offset = part.next_offset
         outputs = []
         if work.refused[index]:

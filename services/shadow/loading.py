@@ -69,6 +69,14 @@ class Lineups:
         for session in self._sessions:
             session.close()
 
+    def contracts_known(self) -> bool:
+        """Return whether labels may be read: there is a contract of every model that there can be one of.
+
+        A version whose store is away is loaded later; a label that is passed over until then is lost.
+        """
+        pending = self.loader.pending
+        return all(model in self.specs or not versions for model, versions in pending.items())
+
     def missing(self) -> str | None:
         """Return what is waited for before anything is read, as a sentence."""
         return None if self.loader.settled.is_set() else "the registry has named no model yet"
@@ -94,7 +102,7 @@ class Lineups:
         running = tuple(loaded[version] for version in pointers.candidates if version in loaded)
         absent = {
             version: text
-            for (model, version), text in self.loader.troubles.items()
+            for (model, version), text in self.loader.refused.items()
             if model == pointers.model and version in pointers.candidates
         }
         bases = {version: pointers.basis(version) for version in pointers.candidates}

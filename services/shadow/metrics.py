@@ -22,6 +22,9 @@ class ShadowMetrics(PipelineMetrics):
         Attempts to load a version, by model and ``outcome`` (``loaded``, ``failed``).
     refused_predictions
         Records of the predictions topic that are no answer to an event of ours.
+    labels_passed_over
+        Labelled events that are not compared, by model: it is not followed, or none of its versions can be
+        loaded.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -47,5 +50,11 @@ class ShadowMetrics(PipelineMetrics):
         self.refused_predictions = Counter(
             "driftline_shadow_refused_predictions_total",
             "Records of the predictions topic that answer no event of ours",
+            registry=registry,
+        )
+        self.labels_passed_over = Counter(
+            "driftline_shadow_labels_passed_over_total",
+            "Labelled events of models that have no contract here",
+            ["model"],
             registry=registry,
         )

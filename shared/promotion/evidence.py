@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from shared.errors import ProcessError
 from shared.messages import (
     Comparison,
     Example,
@@ -197,6 +198,7 @@ class Gathered:
         self._closed: dict[_Compared, Evidence] = {}
         self._done: dict[tuple[_Compared, str, int], set[int]] = {}
         self._open: dict[_Compared, LatestReports] = {}
+        self._odd: dict[_Compared, str] = {}
 
     def take(self, report: ShadowReport) -> bool:
         """Count a report; return whether it was news."""
@@ -210,18 +212,33 @@ class Gathered:
             return latest.take(report)
         done.add(report.window.start)
         latest.drop(report)
-        self._closed[of] = self._closed.get(of, Evidence(pair=pair)).plus(report)
+        try:
+            self._closed[of] = self._closed.get(of, Evidence(pair=pair)).plus(report)
+        except ValueError as error:  # whoever reads on hears of it when he asks for this comparison
+            self._odd[of] = str(error)
         return True
 
     def evidence(self, pair: Pair, basis: int | None = None) -> Evidence:
         """Return what is known about a pair: nothing, where no report has come.
 
         ``basis`` chooses one of its comparisons; left out, the newest.
+
+        Raises
+        ------
+        ProcessError
+            Its reports cannot be added up: those of two releases whose histograms differ, for one.
         """
         of = pair, self.newest(pair) if basis is None else basis
         found = self._closed.get(of, Evidence(pair=pair))
-        for report in self._open.get(of, ()):
-            found = found.plus(report)
+        odd = self._odd.get(of)
+        try:
+            for report in self._open.get(of, ()):
+                found = found.plus(report)
+        except ValueError as error:
+            odd = str(error)
+        if odd is not None:
+            two = f"{pair.model}, {pair.candidate} against {pair.champion}"
+            raise ProcessError(f"the reports of {two}, cannot be added up: {odd}")
         return found
 
     def newest(self, pair: Pair) -> int:

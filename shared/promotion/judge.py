@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from shared.bundle.gates import GatesSpec
 from shared.bundle.read import read_spec
 from shared.bundle.spec import ModelSpec
-from shared.errors import ServiceError
+from shared.errors import ProcessError, ServiceError
 from shared.logs import get_logger
 from shared.messages import DecisionReport, ShadowReport
 from shared.promotion.act import carry_out, decision_report
 from shared.promotion.evidence import Evidence, Gathered
 from shared.promotion.gates import judge_candidate, judge_probation
-from shared.promotion.rule import next_act
+from shared.promotion.rule import hold, next_act
 from shared.promotion.standing import Standing, standing
 from shared.promotion.verdict import Verdict
 from shared.registry import HistoryEntry, Registry
@@ -28,7 +28,7 @@ INTERVAL: Final = 2.0
 TOLD_WITHIN: Final = 86_400_000
 """Milliseconds: what was decided before is not told again where the topic has forgotten it."""
 HISTORY: Final = 200
-"""Changes that are looked at each time, for decisions that nobody has told yet."""
+"""Changes that are looked at each time: what nobody has told yet, and what people did to a canary."""
 
 
 class Reports(Protocol):
@@ -96,8 +96,6 @@ class Judge:
                 self._say(None)
             except ServiceError as error:
                 self._say(str(error))
-            except ValueError as error:  # reports of two releases whose histograms differ, for one
-                self._say(f"the reports cannot be judged: {error}")
             await asyncio.sleep(self._interval)
 
     async def turn(self) -> list[HistoryEntry]:
@@ -121,9 +119,12 @@ class Judge:
         troubles: list[ServiceError] = []
         for name, stands in standings.items():
             try:
-                entry = await self._judge(stands)
+                entry = await self._judge(stands, histories[name])
             except ServiceError as error:  # one model's trouble is not another's
                 troubles.append(error)
+                continue
+            except ValueError as error:
+                troubles.append(ProcessError(f"{name} cannot be judged: {error}"))
                 continue
             if entry is not None:
                 made.append(entry)
@@ -140,7 +141,7 @@ class Judge:
         elif isinstance(report, DecisionReport):
             self._told.add((report.model, report.revision))
 
-    async def _judge(self, stands: Standing) -> HistoryEntry | None:
+    async def _judge(self, stands: Standing, history: Sequence[HistoryEntry]) -> HistoryEntry | None:
         if not stands.comparisons:
             return None
         found = await self._gates(stands)
@@ -149,7 +150,8 @@ class Judge:
         spec, gates = found
         evidence = {c.pair: self._gathered.evidence(c.pair, c.basis) for c in stands.comparisons}
         verdicts = {pair: self._verdict(stands, e, spec, gates) for pair, e in evidence.items()}
-        act = next_act(stands, verdicts, evidence, gates)
+        held = [c.pair for c in stands.comparisons if hold(c, history) is not None]
+        act = next_act(stands, verdicts, evidence, gates, held)
         if act is None:
             return None
         entry = await carry_out(self._registry, act, stands)

@@ -8,7 +8,15 @@ from typing import Final
 from shared.bundle.gates import Metric
 from shared.messages import Judged
 from shared.promotion.evidence import Evidence
-from shared.sequential import LOSS_BOUNDS, BinnedScores, Interval, PairedSums, auc_difference, difference
+from shared.sequential import (
+    LOSS_BOUNDS,
+    BinnedScores,
+    Interval,
+    PairedSums,
+    auc_difference,
+    difference,
+)
+from shared.sequential.interval import unknown
 
 UNITS: Final[dict[Metric, str]] = {
     "brier": "Brier score",
@@ -28,10 +36,14 @@ class Measured:
     ----------
     interval
         The advantage in units of the metric, with its confidence sequence.
+    impossible
+        Whether the sums are none that pairs could have: corrections were counted whose first labels were not,
+        for one. Nothing is known then.
     """
 
     metric: Metric
     interval: Interval
+    impossible: bool = False
 
     @property
     def sentence(self) -> str:
@@ -43,6 +55,8 @@ class Measured:
         'better by 0.0200 Brier score (+0.0100 to +0.0300, 1,000 labels)'
         """
         i = self.interval
+        if self.impossible:
+            return "nothing can be said: labels were taken back that are not counted here"
         if i.n == 0:
             return "no labels yet"
         how = "better" if i.estimate >= 0 else "worse"
@@ -61,6 +75,8 @@ def measure(evidence: Evidence, metric: Metric, alpha: float) -> Measured:
         BinnedScores(ranking.champion_positive, ranking.champion_negative),
         BinnedScores(ranking.candidate_positive, ranking.candidate_negative),
     )
+    if any(count < 0 for arm in arms for count in (*arm.positives, *arm.negatives)):
+        return Measured(metric, unknown(1.0, exact=False), impossible=True)
     return Measured(metric, auc_difference(*arms, alpha, joint if all(joint) else None))
 
 
@@ -68,13 +84,17 @@ def measure_pairs(judged: Judged, metric: Metric, alpha: float) -> Measured:
     """Return the candidate's advantage in a metric that is a mean over pairs.
 
     Corrected labels can leave sums that are off by the rounding of floating point; what should be zero
-    or positive is taken so.
+    or positive is taken so. Sums that no pairs could have say nothing, for or against anybody.
     """
     if metric == "win_rate":
-        sums = PairedSums(
-            judged.pairs, float(judged.wins - judged.losses), float(judged.wins + judged.losses)
-        )
-        return Measured(metric, difference(sums, LOSS_BOUNDS["win_rate"], alpha))
+        won, lost = judged.wins, judged.losses
+        return _measured(metric, PairedSums(judged.pairs, float(won - lost), float(won + lost)), alpha)
     kept = getattr(judged, "correct" if metric == "accuracy" else metric)
-    sums = PairedSums(max(kept.n, 0), kept.total, max(kept.squares, 0.0))
-    return Measured(metric, difference(sums, LOSS_BOUNDS.get(metric, 1.0), alpha))
+    return _measured(metric, PairedSums(kept.n, kept.total, max(kept.squares, 0.0)), alpha)
+
+
+def _measured(metric: Metric, sums: PairedSums, alpha: float) -> Measured:
+    bound = LOSS_BOUNDS.get(metric, 1.0)
+    if not sums.possible(bound):
+        return Measured(metric, unknown(bound), impossible=True)
+    return Measured(metric, difference(sums, bound, alpha))

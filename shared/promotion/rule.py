@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,6 +10,7 @@ from shared.bundle.gates import GatesSpec
 from shared.promotion.evidence import Evidence, Pair
 from shared.promotion.standing import Comparison, Standing
 from shared.promotion.verdict import REASON_LIMIT, Verdict
+from shared.registry import HistoryEntry
 
 Kind = Literal["promoted", "refused", "canary-step", "canary-paused", "rolled-back", "probation-passed"]
 
@@ -46,6 +47,9 @@ class Act:
 def decision_id(kind: Kind, version: str, basis: int, percent: float | None = None) -> str:
     """Return the request id of a decision.
 
+    ``basis`` is the revision at which the comparison began; of a canary step the present one, because the
+    same step may be due again after somebody has taken it back.
+
     Examples
     --------
     >>> decision_id("promoted", "2013q3", 7), decision_id("canary-step", "2013q3", 7, 5.0)
@@ -69,8 +73,37 @@ def promotion(comparison: Comparison, verdict: Verdict, gates: GatesSpec, *, why
     )
 
 
+def hold(comparison: Comparison, history: Sequence[HistoryEntry]) -> HistoryEntry | None:
+    """Return the change by which a person gave a candidate less traffic; None if it is not the last word.
+
+    The rule does not give it back: it goes on once a person gives the candidate more again.
+
+    Parameters
+    ----------
+    history
+        The model's changes, newest first.
+    """
+    version = comparison.pair.candidate
+    shares = [
+        entry
+        for entry in history
+        if entry.revision > comparison.basis
+        and (entry.action, version)
+        in (("set-canary", entry.to_version), ("remove-canary", entry.from_version))
+    ]
+    if not shares or shares[0].request_id.startswith(PREFIX):
+        return None
+    before = (shares[1].percent or 0.0) if len(shares) > 1 else 0.0
+    less = shares[0].percent is None or shares[0].percent < before
+    return shares[0] if less else None
+
+
 def next_act(
-    standing: Standing, verdicts: Mapping[Pair, Verdict], evidence: Mapping[Pair, Evidence], gates: GatesSpec
+    standing: Standing,
+    verdicts: Mapping[Pair, Verdict],
+    evidence: Mapping[Pair, Evidence],
+    gates: GatesSpec,
+    held: Collection[Pair] = (),
 ) -> Act | None:
     """Return the one change that is due, or None.
 
@@ -83,6 +116,8 @@ def next_act(
     ----------
     verdicts, evidence
         By pair; of the probation as :func:`~shared.promotion.gates.judge_probation` gives it.
+    held
+        Who is to go no further: see :func:`hold`.
     """
     if standing.probation is not None:
         act = _after_probation(standing.probation, verdicts[standing.probation.pair])
@@ -97,7 +132,7 @@ def next_act(
     if not gates.automatic or standing.probation is not None:
         return None
     for comparison in others:
-        if verdicts[comparison.pair].state == "pass":
+        if verdicts[comparison.pair].state == "pass" and comparison.pair not in held:
             found = evidence[comparison.pair]
             act = _onwards(comparison, verdicts[comparison.pair], found, standing, gates)
             if act is not None:
@@ -145,5 +180,5 @@ def _onwards(
     following = [step for step in gates.canary_steps if step > percent]
     if not following:
         return promotion(comparison, verdict, gates)
-    named = decision_id("canary-step", pair.candidate, comparison.basis, following[0])
+    named = decision_id("canary-step", pair.candidate, standing.pointers.revision, following[0])
     return Act("canary-step", pair.model, pair.candidate, verdict.reason, named, percent=following[0])

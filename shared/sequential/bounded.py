@@ -69,6 +69,18 @@ class PairedSums:
     def __add__(self, other: PairedSums) -> PairedSums:
         return PairedSums(self.n + other.n, self.total + other.total, self.squares + other.squares)
 
+    def possible(self, bound: float) -> bool:
+        """Return whether there are pairs, none farther apart than ``bound``, that add up to this.
+
+        Examples
+        --------
+        >>> PairedSums(1, 2.0, 2.0).possible(1.0), PairedSums(-1, 0.0, 0.0).possible(1.0)
+        (False, False)
+        """
+        slack = 1.0 + 1e-9
+        within = abs(self.total) <= self.n * bound * slack and self.squares <= self.n * bound**2 * slack
+        return self.n >= 0 and within
+
     def __neg__(self) -> PairedSums:
         return PairedSums(self.n, -self.total, self.squares)
 
@@ -140,8 +152,7 @@ def difference(sums: PairedSums, bound: float, alpha: float) -> Interval:
     if sums.n == 0:
         return unknown(bound)
     scale = 1.0 / bound
-    slack = 1.0 + 1e-9
-    if abs(sums.total) * scale > sums.n * slack or sums.squares * scale**2 > sums.n * slack:
+    if not sums.possible(bound):
         raise ValueError(f"{sums} are not the sums of differences within {bound:g}")
     radius = boundary(sums.squares * scale**2, alpha / 2.0) * bound / sums.n
     mean = sums.total / sums.n

@@ -78,6 +78,21 @@ class VersionLoader(Generic[Loaded]):
         """Set once everything that the registry first told of was tried."""
 
     @property
+    def refused(self) -> dict[tuple[str, str], str]:
+        """Why a version can never be loaded, by model and version; what may pass is not among them."""
+        return {key: text for key, text in self.troubles.items() if key in self._refused}
+
+    @property
+    def pending(self) -> dict[str, frozenset[str]]:
+        """By model: the versions that are wanted, not loaded, and not refused for good."""
+        found = {}
+        for model, pointers in self._pointers.items():
+            loaded = self._loaded.get(model, {})
+            wanted = frozenset(v for v in self._wanted(pointers) if v not in loaded)
+            found[model] = frozenset(v for v in wanted if (model, v) not in self._refused)
+        return found
+
+    @property
     def trouble(self) -> dict[str, str]:
         """Why a model is not at the versions the registry wants, by model."""
         found: dict[str, list[str]] = {}

@@ -79,7 +79,9 @@ BAD = world(9_000, 3, worse_in="WN", worse_by=0.7)
 
 @pytest.fixture
 def compared(stage):
-    stage.report(*story(GOOD, written_at=now_ms()), *story(BAD, model_version="3", written_at=now_ms()))
+    stage.report(
+        *story(GOOD, written_at=now_ms()), *story(BAD, model_version="3", basis=6, written_at=now_ms())
+    )
     return stage
 
 
@@ -150,6 +152,14 @@ def test_a_candidate_whose_gates_pass_is_promoted_once_by_the_person_and_the_gat
     assert "predecessor of 2, which is in probation" in compared.cli(
         "models", "promote", "flights", "1", "--if-gates-pass", code=1
     )[1]  # fmt: skip
+
+
+def test_a_request_id_does_not_go_with_the_gates_which_have_one(compared):
+    _, err = compared.cli(
+        "models", "promote", "flights", "2", "--if-gates-pass", "--request-id", "mine", code=2
+    )
+    assert "--request-id does not go with --if-gates-pass" in err
+    assert compared.registry(lambda registry: registry.pointers("flights")).champion == "1"
 
 
 def test_a_candidate_whose_gate_fails_is_not_promoted(compared):

@@ -7,11 +7,13 @@ import asyncio
 import msgspec
 import pytest
 
-from shared.messages import Comparison, DecisionReport, Window
+from shared.bundle.write import encode_spec
+from shared.errors import ProcessError
+from shared.messages import Comparison, DecisionReport, Histogram, Window
 from shared.promotion.judge import Judge
 from shared.registry.order import now_ms
 from tests.integration.promotion.conftest import ANN, AUTOMATIC, ListedReports
-from tests.unit.shared.promotion.reports import GATES, HOUR, both_reports, report, story, world
+from tests.unit.shared.promotion.reports import GATES, HOUR, SPEC, both_reports, report, story, world
 
 GOOD = world(8_000, 1)
 
@@ -220,3 +222,49 @@ async def test_a_model_without_gates_is_left_to_people(open_registry, register):
     await registry.set_candidate("flights", "2", **ANN)
     topic.reports += reports(basis=4)
     assert await Judge(registry, topic).turn() == []
+
+
+async def test_a_canary_that_a_person_ended_is_held_until_a_person_gives_it_more(open_registry, register):
+    registry, topic = open_registry(), ListedReports()
+    gates = msgspec.structs.replace(AUTOMATIC, canary_steps=(5, 50), step_events=100)
+    await register(registry, "1", "2", gates=gates)
+    await registry.promote("flights", "1", **ANN)
+    await registry.set_candidate("flights", "2", **ANN)
+    judge = Judge(registry, topic)
+    topic.reports += reports(basis=4)
+    assert [e.percent for e in await judge.turn()] == [5.0]
+    await registry.remove_canary("flights", **ANN)
+    topic.reports.append(report(basis=4, partition=1, comparison=Comparison(canary=500)))
+    for _ in range(3):
+        assert await judge.turn() == []
+    assert (await registry.pointers("flights")).canary is None
+    await registry.set_canary("flights", "2", percent=5, **ANN)
+    assert [e.percent for e in await judge.turn()] == [50.0]
+    await registry.set_canary("flights", "2", percent=5, **ANN)  # lowered: held again
+    assert await judge.turn() == []
+    await registry.set_canary("flights", "2", percent=20, **ANN)
+    assert [e.percent for e in await judge.turn()] == [50.0]
+    assert [e.action for e in await judge.turn()] == ["promote"]
+
+
+@pytest.mark.parametrize("final", [True, False])
+async def test_reports_of_one_model_that_cannot_be_added_up_stop_no_other_ones_judging(
+    stage, make_bundle, final
+):
+    registry, topic, judge = stage
+    spec = msgspec.structs.replace(SPEC, name="before", version="1", gates=AUTOMATIC)
+    for version in "12":
+        other = msgspec.structs.replace(spec, version=version)
+        bundle = make_bundle(f"b{version}", graph=version.encode(), model_toml=encode_spec(other))
+        await registry.register(bundle, **ANN)
+    await registry.promote("before", "1", **ANN)
+    await registry.set_candidate("before", "2", **ANN)
+    basis = (await registry.pointers("before")).basis("2")
+    for partition, edges in enumerate([(0.5,), (0.4,), (0.5,)]):
+        odd = {"partition": partition, "difference": Histogram(edges=edges, counts=(1, 1))}
+        topic.reports.append(report(model="before", basis=basis, final=final, **odd))
+    topic.reports += reports()
+    with pytest.raises(ProcessError, match="before, 2 against 1, cannot be added up"):
+        await judge.turn()
+    assert (await registry.pointers("flights")).champion == "2"
+    assert kinds(topic) == ["promoted"]

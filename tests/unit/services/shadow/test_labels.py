@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry
 
 from services.shadow.judged import RANK_EDGES
 from services.shadow.labels import LabelStep
+from services.shadow.metrics import ShadowMetrics
 from shared.bundle.spec import ModelSpec
 from shared.dead_letters import read_dead_letter
 from shared.kafka.records import Output
 from shared.messages import Answer, Judged, Labelled, ShadowReport, Source
-from shared.metrics import PipelineMetrics
 from shared.topics import TopicNames
 from tests.models import numeric_spec, table_spec
 from tests.unit.services.shadow.harness import records
@@ -37,8 +37,14 @@ class Labels:
         self.restart(None)
 
     def restart(self, state: bytes | None) -> None:
+        self.collectors = CollectorRegistry()
+        metrics = ShadowMetrics(self.collectors)
         self.step = LabelStep(
-            lambda: self.specs, TopicNames(), PipelineMetrics(CollectorRegistry()), clock=lambda: self.now
+            lambda: self.specs,
+            TopicNames(),
+            metrics,
+            clock=lambda: self.now,
+            passed_over=metrics.labels_passed_over,
         )
         self.step.open("labelled", 0, self.sent, state)
 
@@ -227,3 +233,12 @@ def test_a_label_counts_for_the_comparison_that_its_answer_belongs_to() -> None:
     labels.send(labelled(0, "yes", 0, 0, answers=answers(3), replaces=early))
     found = {report.basis: report.judged for report in labels.reports()}
     assert {basis: (j.pairs, j.wins, j.losses) for basis, j in found.items()} == {3: (1, 1, 0), 9: (1, 1, 0)}
+
+
+def test_labels_of_a_model_without_a_contract_are_counted() -> None:
+    labels = Labels()
+    labels.send(labelled(0, "yes", 0.5, 0.9, model="stranger"), labelled(1, "yes", 0.5, 0.9))
+    assert labels.judged().pairs == 1
+    samples = [s for metric in labels.collectors.collect() for s in metric.samples if s.value]
+    (found,) = [s for s in samples if s.name == "driftline_shadow_labels_passed_over_total"]
+    assert (found.labels["model"], found.value) == ("stranger", 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from shared.messages import Comparison, ShadowReport, Timing, Window
+from shared.messages import Comparison, Judged, Ranking, ShadowReport, Sums, Timing, Window
 from shared.promotion import Evidence, Gathered, Pair, judge_candidate, judge_probation
 from shared.promotion.segments import segment_count
 from tests.unit.shared.promotion.reports import GATES, HOUR, SPEC, both_reports, report, story, world
@@ -143,6 +143,21 @@ def test_a_candidate_that_never_answers_fails_although_it_never_has_enough_pairs
     verdict = judge_candidate(gathered(dead), SPEC, GATES)
     assert verdict.state == "fail"
     assert gate(verdict, "events").sentence.endswith("the candidate gives no answers now: it crashed")
+
+
+@pytest.mark.parametrize("metric", ["brier", "win_rate", "auc"])
+def test_sums_that_no_pairs_could_have_decide_nothing(metric):
+    """A correction whose first label was counted elsewhere: one pair, two wins."""
+    judged = Judged(pairs=1, wins=2, ties=-1, brier=Sums(n=1, total=1.5, squares=1.25))
+    edges = {"edges": (0.5,), "joint_edges": (0.5,)}
+    counts = {
+        f"{who}_{what}": (-1, 2) for who in ("champion", "candidate") for what in ("positive", "negative")
+    }
+    odd = report(source_topic="labelled", judged=judged, ranking=Ranking(**edges, **counts))
+    gates = changed(metric=metric, min_labels=1)
+    for verdict in (judge_candidate(gathered(odd), SPEC, gates), judge_probation(gathered(odd), SPEC, gates)):
+        assert gate(verdict, metric).state == "wait"
+        assert "nothing can be said" in gate(verdict, metric).sentence
 
 
 def test_a_slow_candidate_fails():

@@ -12,7 +12,7 @@ from shared.messages import Comparison as Counts
 from shared.promotion import Evidence, Gate, Pair, Verdict
 from shared.promotion.act import decision_report
 from shared.promotion.evidence import Sums
-from shared.promotion.rule import Act, next_act
+from shared.promotion.rule import Act, hold, next_act
 from shared.promotion.standing import Standing, standing
 from shared.registry import CanaryShare, HistoryEntry, Pointers
 
@@ -51,14 +51,14 @@ def in_probation(**since: int) -> Standing:
     return standing(pointers)
 
 
-def due(stood: Standing, gates: GatesSpec, answered: int = 0, **states: str) -> Act | None:
+def due(stood: Standing, gates: GatesSpec, answered: int = 0, held: Any = (), **states: str) -> Act | None:
     verdicts, evidence = {}, {}
     for comparison in stood.comparisons:
         pair = comparison.pair
         state: Any = states.get(pair.candidate, "wait")
         verdicts[pair] = Verdict(pair=pair, gates=(Gate(name="brier", state=state, sentence=f"{state} it"),))
         evidence[pair] = Evidence(pair=pair, sums=Sums(comparison=Counts(canary=answered)))
-    return next_act(stood, verdicts, evidence, gates)
+    return next_act(stood, verdicts, evidence, gates, held)
 
 
 def what(act: Act | None) -> tuple[Any, ...] | None:
@@ -103,12 +103,46 @@ def test_the_first_candidate_that_has_something_due_is_next_and_refusals_come_fi
 
 
 def test_canary_steps_are_taken_one_after_the_other_and_then_the_promotion():
-    assert what(due(stands(b=4), STEPS, b="pass")) == ("canary-step", "b", 5, "gates/canary-step/b/4/5")
+    assert what(due(stands(b=4), STEPS, b="pass")) == ("canary-step", "b", 5, "gates/canary-step/b/9/5")
     at5, at25 = CanaryShare("b", 5.0, 10), CanaryShare("b", 25.0, 11)
     assert due(stands(at5, b=4), STEPS, answered=99, b="pass") is None
     assert what(due(stands(at5, b=4), STEPS, answered=100, b="pass"))[:3] == ("canary-step", "b", 25)
     assert due(stands(at25, b=4), STEPS, answered=199, b="pass") is None
     assert what(due(stands(at25, b=4), STEPS, answered=200, b="pass"))[:2] == ("promoted", "b")
+
+
+def share(revision: int, percent: float | None, who: str = "ann", was: str = "b") -> HistoryEntry:
+    """A canary's share set, or ended, by a person or by the rule."""
+    signed = {"who": who} | ({"request_id": f"gates/canary-step/b/{revision}"} if who == "gates" else {})
+    if percent is None:
+        return entry(revision, "remove-canary", was, None, **signed)
+    return entry(revision, "set-canary", None, was, percent=percent, **signed)
+
+
+@pytest.mark.parametrize(
+    ("shares", "held"),
+    [
+        ([], None),
+        ([share(5, 5, "gates")], None),
+        ([share(5, 5, "gates"), share(6, None)], 6),  # ended
+        ([share(5, 5, "gates"), share(6, 25, "gates"), share(7, 5)], 7),  # lowered
+        ([share(5, 5, "gates"), share(6, None), share(7, 5)], None),  # given again
+        ([share(5, 5, "gates"), share(6, 10)], None),  # raised
+        ([share(5, 5), share(6, None, was="c")], None),  # another one's
+        ([share(3, 5), share(4, None)], None),  # of an earlier comparison
+    ],
+)
+def test_a_person_who_gives_a_canary_less_holds_it(shares, held):
+    (comparison,) = stands(b=4).comparisons
+    found = hold(comparison, shares[::-1])
+    assert (found and found.revision) == held
+
+
+def test_who_is_held_goes_no_further_and_is_still_refused():
+    pair = Pair("m", "b", "a")
+    assert due(stands(b=4), STEPS, held=[pair], b="pass") is None
+    assert due(stands(b=4), AUTOMATIC, held=[pair], b="pass") is None
+    assert what(due(stands(b=4), STEPS, held=[pair], b="fail"))[:2] == ("refused", "b")
 
 
 def test_a_step_is_not_taken_while_a_gate_waits_or_another_version_is_the_canary():
