@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.cli import performance_view as view
 from services.cli.page import COLOURS, Page, new_figure
+from services.cli.performance_compare import Difference
 from services.cli.performance_reading import VersionQuality
 from shared.messages import PerformanceReport
 from shared.quality.estimate import estimated
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Plot
 
 
-def performance_page(versions: Sequence[VersionQuality]) -> Page:
+def performance_page(versions: Sequence[VersionQuality], compared: Sequence[Difference]) -> Page:
     """Return the page of some versions of one model."""
     first = versions[0]
     page = Page(f"Performance of {first.model}", lead=f"{view.span(first)}, event time")
     for version in versions:
         _version(page, version)
-    rows = view.comparison_rows(versions)
-    if rows:
+    if compared:
         page.heading("KPIs of the versions beside each other")
-        page.table(view.COMPARISON_COLUMNS, rows)
+        page.table(view.COMPARISON_COLUMNS, view.comparison_rows(compared))
+    elif view.comparable(versions):
+        page.heading("KPIs of the versions beside each other").text(view.NOT_COMPARED)
     return page
 
 
@@ -38,18 +40,18 @@ def _version(page: Page, version: VersionQuality) -> None:
     if (doubt := view.trust(version)) != "":
         page.text(f"Estimate: {doubt}.", mood="bad" if version.concept is not None else "")
     if version.provisional:
-        page.text("No window is final yet: labels that come early are seldom like the others.")
-    page.table(view.FIGURE_COLUMNS, view.figure_rows(figures_of(report), estimated(report)))
+        page.text("No window is final yet: labels and outcomes that come early are seldom like the others.")
+    page.table(view.FIGURE_COLUMNS, view.figure_rows(version))
     page.plot(
         _over_time(version), f"{view.NAMES[view.HEADLINE[report.task]]} by window, realised and estimated"
     )
     if report.task != "regression":
         page.plot(_calibration(version), "Calibration: how often a score was right")
         page.table(*_confusion(version))
-    for name in version.every.kpis:
+    for name in report.kpis:
         if (plot := _cut_offs(version, name)) is not None:
             page.plot(plot, f"{name} per decision by cut-off")
-    if version.every.kpis:
+    if report.kpis:
         page.table(view.KPI_COLUMNS, view.kpi_rows(version))
     if report.segments:
         page.table(view.segment_columns(report), view.segment_rows(report))
@@ -122,7 +124,7 @@ def _confusion(version: VersionQuality) -> tuple[list[str], list[list[str | int]
 
 
 def _cut_offs(version: VersionQuality, name: str) -> Plot | None:
-    report = version.every
+    report = version.realised
     if report.threshold is None:
         return None
     kpi = report.kpis[name]

@@ -8,12 +8,13 @@ from typing import Final
 
 from rich.text import Text
 
+from services.cli.performance_compare import Difference
 from services.cli.performance_reading import VersionQuality
 from services.cli.printing import moment, table
 from shared.messages import PerformanceReport, Realised
 from shared.quality.estimate import estimated
-from shared.quality.figures import Figure, Figures, figures_of
-from shared.quality.kpis import advise, difference, worth
+from shared.quality.figures import Figure, figures_of
+from shared.quality.kpis import advise, worth
 
 NAMES: Final = {
     "auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy",
@@ -55,9 +56,11 @@ def note(figure: Figure | None) -> str:
     return f"binned, within {number(figure.resolution)}"
 
 
-def figure_rows(realised: Figures, promised: Figures) -> list[list[str]]:
-    """Return a row per figure: name, value, interval, labels, estimate, its band."""
-    names = [name for name in NAMES if name in realised or name in promised]
+def figure_rows(version: VersionQuality) -> list[list[str]]:
+    """Return a row per figure: name, value, interval, labels, estimates of the same and of open windows."""
+    realised, promised = figures_of(version.realised), estimated(version.realised)
+    waiting = estimated(version.open) if version.open is not None else {}
+    names = [name for name in NAMES if name in realised or name in promised or name in waiting]
     return [
         [
             NAMES[name],
@@ -66,13 +69,18 @@ def figure_rows(realised: Figures, promised: Figures) -> list[list[str]]:
             str(realised[name].n) if name in realised else "0",
             number(promised[name].value) if name in promised else "-",
             interval(promised.get(name)),
+            number(waiting[name].value) if name in waiting else "-",
+            interval(waiting.get(name)),
             note(realised.get(name)),
         ]
         for name in names
     ]
 
 
-FIGURE_COLUMNS: Final = ("figure", "realised", "95 %", "labels", "estimated", "95 %", "")
+FIGURE_COLUMNS: Final = (
+    "figure", "realised", "95 %", "labels", "estimated", "95 %", "estimated, open windows", "95 %", "",
+)  # fmt: skip
+"""The estimate of the same windows as the realised figures, and that of the windows which wait for labels."""
 
 
 def label_sentence(report: PerformanceReport) -> str:
@@ -110,7 +118,7 @@ def trust(version: VersionQuality) -> str:
 def kpi_rows(version: VersionQuality) -> list[list[str]]:
     """Return a row per KPI: name, per decision, interval, decisions, advice."""
     rows = []
-    for name, kpi in version.every.kpis.items():
+    for name, kpi in version.realised.kpis.items():
         figure = worth(kpi)
         rows.append(
             [
@@ -118,17 +126,23 @@ def kpi_rows(version: VersionQuality) -> list[list[str]]:
                 number(figure.value if figure is not None else None),
                 interval(figure),
                 str(kpi.value.n),
+                finality(version),
                 _advice(version, name),
             ]
         )
     return rows
 
 
-KPI_COLUMNS: Final = ("KPI", "per decision", "95 %", "decisions", "best cut-off")
+KPI_COLUMNS: Final = ("KPI", "per decision", "95 %", "decisions", "windows", "best cut-off")
+
+
+def finality(version: VersionQuality) -> str:
+    """Return whether figures and KPIs rest on windows whose horizon has passed."""
+    return "provisional" if version.provisional else "final"
 
 
 def _advice(version: VersionQuality, name: str) -> str:
-    report = version.every
+    report = version.realised
     if report.threshold is None:
         return "-"
     advice = advise(report.kpis[name], report.edges, report.threshold, report.kpis[name].goal)
@@ -142,37 +156,32 @@ def _advice(version: VersionQuality, name: str) -> str:
     return f"{number(advice.threshold)} ({gain} at {number(advice.now)})"
 
 
-def comparison_rows(versions: Sequence[VersionQuality]) -> list[list[str]]:
-    """Return a row per KPI and version that answered beside the first: by how much they differ."""
-    rows = []
-    reference = versions[0]
-    for other in versions[1:]:
-        for name, kpi in other.every.kpis.items():
-            if name in reference.every.kpis:
-                figure = difference(kpi, reference.every.kpis[name])
-                if figure is not None:
-                    verdict = _verdict(figure, kpi.goal)
-                    rows.append(
-                        [
-                            name,
-                            other.version,
-                            reference.version,
-                            number(figure.value),
-                            interval(figure),
-                            verdict,
-                        ]
-                    )
-    return rows
+def comparison_rows(compared: Sequence[Difference]) -> list[list[str]]:
+    """Return a row per KPI and version beside the one that it is compared with."""
+    return [
+        [
+            d.kpi,
+            d.version,
+            f"{d.against}, {'champion' if d.champion else 'answered most'}",
+            number(d.figure.value),
+            interval(d.figure),
+            str(d.windows),
+            d.verdict,
+        ]
+        for d in compared
+    ]
 
 
-COMPARISON_COLUMNS: Final = ("KPI", "version", "against", "difference", "95 %, at all times", "verdict")
+COMPARISON_COLUMNS: Final = (
+    "KPI", "version", "against", "difference", "95 %, at all times", "windows", "verdict",
+)  # fmt: skip
+
+NOT_COMPARED: Final = "KPIs are not compared: in no window that is final has more than one version answered."
 
 
-def _verdict(figure: Figure, goal: str) -> str:
-    low, high = figure.low or 0.0, figure.high or 0.0
-    if low <= 0 <= high:
-        return "not decided"
-    return "better" if (low > 0) == (goal == "max") else "worse"
+def comparable(versions: Sequence[VersionQuality]) -> bool:
+    """Return whether more than one version has answered the world and has KPIs."""
+    return sum(bool(one.every.answered and one.every.kpis) for one in versions) > 1
 
 
 def segment_rows(report: PerformanceReport) -> list[list[str]]:
@@ -217,24 +226,26 @@ def print_status(versions: Sequence[VersionQuality]) -> None:
     rows: list[list[str | Text]] = []
     for one in versions:
         name = HEADLINE[one.every.task]
-        realised, promised = figures_of(one.realised), estimated(one.every)
+        realised, promised = figures_of(one.realised), estimated(one.realised)
+        waiting = estimated(one.open) if one.open is not None else {}
         labelled = one.every.labels.joined / max(1, one.every.quality.predictions)
         kpis = ", ".join(
-            f"{k} {number(f.value)}" for k, s in one.every.kpis.items() if (f := worth(s)) is not None
+            f"{k} {number(f.value)}" for k, s in one.realised.kpis.items() if (f := worth(s)) is not None
         )
         doubt = Text("no", "red") if one.concept is not None else Text("yes")
         rows.append(
             [
                 one.model, one.version, f"{one.every.quality.predictions:,}", f"{labelled:.0%}",
                 f"{NAMES[name]} {number(realised[name].value) if name in realised else '-'}",
-                interval(realised.get(name)), "provisional" if one.provisional else "final",
-                number(promised[name].value) if name in promised else "-", doubt, kpis or "-",
+                interval(realised.get(name)), finality(one),
+                number(promised[name].value) if name in promised else "-",
+                number(waiting[name].value) if name in waiting else "-", doubt, kpis or "-",
                 moment(one.every.window.end),
             ]
         )  # fmt: skip
     columns = (
-        "model", "version", "answers", "labelled", "realised", "95 %", "labels", "estimated", "trusted",
-        "KPIs", "until",
+        "model", "version", "answers", "labelled", "realised", "95 %", "labels", "estimated",
+        "of open windows", "trusted", "KPIs", "until",
     )  # fmt: skip
     table(columns, rows, whole=2)
 
@@ -244,8 +255,8 @@ def print_version(version: VersionQuality) -> None:
     report = version.realised
     print(f"{version.model} version {version.version}: {label_sentence(version.every)}")
     print(f"{span(version)}\nestimate: {trust(version)}\n" if trust(version) else f"{span(version)}\n")
-    table(FIGURE_COLUMNS, figure_rows(figures_of(report), estimated(report)))
-    if version.every.kpis:
+    table(FIGURE_COLUMNS, figure_rows(version))
+    if report.kpis:
         print()
         table(KPI_COLUMNS, kpi_rows(version))
     if report.segments:
@@ -257,9 +268,7 @@ def span(version: VersionQuality) -> str:
     """Return which windows the figures are of."""
     final = sum(window.final for window in version.windows)
     window = version.realised.window
-    what = (
-        "no window is final yet, so figures are provisional"
-        if version.provisional
-        else f"{final} final windows"
-    )
-    return f"{moment(window.start)} to {moment(window.end)}: {what} of {len(version.windows)}"
+    what = "figures are provisional" if version.provisional else "figures are of final windows"
+    left = f"; {version.left_out} reports with other bins are left out" if version.left_out else ""
+    whole = f"{moment(window.start)} to {moment(window.end)}: {what}"
+    return f"{whole}; {final} of {len(version.windows)} are final{left}"

@@ -204,6 +204,7 @@ def _kpis(report: PerformanceReport) -> list[Part]:
         Part(
             labels(model=report.model, model_version=report.model_version, kpi=name),
             {"events": kpi.value.n, "total": kpi.value.total},
+            {"provisional": float(not report.final)},
         )
         for name, kpi in report.kpis.items()
     ]
@@ -351,6 +352,7 @@ VOCABULARIES: Final = {
                 "events": "answers with an outcome",
                 "total": "what the KPI came to in the window",
                 "mean": "the same per answer",
+                "provisional": "1 while more outcomes are waited for: early ones are seldom like the others",
             },
             _kpis,
             count="events",

@@ -126,6 +126,18 @@ def merge_kpis(parts: Sequence[Mapping[str, KpiSums]]) -> dict[str, KpiSums]:
     return merged
 
 
+def alike(reports: Iterable[PerformanceReport]) -> list[PerformanceReport]:
+    """Return the reports whose bins are those of the newest window; others of the version cannot be added.
+
+    Bins change when a version was judged by an assumed contract before its bundle could be had.
+    """
+    given = list(reports)
+    if not given:
+        return []
+    edges = max(given, key=lambda report: (report.window.start, report.written_at)).edges
+    return [report for report in given if report.edges == edges]
+
+
 def by_window(reports: Iterable[PerformanceReport]) -> list[PerformanceReport]:
     """Return one report per version and window, merged over partitions, in the order of their windows."""
     return _grouped(reports, lambda report: (report.model, report.window.start, report.model_version))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from services.alerting.exposition.gauges import Gauges, ratio
-from shared.messages import PerformanceReport
+from shared.messages import KpiSums, PerformanceReport
 from shared.quality.estimate import estimated
 from shared.quality.figures import Figures, figures_of
-from shared.quality.merging import merge
+from shared.quality.merging import alike, merge, merge_kpis
 
 ENOUGH_LABELS: Final = 1_000
 """What a realised figure rests on, where there are so many: windows are taken until it is reached."""
+
+LABEL_GIVEN_SCORE: Final = "label given score"
 
 SHOWN: Final = frozenset({
     "accuracy", "auc", "bias", "brier", "calibration_error", "f1", "log_loss", "mae", "mape", "positive_rate",
@@ -22,6 +25,8 @@ SHOWN: Final = frozenset({
 
 def put_performance(gauges: Gauges, windows: list[list[PerformanceReport]]) -> None:
     """Put the figures of one version: estimated over its two newest windows, realised over labelled ones."""
+    added = {id(report) for report in alike(report for window in windows for report in window)}
+    windows = [kept for window in windows if (kept := [report for report in window if id(report) in added])]
     newest = merge([report for window in windows[:2] for report in window])
     labels = {"model": newest.model, "version": newest.model_version}
     _put_figures(
@@ -31,6 +36,14 @@ def put_performance(gauges: Gauges, windows: list[list[PerformanceReport]]) -> N
         estimated(newest),
         labels,
     )
+    if newest.quality.scores:
+        alarm = gauges.first("driftline_model_drift_alarm", **labels, channel=LABEL_GIVEN_SCORE)
+        gauges.put(
+            "driftline_quality_estimate_trusted",
+            "0 while label given score alarms: scores mean something else now, and estimates are wrong",
+            not alarm,
+            **labels,
+        )
     gauges.put(
         "driftline_quality_unlabelled_ratio",
         "Share of the answers of the two newest windows whose label has not come",
@@ -52,14 +65,38 @@ def put_performance(gauges: Gauges, windows: list[list[PerformanceReport]]) -> N
             known.quality.labels,
             **labels,
         )
-    for name, kpi in (known or newest).kpis.items():
-        gauges.put(
+    _put_kpis(gauges, windows, labels)
+
+
+def _put_kpis(gauges: Gauges, windows: list[list[PerformanceReport]], labels: dict[str, str]) -> None:
+    """Put KPIs of final windows, and apart from them those of open ones, whose outcomes are a part."""
+    final = [window for window in windows if all(report.final for report in window)]
+    waiting = [window for window in windows if not all(report.final for report in window)]
+    for name, text, some in (
+        (
             "driftline_quality_kpi_mean",
-            "Mean of a business figure per answer, over the same windows",
-            ratio(kpi.value.total, kpi.value.n),
-            **labels,
-            kpi=name,
-        )
+            "Mean of a business figure per answer, over the newest final windows",
+            final,
+        ),
+        (
+            "driftline_quality_kpi_provisional_mean",
+            "The same over the newest windows whose horizon is open",
+            waiting,
+        ),
+    ):
+        for kpi, sums in _decided(some).items():
+            gauges.put(name, text, ratio(sums.value.total, sums.value.n), **labels, kpi=kpi)
+
+
+def _decided(windows: list[list[PerformanceReport]]) -> dict[str, KpiSums]:
+    """Return the KPIs of the newest windows, of as many as it takes to have enough answers of one."""
+    taken: list[Mapping[str, KpiSums]] = []
+    count = 0
+    for window in windows:
+        if count < ENOUGH_LABELS:
+            taken += [report.kpis for report in window]
+            count += sum(max((kpi.value.n for kpi in report.kpis.values()), default=0) for report in window)
+    return merge_kpis(taken)
 
 
 def _labelled(windows: list[list[PerformanceReport]]) -> PerformanceReport | None:

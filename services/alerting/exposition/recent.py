@@ -8,8 +8,9 @@ from typing import Any, Final
 from shared.messages import Report, ServiceReport
 from shared.reports import LatestReports, kind_of
 
-WINDOWS: Final = {"inference": 3, "drift": 2, "shadow": 200, "performance": 50}
-"""Windows kept per version and source topic, by kind. Comparisons and labels are rare: they gather."""
+WINDOWS: Final = {"inference": 3, "drift": 2, "shadow": 200, "performance": 100}
+"""Windows kept per version and source topic, by kind. Comparisons and labels are rare: they gather;
+and by default 56 windows of quality wait for their labels at once."""
 
 MOST_SUBJECTS: Final = 300
 """Versions kept per kind, those with the newest windows."""

@@ -111,13 +111,18 @@ def _model_row(gauges: Gauges, labels: Mapping[str, str], events: float) -> list
     ]
 
 
-def _accuracy(gauges: Gauges, of: Mapping[str, str]) -> str:
+def _accuracy(gauges: Gauges, of: Mapping[str, str]) -> str | Markup:
     """Return it by labels where there are any, else as the scores promise."""
     realised = gauges.first("driftline_quality_realised", **of, figure="accuracy")
     if realised is not None:
         return figure(realised, "%")
     estimated = gauges.first("driftline_quality_estimated", **of, figure="accuracy")
-    return f"{figure(estimated, '%')} estimated" if estimated is not None else ""
+    if estimated is None:
+        return ""
+    said = f"{figure(estimated, '%')} estimated"
+    if gauges.first("driftline_quality_estimate_trusted", **of) == 0:
+        return marked(f"{said}, not to be trusted: label given score alarms", "critical")
+    return said
 
 
 def _drift(gauges: Gauges, of: Mapping[str, str]) -> Markup:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from services.alerting.exposition import ReportCollector
 from services.alerting.exposition.recent import MOST_SUBJECTS, SILENT_MS, WINDOWS
+from services.alerting.page.overview import _accuracy
 from shared.bounded import MOST_SERIES
 from shared.messages import (
     DriftReport,
@@ -232,12 +233,13 @@ def performance(window: int, labels: int, correct: int, **extra: Any) -> Perform
         positive="yes",
         labels=LabelCounts(joined=labels),
         quality=quality,
-        kpis={"revenue": KpiSums(value=Sums(n=100, total=250.0))},
+        kpis={"revenue": KpiSums(value=Sums(n=100, total=350.0 if extra.get("final") else 250.0))},
     )
 
 
 def test_quality_is_estimated_at_once_and_realised_when_labels_come(shown: Shown) -> None:
     for report in (
+        performance(4, 700, 630, final=True),
         performance(5, 700, 350),  # further back than what is needed
         performance(6, 600, 540),
         performance(7, 400, 360),
@@ -251,7 +253,25 @@ def test_quality_is_estimated_at_once_and_realised_when_labels_come(shown: Shown
     assert shown.value("quality_realised", **of, figure="log_loss") == pytest.approx(0.2)
     assert shown.value("quality_estimated", **of, figure="accuracy") == pytest.approx((54 + 36) / 100)
     assert shown.value("quality_unlabelled_ratio", **of) == 1
-    assert shown.value("quality_kpi_mean", **of, kpi="revenue") == 2.5
+    assert shown.value("quality_kpi_mean", **of, kpi="revenue") == 3.5
+    assert shown.value("quality_kpi_provisional_mean", **of, kpi="revenue") == 2.5
+
+
+def test_an_estimate_is_marked_once_label_given_score_alarms(shown: Shown) -> None:
+    shown.collector.take(performance(9, 0, 0))
+    of = {"model": "m", "version": "1"}
+    assert shown.value("quality_estimate_trusted", **of) == 1
+    features = drift_report()
+    alarming = msgspec.structs.replace(features.channels[0], name="label given score", source="labels")
+    shown.collector.take(msgspec.structs.replace(features, channels=(alarming,)))
+    assert shown.value("quality_estimate_trusted", **of) == 0
+    assert "90 % estimated, not to be trusted" in str(_accuracy(shown.collector.gauges(NOW), of))
+
+
+def test_reports_of_other_bins_are_no_trouble(shown: Shown) -> None:
+    shown.collector.take(msgspec.structs.replace(performance(8, 50, 10), edges=(0.4,)))
+    shown.collector.take(performance(9, 50, 40))
+    assert shown.value("quality_labels", model="m", version="1") == 50
 
 
 def test_without_labels_nothing_is_realised(shown: Shown) -> None:
