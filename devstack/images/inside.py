@@ -29,8 +29,8 @@ FOLDERS = frozenset({"tests", "__pycache__", "sample_data"})
 ENDINGS = frozenset({".a", ".c", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx"})
 """For compilers and type checkers."""
 DATA = frozenset({".csv", ".gz", ".zip"})
-"""Example data sets; only those of ``DATA_OF`` go."""
-DATA_OF = ("river",)
+"""Example data sets, and time zones that the system has; only those of ``DATA_OF`` go."""
+DATA_OF = ("dateutil", "river")
 PARTS = (
     "numpy/distutils",
     "onnxruntime/backend", "onnxruntime/datasets", "onnxruntime/quantization", "onnxruntime/tools",
@@ -41,6 +41,11 @@ SCIPY_PARTS = ("cluster", "datasets", "differentiate", "fftpack", "misc", "odr",
 """Neither SciPy's other parts nor River import these; scikit-learn does, and keeps them."""
 AWS_SERVICES = frozenset({"s3", "signin", "sso", "sso-oidc", "sts"})
 """What bundles are read from, and the ways to be allowed to; botocore describes 400 more, 25 MB of them."""
+FRAMES = tuple(
+    f"narwhals/_{name}"
+    for name in ("arrow", "dask", "duckdb", "ibis", "pandas_like", "polars", "spark_like", "sql")
+)
+"""What narwhals, which River imports, does with other libraries' data frames; where pandas is, they stay."""
 IMPORTED_LATE = (
     "jinja2", "matplotlib.backends.backend_svg", "matplotlib.figure", "onnxruntime", "pyarrow.parquet",
     "s3fs", "skl2onnx", "sklearn.ensemble",
@@ -62,6 +67,8 @@ def prune(lib: Path) -> None:
     parts = [lib / part for part in PARTS]
     if not (lib / "sklearn").is_dir():
         parts += [lib / "scipy" / part for part in SCIPY_PARTS]
+    if not (lib / "pandas").is_dir():
+        parts += [lib / part for part in FRAMES]
     described = [path for path in (lib / "botocore/data").glob("*") if path.is_dir()]
     parts += [path for path in described if path.name not in AWS_SERVICES]
     parts += [path for path in (lib / "river").glob("*") if path.is_dir() and path.name not in RIVER_PARTS]
