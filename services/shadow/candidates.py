@@ -67,12 +67,15 @@ class Lineup:
     bases
         By version: the registry's revision at which its comparison began. It names every candidate of the
         registry, also one that is still being loaded.
+    crowned
+        The champion by the registry, loaded or not.
     """
 
     candidates: tuple[Candidate, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     champion: Candidate | None = None
     bases: Mapping[str, int] = field(default_factory=dict)
+    crowned: str | None = None
 
     @property
     def spec(self) -> ModelSpec | None:
@@ -94,9 +97,11 @@ class Candidates:
         return {name: lineup for name, lineup in self.lineups.items() if lineup.candidates or lineup.absent}
 
     @property
-    def compared(self) -> dict[str, frozenset[tuple[str, int]]]:
-        """By model: version and basis of every candidate of the registry."""
-        return {name: frozenset(lineup.bases.items()) for name, lineup in self.lineups.items()}
+    def compared(self) -> dict[str, dict[tuple[str, int], str | None]]:
+        """By model: version and basis of every candidate of the registry, and whom it is held against."""
+        return {
+            name: dict.fromkeys(lineup.bases.items(), lineup.crowned) for name, lineup in self.lineups.items()
+        }
 
     def set(self, model: str, lineup: Lineup) -> None:
         """Let these run from the next micro-batch on."""

@@ -100,6 +100,8 @@ class Cell(msgspec.Struct):
     candidate_timing: tuple[int, float] = (0, 0.0)
     examples: list[Example] = []
     basis: int = 0
+    superseded: int = 0
+    superseded_seconds: float = 0.0
 
     @classmethod
     def empty(
@@ -262,6 +264,8 @@ class Cell(msgspec.Struct):
             errors=dict(self.errors),
             repeated=self.repeated,
             late=self.late,
+            superseded=self.superseded,
+            superseded_seconds=self.superseded_seconds,
             difference=_histogram(differences, self.difference),
             champion_scores=_histogram(scores, self.champion_scores),
             candidate_scores=_histogram(scores, self.candidate_scores),

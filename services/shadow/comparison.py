@@ -205,12 +205,26 @@ class PartitionComparison:
         for start, champion in dict.fromkeys(zip(starts.tolist(), champions.tolist(), strict=True)):
             name = NO_CHAMPION if champion == NOTHING else self._names.known[champion]
             if name == asked.version:
-                continue  # it was promoted: there is nobody to compare it with
+                self._superseded(
+                    asked,
+                    answered,
+                    where,
+                    starts,
+                    found & (champions == champion) & ~canary & (starts == start),
+                )
+                continue  # it is champion itself: there is nobody to compare it with
             mask = (starts == start) & (champions == champion)
             chosen = rows if mask.all() else _chosen(rows, mask)
             self._windows.cell(asked, name, start, int(chosen.offsets[0])).count(
                 chosen, self._names.known, self._partition
             )
+
+    def _superseded(self, asked: Asked, answered: Answered, where: Ints, starts: Ints, mask: Any) -> None:
+        at = np.flatnonzero(mask)
+        if len(at):
+            first = int(at[0])
+            answered_at = answered.scored_at[where[at]]
+            self._windows.superseded(asked, int(starts[first]), int(asked.offsets[first]), answered_at)
 
     def _of_model(self, model: str, answered: Answered) -> Answered:
         code = self._names.code(model)
@@ -272,12 +286,26 @@ class PartitionComparison:
         self._windows.time(asker, events, champion, candidate)
 
     def due(
-        self, now: int, sample_percent: float, troubles: Mapping[tuple[str, str], str]
+        self,
+        now: int,
+        sample_percent: float,
+        troubles: Mapping[tuple[str, str], str],
+        waiting_seconds: float = 0.0,
     ) -> Iterator[ShadowReport]:
-        """Yield a report per window that changed since the last call or is closed; the latter go."""
+        """Yield a report per window that changed since the last call or is closed; the latter go.
+
+        Parameters
+        ----------
+        waiting_seconds
+            For how long the first event that waits for the champion has done so.
+        """
+        waiting = {asked.key: asked for asked in reversed(self._state.asked)}
+        if waiting_seconds > 0:
+            for asked in waiting.values():
+                self._windows.await_champion(asked)
         yield from self._windows.due(
             troubles,
-            {asked.key for asked in self._state.asked},
+            dict.fromkeys(waiting, waiting_seconds),
             source_topic=self._topic,
             partition=self._partition,
             next_offset=min(self.asked_to, self.answered_to),

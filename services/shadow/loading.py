@@ -106,7 +106,8 @@ class Lineups:
             if model == pointers.model and version in pointers.candidates
         }
         bases = {version: pointers.basis(version) for version in pointers.candidates}
-        lineup = Lineup(running, absent, loaded.get(pointers.champion or ""), bases)
+        champion = loaded.get(pointers.champion or "")
+        lineup = Lineup(running, absent, champion, bases, pointers.champion)
         if lineup != self._candidates.lineups.get(pointers.model):
             self._candidates.set(pointers.model, lineup)
             log.info(

@@ -33,6 +33,12 @@ MOST_AHEAD = 1_000
 """Answers of the champion that are read before their events are put to the candidates, at least: what
 waits is written with every commit, and Kafka keeps it as well."""
 
+STUCK_AFTER = 5.0
+"""Seconds that an event waits for the champion before reports say so."""
+
+LONGEST_LOOK = 5_000
+"""Milliseconds between two looks that count at most: while the broker is away nobody can answer."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -72,6 +78,24 @@ class Work:
     compared: Compared = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Stuck:
+    """For how long the same event of a partition has been the first to wait for the champion."""
+
+    offset: int | None = None
+    looked_at: int = 0
+    seconds: float = 0.0
+
+    def look(self, comparison: PartitionComparison, now: int) -> None:
+        """Look again; only time in which this process went on is counted."""
+        first = comparison.first_waiting if comparison.asks_waiting else None
+        if first is None or first != self.offset:
+            self.seconds = 0.0
+        else:
+            self.seconds += min(now - self.looked_at, LONGEST_LOOK) / 1000
+        self.offset, self.looked_at = first, now
+
+
 class ShadowStep:
     """Scores micro-batches with the candidates and compares; a step, and a companion's follower.
 
@@ -105,6 +129,7 @@ class ShadowStep:
         self._next_report: dict[int, int] = {}
         self._letters: dict[int, list[Output]] = {}
         self._held: dict[int, int] = {}
+        self._stuck: dict[int, Stuck] = {}
         self._scored = self._timed = 0
 
     def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
@@ -117,6 +142,7 @@ class ShadowStep:
     def close(self, topic: str, partition: int) -> None:
         """Forget a partition."""
         self._partitions.pop(partition, None)
+        self._stuck.pop(partition, None)
 
     def snapshot(self, topic: str, partition: int) -> bytes:
         """Return both sides and the open windows."""
@@ -267,6 +293,7 @@ class ShadowStep:
         comparison, now = self._partitions[partition], self._clock()
         comparison.settle()
         self._note_waiting(partition, comparison)
+        self._stuck.setdefault(partition, Stuck()).look(comparison, now)
         outputs = self._take_letters(partition)
         if leaving or now >= self._next_report[partition]:
             self._next_report[partition] = now + self._options.report_interval
@@ -281,7 +308,13 @@ class ShadowStep:
 
     def _reports(self, partition: int) -> list[Output]:
         comparison = self._partitions[partition]
-        due = comparison.due(self._clock(), self._options.sample_percent, self._candidates.troubles())
+        stuck = self._stuck.get(partition)
+        due = comparison.due(
+            self._clock(),
+            self._options.sample_percent,
+            self._candidates.troubles(),
+            0.0 if stuck is None or stuck.seconds < STUCK_AFTER else stuck.seconds,
+        )
         reports = list(due)
         self._held[partition] = comparison.open_windows
         if not reports:

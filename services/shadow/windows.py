@@ -15,18 +15,27 @@ _CellKey = tuple[str, str, int, str, int]
 """Model, version, basis, champion and start of the window."""
 
 _Candidate = tuple[str, str]
-Compared = Mapping[str, Collection[tuple[str, int]]]
-"""By model: version and basis of every candidate that the registry names."""
+Compared = Mapping[str, Mapping[tuple[str, int], str | None]]
+"""By model: version and basis of every candidate of the registry, and the champion it is held against."""
 
 
 class Asker(msgspec.Struct):
-    """A candidate asked in this partition, in one comparison; ``watermark`` is the latest event time seen."""
+    """A candidate asked in this partition, in one comparison.
+
+    Attributes
+    ----------
+    watermark
+        The latest event time seen.
+    since
+        When it was first asked, epoch milliseconds.
+    """
 
     model: str
     version: str
     first_offset: int
     watermark: int = -1
     basis: int = 0
+    since: int = 0
 
     @property
     def key(self) -> Key:
@@ -68,7 +77,8 @@ class Windows:
         """Take note of a candidate that is asked for the first time."""
         if asked.key not in self._askers:
             first = int(asked.offsets[0])
-            self._askers[asked.key] = Asker(asked.model, asked.version, first, basis=asked.basis)
+            since = int(asked.scored_at[0])
+            self._askers[asked.key] = Asker(asked.model, asked.version, first, basis=asked.basis, since=since)
 
     def compare(self, compared: Compared) -> None:
         """Take note of who is compared from here on; models that are not named stay as they are."""
@@ -91,6 +101,27 @@ class Windows:
         starts = times - times % window
         counted: Ints = np.where((watermarks >= 0) & (starts < newest - window), newest, starts)
         return counted
+
+    def crowned(self, asked: Asked) -> str | None:
+        """Return the champion that a candidate is held against by the registry; None if that has moved on."""
+        return self._compared.get(asked.model, {}).get((asked.version, asked.basis))
+
+    def superseded(self, asked: Asked, start: int, offset: int, answered_at: Ints) -> None:
+        """Count events that a candidate answered as the champion that it is no more by the registry."""
+        crowned = self.crowned(asked)
+        if crowned is None or crowned == asked.version:
+            return
+        cell = self.cell(asked, crowned, start, offset)
+        late = (int(answered_at.max()) - self._askers[asked.key].since) / 1000
+        cell.superseded += len(answered_at)
+        cell.superseded_seconds = max(cell.superseded_seconds, late)
+
+    def await_champion(self, asked: Asked) -> None:
+        """Let there be a report that says how long a candidate's answers have waited."""
+        crowned = self.crowned(asked)
+        if crowned is not None:
+            at = int(asked.occurred_at[0]) if asked.occurred_at[0] >= 0 else int(asked.timestamps[0])
+            self.cell(asked, crowned, at - at % asked.window, int(asked.offsets[0]))
 
     def cell(self, asked: Asked, champion: str, start: int, offset: int) -> Cell:
         """Return the counts of a window, new ones where there are none."""
@@ -145,7 +176,7 @@ class Windows:
                 del self._timings[key]
 
     def due(
-        self, troubles: Mapping[_Candidate, str], waiting: Collection[Key], **envelope: object
+        self, troubles: Mapping[_Candidate, str], waiting: Mapping[Key, float], **envelope: object
     ) -> Iterator[ShadowReport]:
         """Yield a report per window that changed since the last call or is closed; the latter go.
 
@@ -154,7 +185,8 @@ class Windows:
         troubles
             What is wrong with a candidate, by model and version.
         waiting
-            Whose answers wait for the champion: their windows are open still.
+            Whose answers wait for the champion, and for how many seconds nobody has answered the first of
+            them: their windows are open still.
         envelope
             What else the reports hold.
         """
@@ -166,7 +198,12 @@ class Windows:
             if final:
                 del self._cells[key]
             if final or key in self._dirty:
-                yield cell.report(final=final, trouble=troubles.get(key[:2]), **envelope)
+                yield cell.report(
+                    final=final,
+                    trouble=troubles.get(key[:2]),
+                    waiting_seconds=waiting.get(key[:3], 0.0),
+                    **envelope,
+                )
         self._dirty.clear()
         for gone in [key for key in self._askers if self._gone(key, waiting)]:
             del self._askers[gone]

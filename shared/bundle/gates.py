@@ -62,6 +62,9 @@ class GatesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     probation_margin
         How much worse the new champion may be shown to be in its probation, in units of the metric;
         left out, ``margin`` where the rule is ``non-inferior``, else what is tolerated in segments.
+    answer_within
+        Seconds in which a new champion in probation has to answer: as long without any answer, or with the
+        old version's only, and it is rolled back.
     automatic
         Whether promotions, refusals and canary steps happen without a person.
     canary_steps
@@ -85,6 +88,7 @@ class GatesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     min_segment_labels: Annotated[int, msgspec.Meta(ge=1, le=10**12)] = 200
     probation: Annotated[int, msgspec.Meta(ge=0, le=315_360_000)] = 86_400
     probation_margin: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    answer_within: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 600
     automatic: bool = False
     canary_steps: tuple[float, ...] = ()
     step_events: Annotated[int, msgspec.Meta(ge=1, le=10**12)] = 1_000

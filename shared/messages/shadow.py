@@ -207,6 +207,12 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
     repeated, late
         Predictions of the champion that came a second time, and those that came after a later one's
         place had been settled without them; neither is counted again.
+    superseded, superseded_seconds
+        Events that the candidate itself answered as champion, though the registry had named another one by
+        then, and how long after the comparison began it last did.
+    waiting_seconds
+        For how long no champion has answered the first event of the partition that waits for one; of the
+        newest report.
     difference
         Histogram of the candidate's score minus the champion's.
     champion_scores, candidate_scores
@@ -233,6 +239,9 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     repeated: int = 0
     late: int = 0
+    superseded: int = 0
+    superseded_seconds: float = 0.0
+    waiting_seconds: float = 0.0
     difference: Histogram | None = None
     champion_scores: Histogram | None = None
     candidate_scores: Histogram | None = None

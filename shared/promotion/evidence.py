@@ -79,6 +79,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         The pairs that differ most.
     trouble
         What is wrong with the candidate by the newest report.
+    superseded, superseded_seconds
+        Events that the candidate answered as champion after another one was named, and for how long.
+    waiting
+        By topic and partition: when it was last reported on, and for how many seconds answers had waited
+        for the champion then.
     written_at
         When the newest report was written, 0 before the first.
     """
@@ -91,6 +96,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[Example, ...] = ()
     trouble: str | None = None
     written_at: int = 0
+    superseded: int = 0
+    superseded_seconds: float = 0.0
+    waiting: dict[tuple[str, int], tuple[int, float]] = msgspec.field(default_factory=dict)
 
     @property
     def asked(self) -> int:
@@ -102,6 +110,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     def seconds(self) -> float:
         """Event time that has gone by for certain since the comparison began."""
         return whole_time(self.windows) / 1000
+
+    @property
+    def waiting_seconds(self) -> float:
+        """For how long no champion has answered, in the partition where that is longest."""
+        return max((seconds for _, seconds in self.waiting.values()), default=0.0)
 
     @property
     def win_rate(self) -> float | None:
@@ -136,7 +149,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
             examples=_most_different(self.examples + report.examples),
             trouble=report.trouble if newer else self.trouble,
             written_at=max(self.written_at, report.written_at),
+            superseded=self.superseded + report.superseded,
+            superseded_seconds=max(self.superseded_seconds, report.superseded_seconds),
+            waiting=self._waiting(report),
         )
+
+    def _waiting(self, report: ShadowReport) -> dict[tuple[str, int], tuple[int, float]]:
+        place, now = (report.source_topic, report.partition), (report.written_at, report.waiting_seconds)
+        return self.waiting | {place: max(self.waiting.get(place, now), now)}
 
 
 def whole_time(windows: Mapping[tuple[int, int], int]) -> int:

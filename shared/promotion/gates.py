@@ -47,7 +47,7 @@ def judge_probation(evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Ve
     evidence
         The old champion, as candidate, against the new one, as champion.
     """
-    found = [_probation_time(evidence, gates), _champion_errors(evidence, gates)]
+    found = [_probation_time(evidence, gates), _answers(evidence, gates), _champion_errors(evidence, gates)]
     found.append(_latency(evidence, gates, champion=True))
     found += _agreement(evidence, gates)
     metric = metric_of(gates, spec.task)
@@ -144,6 +144,24 @@ def _quality_held(measured: Measured, gates: GatesSpec, metric: str) -> Gate:
     who = "the old champion is " if interval.n else ""
     sentence = f"{who}{measured.sentence}; must not be shown better by more than {margin:g}"
     return Gate(name=metric, state=state, sentence=sentence)
+
+
+def _answers(evidence: Evidence, gates: GatesSpec) -> Gate:
+    """Fail when the new champion does not answer at all: it hangs or crashes inference, or cannot be loaded.
+
+    No event is compared then, so that no other gate would ever turn.
+    """
+    state: State = "fail"
+    if evidence.waiting_seconds > gates.answer_within:
+        sentence = f"no champion has answered for {evidence.waiting_seconds:,.0f} s"
+    elif evidence.superseded_seconds > gates.answer_within:
+        late = f"{evidence.superseded_seconds:,.0f} s after the promotion"
+        sentence = f"{evidence.pair.candidate} still answered {late} ({evidence.superseded:,} events)"
+    else:
+        state = "pass"
+        sentence = "the new champion answers" if evidence.asked else "no events yet"
+    limit = f"at most {gates.answer_within:,} s" if state == "fail" else f"within {gates.answer_within:,} s"
+    return Gate(name="answers", state=state, sentence=f"{sentence} ({limit})")
 
 
 def _probation_time(evidence: Evidence, gates: GatesSpec) -> Gate:

@@ -141,3 +141,40 @@ async def test_a_gate_that_turns_in_the_probation_takes_the_new_champion_back(st
     letters = await values(stage, stage.topics.dead_letters)
     assert len(answers) + len(letters) == sent
     assert len({answer["event_id"] for answer in answers}) == len(answers)
+
+
+async def test_a_new_champion_that_takes_inference_with_it_is_rolled_back(stage, monkeypatch):
+    """Nothing is compared then, and so no other gate would ever turn."""
+    spec_of, gates = conftest.spec_of, msgspec.structs.replace(GATES, answer_within=8)
+    monkeypatch.setattr(conftest, "spec_of", lambda v: msgspec.structs.replace(spec_of(v), gates=gates))
+    await stage.publish("1")
+    await stage.publish("2", candidate=True)
+    settings = stage.settings | {"DRIFTLINE_JUDGE_SECONDS": "0.3"}
+    with (
+        service("inference", stage.folder, stage.settings) as inference,
+        service("shadow", stage.folder, settings) as shadow,
+    ):
+        for process in (inference, shadow):
+            await process.ready()
+        await running(shadow, "2")
+        sent = 0
+
+        async def decided() -> bool:
+            nonlocal sent
+            await produce(stage.client, stage.topics.events, sunny(sent, 600))
+            sent += 600
+            await done(stage, sent, "inference")
+            return await decisions(stage) == ["promoted"]
+
+        await until(decided, every=0.5, seconds=120, what="the promotion")
+        inference.part.kill()  # as a model that crashes its process does, again and again
+        await running(shadow, "1")
+        await produce(stage.client, stage.topics.events, sunny(sent, 60))
+
+        async def rolled_back() -> bool:
+            return await decisions(stage) == ["promoted", "rolled-back"]
+
+        await until(rolled_back, every=0.5, seconds=90, what="the rollback")
+    history = await stage.registry.history("demo")
+    assert "answers: no champion has answered for" in history[0].why
+    assert (await stage.registry.pointers("demo")).champion == "1"

@@ -124,7 +124,7 @@ class Harness:
         """Let these be the registry's candidates, since the revision ``basis``."""
         versions = [candidate.model.version for candidate in candidates]
         bases = dict.fromkeys([*versions, *lineup.get("absent", ())], basis)
-        self.candidates.set(model, Lineup(tuple(candidates), bases=bases, **lineup))
+        self.candidates.set(model, Lineup(tuple(candidates), bases=bases, **({"crowned": "1"} | lineup)))
 
     def ask(self, values: list[bytes | None], first: int = 0) -> None:
         """Feed events and commit."""

@@ -349,3 +349,32 @@ def test_former_versions_are_not_reported_with_every_micro_batch(harness: Harnes
         harness.tell([answer(offset, 0.5)])
     assert len(harness.everything) == told
     assert len(harness.held) <= 2
+
+
+def test_a_champion_that_answers_nothing_any_more_is_told_though_nothing_is_settled(harness: Harness) -> None:
+    harness.ask([of(0, 1, f"e{i}") for i in range(6)])
+    harness.tell([answer(i, 0.5) for i in range(3)])
+    for _ in range(10):
+        harness.flush()  # a second each
+    (told,) = {(r.model_version, r.champion_version): r for r in harness.everything}.values()
+    assert told.waiting_seconds == pytest.approx(9.0)
+    harness.clock.now += 3_600_000  # an hour in which nothing could be committed: the broker was away
+    harness.flush()
+    assert harness.everything[-1].waiting_seconds < 20
+    harness.tell([answer(i, 0.5) for i in range(3, 6)])
+    harness.flush()
+    assert (harness.everything[-1].waiting_seconds, counts(harness.report())) == (0.0, [6, 0, 0, 0, 0])
+
+
+def test_events_that_the_old_champion_goes_on_answering_are_told(harness: Harness) -> None:
+    """Version 3 was promoted over 2, which stays as candidate; inference cannot load 3."""
+    harness.line_up(harness.candidate("2c"), crowned="3", basis=7)
+    harness.ask([of(0, 1, f"e{i}") for i in range(4)])
+    harness.tell([answer(i, 0.5, version="2c", scored_at=NOW + 30_000 * i) for i in range(4)])
+    report = harness.report("2c", "3")
+    assert counts(report) == [0, 0, 0, 0, 0]
+    assert (report.superseded, report.superseded_seconds, report.basis) == (4, 90.0, 7)
+    harness.ask([of(0, 1, f"e{i}") for i in range(4, 6)], 4)
+    harness.tell([answer(i, 0.5, version="3") for i in range(4, 6)])
+    report = harness.report("2c", "3")
+    assert (counts(report), report.superseded) == ([2, 0, 0, 0, 0], 4)

@@ -211,6 +211,30 @@ def test_a_probation_is_not_passed_before_the_labels_have_come():
     assert (verdict.state, states(verdict)["brier"]) == ("wait", "wait")
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"waiting_seconds": 601.0}, "no champion has answered for 601 s (at most 600 s)"),
+        (
+            {"superseded": 40, "superseded_seconds": 700.0},
+            "2 still answered 700 s after the promotion (40 events) (at most 600 s)",
+        ),
+    ],
+)
+def test_a_new_champion_that_does_not_answer_fails_its_probation(said, why):
+    found = judge_probation(gathered(report(final=False, **said)), SPEC, GATES)
+    assert (gate(found, "answers").state, gate(found, "answers").sentence) == ("fail", why)
+    assert "answers" not in states(judge_candidate(gathered(report(**said)), SPEC, GATES))
+
+
+def test_a_new_champion_that_was_slow_to_begin_and_answers_now_is_left_in_its_probation():
+    slow = report(written_at=10, waiting_seconds=900.0, superseded=40, superseded_seconds=500.0)
+    later = report(written_at=20, window=Window(start=2 * HOUR, end=3 * HOUR), comparison=Comparison(both=5))
+    for reports in ([slow, later], [later, slow]):
+        found = gate(judge_probation(gathered(*reports), SPEC, GATES), "answers")
+        assert (found.state, found.sentence) == ("pass", "the new champion answers (within 600 s)")
+
+
 def test_a_new_champion_that_turns_out_worse_fails_its_probation():
     carrier, truth, champion, candidate = world(4_000, 9, worse_in="AA", worse_by=0.5)
     verdict = judge_probation(gathered(*both_reports((carrier, truth, candidate, champion))), SPEC, GATES)
