@@ -141,8 +141,10 @@ class InferenceStep:
         self._next_report[topic, partition] = self._clock() + self._report_interval
 
     def close(self, topic: str, partition: int) -> None:
-        """Forget a partition."""
+        """Forget a partition; whoever comes back to it says again which version answers from where."""
         self._reports.pop((topic, partition), None)
+        for key in [key for key in self._answering if key[:2] == (topic, partition)]:
+            del self._answering[key]
 
     def snapshot(self, topic: str, partition: int) -> bytes | None:
         """Return the partition's open windows."""

@@ -258,3 +258,15 @@ def test_state_does_not_depend_on_how_the_records_were_batched(tmp_path: Path) -
         reports = list(harness.step._reports["events", 0].due(60, 0))
         snapshots.append([msgspec.structs.replace(r, next_offset=0) for r in reports if not r.final])
     assert snapshots[0] == snapshots[1] == snapshots[2]
+
+
+def test_a_partition_that_comes_back_says_again_which_version_answers_from_where(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    harness.run(records(0, [event("a")]), records(1, [event("b")]))
+    harness.step.close("events", 0)
+    harness.run(records(0, [event("c")], first=7), records(1, [event("d")], first=1))
+    lines = [each for each in caplog.records if each.getMessage() == "model version answers from here"]
+    said = [line.fields for line in lines]  # type: ignore[attr-defined]
+    assert [(fields["partition"], fields["offset"]) for fields in said] == [(0, 0), (1, 0), (0, 7)]
