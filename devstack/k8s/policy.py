@@ -7,7 +7,7 @@ from typing import Final
 
 from devstack.k8s.rendering import Object
 from devstack.k8s.rules.available import kept_available, probed, rolled, scaled
-from devstack.k8s.rules.closed import hashed, isolated, no_secrets
+from devstack.k8s.rules.closed import hashed, isolated, no_secrets, undisturbed
 from devstack.k8s.rules.confined import identities, restricted
 
 Rule = Callable[[list[Object]], Iterator[str]]
@@ -21,6 +21,7 @@ RULES: Final[tuple[Rule, ...]] = (
     isolated,
     scaled,
     no_secrets,
+    undisturbed,
     hashed,
 )
 

@@ -173,6 +173,7 @@ BREAKS: list[tuple[str, Callable[[list[Object]], Any], str]] = [
     ("cron", lambda o: o.append(cron_job()), "CronJob nightly may gain privileges"),
     ("cron-latest", lambda o: o.append(cron_job()), "x:latest"),
     ("bare", lambda o: o.append(bare_pod()), "Pod nightly may gain privileges"),
+    ("links", lambda o: pod(o).pop("enableServiceLinks"), "told of every Service"),
     ("unhashed", lambda o: config(o)["metadata"].update(name="driftline"), "no hash"),
 ]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from devstack.k8s.objects import PART_OF, PASSWORD_IN_URL, of, pods
+from devstack.k8s.objects import PART_OF, PASSWORD_IN_URL, is_ours, of, pods
 from devstack.k8s.rendering import Object, name_of
 
 _SECRET: Final = re.compile(r"password|secret|token|access_?key|redis_url", re.IGNORECASE)
@@ -69,6 +69,13 @@ def no_secrets(objects: list[Object]) -> Iterator[str]:
                 secret = _SECRET.search(variable["name"]) and not _HARMLESS_URL.match(value)
                 if value and (secret or PASSWORD_IN_URL.search(value)):
                     yield f"{name} holds {variable['name']} in clear"
+
+
+def undisturbed(objects: list[Object]) -> Iterator[str]:
+    """Kubernetes tells services of no Service: of one called driftline-kafka it makes unknown settings."""
+    for name, metadata, pod in pods(objects):
+        if is_ours(metadata) and pod.get("enableServiceLinks") is not False:
+            yield f"{name} is told of every Service in variables, some of which would be unknown settings"
 
 
 def hashed(objects: list[Object]) -> Iterator[str]:
