@@ -275,8 +275,6 @@ class Pipeline(Generic[Work]):
         )
         consumer.seek(tp, first)
         slot.position = first
-        if slot.encoded == wanted:
-            slot.encoded = first
 
     async def _finish(self, ownership: Ownership, batch: Sequence[tuple[Slot, Records]], work: Work) -> None:
         started = time.perf_counter()
