@@ -63,7 +63,7 @@ def figures_of(report: PerformanceReport, quality: Realised | None = None) -> Fi
         figures |= _averaged(sums)
     figures["accuracy"] = share(sums.correct, sums.labels)
     if (error := calibration_error(sums, report.edges)) is not None:
-        figures["calibration_error"] = Figure(error, n=sums.labels)
+        figures["calibration_error"] = error
     return figures
 
 
@@ -177,21 +177,60 @@ def _averaged(sums: Realised) -> Figures:
         scores["precision"].append(tp / chosen if chosen else 0.0)
         scores["recall"].append(tp / truths if truths else 0.0)
         scores["f1"].append(2 * tp / (truths + chosen) if truths + chosen else 0.0)
+    spreads = {"precision": 0.0, "recall": 0.0, "f1": _f1_spread(sums, classes, scores["f1"])}
+    for name, precision, recall in zip(classes, scores["precision"], scores["recall"], strict=True):
+        chosen = sum(row.get(name, 0) for row in sums.confusion.values())
+        truths = sum(sums.confusion.get(name, {}).values())
+        spreads["precision"] += precision * (1 - precision) / max(1, chosen) / len(classes) ** 2
+        spreads["recall"] += recall * (1 - recall) / max(1, truths) / len(classes) ** 2
     return {
-        name: Figure(sum(values) / len(values), n=sums.labels) for name, values in scores.items() if values
+        name: _around(sum(values) / len(values), spreads[name], sums.labels)
+        for name, values in scores.items()
+        if values
     }
 
 
-def calibration_error(sums: Realised, edges: Sequence[float]) -> float | None:
+def _around(value: float, variance: float, n: int) -> Figure:
+    """Return a figure between 0 and 1 with its normal interval; none where nothing tells how wide it is."""
+    if variance <= 0:
+        return Figure(value, n=n)
+    half = Z * math.sqrt(variance)
+    return Figure(value, max(0.0, value - half), min(1.0, value + half), n)
+
+
+def _f1_spread(sums: Realised, classes: Sequence[str], scores: Sequence[float]) -> float:
+    """Return the variance of the average F1: that of a function of multinomial shares, to first order.
+
+    References
+    ----------
+    Takahashi, Yamamoto, Kuchiba and Koyama (2022), Applied Intelligence 52.
+    """
+    table = np.array([[sums.confusion.get(t, {}).get(c, 0) for c in classes] for t in classes], np.float64)
+    shares = table / table.sum()
+    sizes = shares.sum(axis=0) + shares.sum(axis=1)
+    per = np.divide(np.array(scores), sizes, out=np.zeros(len(classes)), where=sizes > 0)
+    slope = -(per[:, None] + per[None, :])
+    slope[np.diag_indices(len(classes))] += np.divide(2, sizes, out=np.zeros(len(classes)), where=sizes > 0)
+    slope /= len(classes)
+    return float((shares * slope**2).sum() - (shares * slope).sum() ** 2) / float(table.sum())
+
+
+def calibration_error(sums: Realised, edges: Sequence[float]) -> Figure | None:
     """Return the expected calibration error over ten bins of equal width; None where nothing is binned.
 
-    The mean score of a bin is taken as the middle of each of the finer bins that it is made of.
+    The mean score of a bin is taken as the middle of each of the finer bins that it is made of:
+    ``resolution`` is by how much that can be wrong at most. The interval holds the chance in the labels, to
+    first order; the error itself is a little too large where labels are few, since none is negative.
     """
     curve = calibration_curve(sums, edges)
     if not curve:
         return None
     total = sum(point.n for point in curve)
-    return sum(point.n * abs(point.rate.value - point.score) for point in curve) / total
+    value = sum(point.n * abs(point.rate.value - point.score) for point in curve) / total
+    spread = sum(point.n * point.rate.value * (1 - point.rate.value) for point in curve) / total**2
+    widths = np.diff(np.array([0.0, *edges, 1.0]))
+    unsure = float(np.array(sums.labelled, np.float64) @ widths) / total / 2
+    return msgspec.structs.replace(_around(value, spread, int(total)), resolution=unsure)
 
 
 class CalibrationPoint(msgspec.Struct, frozen=True):
@@ -237,9 +276,16 @@ def _regression(sums: Realised) -> Figures:
         figures["rmse"] = Figure(math.sqrt(square.value), low, high, square.n)
     residuals = {int(bin_): count for bin_, count in sums.residuals.items()}
     for percent in (5, 25, 50, 75, 95):
-        value_there = quantile(residuals, percent / 100)
-        if value_there is not None:
-            figures[f"residual_p{percent:02}"] = Figure(
-                value_there, n=sums.labels, resolution=abs(value_there) * 0.01
-            )
+        if (figure := _residual(residuals, percent / 100, sums.labels)) is not None:
+            figures[f"residual_p{percent:02}"] = figure
     return figures
+
+
+def _residual(residuals: Mapping[int, int], share_: float, labels: int) -> Figure | None:
+    """Return a quantile of the residuals; its interval lies between the ranks that chance may move it to."""
+    value = quantile(residuals, share_)
+    if value is None:
+        return None
+    off = Z * math.sqrt(share_ * (1 - share_) / labels)
+    low, high = (quantile(residuals, min(1.0, max(0.0, share_ + by))) for by in (-off, off))
+    return Figure(value, low, high, labels, abs(value) * 0.01)

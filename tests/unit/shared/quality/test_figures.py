@@ -12,11 +12,12 @@ from sklearn import metrics as sk
 
 from services.performance.facts import Facts
 from services.performance.packets import Answered, Known
-from shared.messages import KpiSums, PerformanceReport, Sums
+from shared.messages import KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
 from shared.quality.estimate import estimated
 from shared.quality.exact import as_float, exact_sums
 from shared.quality.figures import auc, calibration_curve, figures_of, share
 from shared.quality.kpis import advise, difference, mean_sequence
+from shared.quality.residuals import bins_of_residuals
 from tests.unit.services.performance.harness import HOUR, START, Harness, Log, binary
 
 
@@ -141,6 +142,87 @@ def test_intervals_hold_about_as_often_as_they_say() -> None:
         assert figure is not None
         inside += figure.low < 0.7602 < figure.high  # type: ignore[operator] - Phi(1 / sqrt(2))
     assert 0.90 < inside / 300 <= 0.99
+
+
+def of_counts(**more: Any) -> PerformanceReport:
+    given: dict[str, Any] = {
+        "model": "m", "model_version": "1", "source_topic": "log", "partition": 0, "first_offset": 0,
+        "window": Window(start=0, end=1), "next_offset": 1, "written_at": 0, "horizon": 1,
+        "labels": LabelCounts(),
+    }  # fmt: skip
+    return PerformanceReport(**(given | more))
+
+
+def test_bands_of_estimates_hold_about_as_often_as_they_say() -> None:
+    """Labels are drawn at rates that were themselves drawn: both kinds of chance must be in the band."""
+    rng = np.random.default_rng(23)
+    edges = tuple(np.arange(1, 20) / 20)
+    held = dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc", "positive_rate"), 0)
+    rounds, rows = 400, 300
+    for _ in range(rounds):
+        means = np.clip(np.arange(20) / 20 + 0.025, 0.02, 0.98)
+        learnt = rng.binomial(rows, means) / rows  # what the bundle keeps of the rates
+        scores = rng.multinomial(3_000, np.full(20, 1 / 20))
+        positives = rng.binomial(scores, means)
+        negatives = scores - positives
+        report = of_counts(
+            task="binary", edges=edges, threshold=0.6, positive="yes", calibration_edges=edges,
+            calibration_rows=(float(rows),) * 20,
+            quality=Realised(scores=tuple(scores.tolist()), expected=tuple((scores * learnt).tolist())),
+        )  # fmt: skip
+        tp, fp = positives[12:].sum(), negatives[12:].sum()
+        fn, tn = positives[:12].sum(), negatives[:12].sum()
+        area = auc(positives.astype(float), negatives.astype(float))
+        assert area is not None
+        truth = {
+            "accuracy": (tp + tn) / 3_000, "precision": tp / (tp + fp), "recall": tp / (tp + fn),
+            "f1": 2 * tp / (2 * tp + fp + fn), "auc": area.value, "positive_rate": (tp + fn) / 3_000,
+        }  # fmt: skip
+        promised = estimated(report)
+        for name in held:
+            held[name] += promised[name].low <= truth[name] <= promised[name].high  # type: ignore[operator]
+    shares = {name: count / rounds for name, count in held.items()}
+    assert all(0.91 <= share <= 0.985 for share in shares.values()), shares
+
+
+def test_intervals_of_averages_quantiles_and_calibration_hold_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(29)
+    classes = ("a", "b", "c")
+    odds = np.array([[0.3, 0.05, 0.05], [0.04, 0.2, 0.06], [0.02, 0.08, 0.2]])
+    tp, truths, chosen = np.diag(odds), odds.sum(axis=1), odds.sum(axis=0)
+    truth = {
+        "precision": (tp / chosen).mean(), "recall": (tp / truths).mean(),
+        "f1": (2 * tp / (truths + chosen)).mean(), "calibration_error": 0.1,
+        "residual_p05": -1.6449, "residual_p50": 0.0, "residual_p95": 1.6449,
+    }  # fmt: skip
+    held, rounds = dict.fromkeys(truth, 0), 400
+    edges = tuple(np.arange(1, 10) / 10)
+    for _ in range(rounds):
+        table = rng.multinomial(400, odds.ravel()).reshape(3, 3)
+        confusion = {
+            t: dict(zip(classes, row.tolist(), strict=True)) for t, row in zip(classes, table, strict=True)
+        }
+        labelled = rng.multinomial(400, np.full(10, 0.1))
+        positives = rng.binomial(
+            labelled, np.clip(np.arange(10) / 10 + 0.05 + 0.1 * np.sign(4.5 - np.arange(10)), 0, 1)
+        )
+        several = figures_of(
+            of_counts(
+                task="multiclass", edges=edges,
+                quality=Realised(labels=400, correct=int(np.trace(table)), confusion=confusion,
+                                 labelled=tuple(labelled.tolist()), positives=tuple(positives.tolist())),
+            )
+        )  # fmt: skip
+        bins, counts = np.unique(bins_of_residuals(rng.normal(0, 1, 400)), return_counts=True)
+        residuals = dict(zip(map(str, bins.tolist()), counts.tolist(), strict=True))
+        errors = figures_of(of_counts(task="regression", quality=Realised(labels=400, residuals=residuals)))
+        for name, wanted in truth.items():
+            figure = (several | errors)[name]
+            slack = abs(wanted) * 0.011
+            held[name] += figure.low - slack <= wanted <= figure.high + slack  # type: ignore[operator]
+    shares = {name: count / rounds for name, count in held.items()}
+    assert all(0.91 <= share <= 0.99 for share in shares.values()), shares
+    assert several["calibration_error"].resolution == pytest.approx(0.05)
 
 
 def test_an_estimate_is_right_while_scores_mean_what_they_say(tmp_path: Path) -> None:
