@@ -1,13 +1,6 @@
-"""What the working process does with records: decode, apply, publish, keep; one thing at a time.
+"""What the working process does with records: decode, apply, write (:mod:`services.alerting.writing`).
 
-The order is what makes a kill at any moment harmless:
-
-1. apply the rules in memory
-2. publish alerts and dead letters, and wait until the broker has them
-3. write the state, notifications first and readings last, and wait
-4. write the positions of what was read, and wait; the group's offsets follow them
-
-Killed before 4, the same records are read again and lead to the same alerts under the same ids.
+One thing at a time: whoever has the lock sees a state that is whole.
 """
 
 from __future__ import annotations
@@ -17,33 +10,25 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import msgspec
-from aiokafka.errors import KafkaError
-from faust.exceptions import FaustError
-
 from services.alerting.faust_app import DurableTable, Worker
-from services.alerting.letters import Letter, notification_letter
 from services.alerting.metrics import AlertingMetrics
 from services.alerting.outbox import Outbox
 from services.alerting.process import Alerting, decode
+from services.alerting.writing import TROUBLE, Writing
 from shared.alerting.posting import Outcome
 from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import Rulebook
 from shared.alerting.states import Delivery
 from shared.dead_letters import dead_letter_headers
-from shared.errors import DecodeError, NotDelivered, ProcessError, ServiceError
+from shared.errors import DecodeError, ProcessError, ServiceError
 from shared.logs import get_logger
 from shared.messages import Alert, ServiceReport
-from shared.pipeline.crash_points import crash_point
 from shared.refusals import say_refused
 from shared.topics import TopicNames
 from shared.tracing import current_trace, trace_of
 
 log = get_logger(__name__)
 
-_TROUBLE: Final = (KafkaError, FaustError, TimeoutError, OSError)
-_FIRST_BACKOFF: Final = 0.2
-_LONGEST_BACKOFF: Final = 10.0
 _ATTEMPTS: Final = 2
 """An exception may be chance once; the same record twice is the record."""
 
@@ -83,11 +68,7 @@ class Duty:
         self._instance = instance
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._alerts: list[Alert] = []
-        self._letters: list[Letter] = []
-        self._records: dict[str, bytes | None] = {}
-        self._places: dict[str, bytes | None] = {}
-        self._revocations = -1
+        self._writing = Writing(worker, table, topics, metrics, clock)
         self.alerting = Alerting(rulebook, worker.group)
         self.joined = False
         """Whether the group has told this process whether it works or stands by."""
@@ -104,14 +85,9 @@ class Duty:
     async def recovered(self, *_: Any) -> None:
         """Begin anew with what the state topic holds: the partitions were given to this process."""
         async with self._lock:
-            self._revocations = self._worker.revocations
+            self._writing.begin()
             self.alerting = Alerting(self._rulebook, self._worker.group)
             self._worker.positions = self.alerting.positions
-            self._alerts.clear()
-            self._letters.clear()
-            self._records.clear()
-            self._places.clear()
-            self._worker.durable({})
             self.joined = True
             self._metrics.partitions.set(len(self._worker.assigned))
             if not self.working:
@@ -145,7 +121,7 @@ class Duty:
     async def _read_on(self) -> None:
         try:
             await self._worker.read_on()
-        except _TROUBLE as error:
+        except TROUBLE as error:
             log.warning("records cannot be read again yet", error=repr(error))
 
     async def due(self, receiver: str) -> tuple[Outbox, Delivery] | None:
@@ -162,7 +138,7 @@ class Duty:
     @property
     def _settled(self) -> bool:
         """Whether this process works, and all that it knows is written."""
-        return self.working and not (self._records or self._places)
+        return self.working and self._writing.done
 
     async def settle(self, outbox: Outbox, delivery: Delivery, outcome: Outcome) -> None:
         """Note what became of an attempt; what is given up becomes a dead letter in the same step.
@@ -220,7 +196,7 @@ class Duty:
 
     def _say(self, alerts: list[Alert], **place: Any) -> None:
         for alert in alerts:
-            self._alerts.append(alert)
+            self._writing.alerts.append(alert)
             self._metrics.changes.labels(alert.rule, alert.status).inc()
             log.warning(
                 f"alert {alert.status}",
@@ -239,78 +215,11 @@ class Duty:
         original, place = _headers(message), _place(message)
         say_refused(error, original, **place)
         headers = dead_letter_headers(original, error, service="alerting", **place, now=self._clock())
-        self._letters.append((message.key, message.value, headers))
+        self._writing.letters.append((message.key, message.value, headers))
 
     async def _save(self) -> None:
-        """Publish and keep; tried until it is done, since there is nothing else to do without a broker."""
-        backoff = _FIRST_BACKOFF
-        for delivery in self.alerting.outbox.given_up():
-            self._metrics.dead_letters.labels(NotDelivered.__name__).inc()
-            self._letters.append(notification_letter(delivery, self._topics.alert_commands, self._clock()))
-        self._records |= self.alerting.drain()  # with those of a call that was cancelled
-        self._places |= self.alerting.positions.drain()
-        positions = self.alerting.positions.all()
-        if not (self._records or self._places or self._alerts or self._letters):
-            return
-        while not self._worker.should_stop:
-            try:
-                if not await self._write_all():
-                    return  # what is not written stays here for the next call, or until `recovered`
-            except _TROUBLE as error:
-                log.warning("alerts and state cannot be written yet", error=repr(error))
-                await asyncio.sleep(backoff)
-                backoff = min(2 * backoff, _LONGEST_BACKOFF)
-            else:
-                self._records.clear()
-                self._places.clear()
-                self._worker.durable(positions)
-                self.woken.set()
-                return
-        raise asyncio.CancelledError  # stopping: nothing was acknowledged, all of it comes again
-
-    async def _write_all(self) -> bool:
-        """Write alerts, then state, then positions: one that is ahead of the rest would lose reports.
-
-        Nothing is written, and false returned, once another process may go on from the state. It is looked
-        at before each step, since a process may be frozen while it waits in any.
-        """
-        if not self._may_write():
-            return False
-        await self._publish()
-        await crash_point("alerts-published")
-        if not self._may_write():
-            return False
-        self._write(self._records)
-        await self._table.durable()
-        await crash_point("alerts-kept")
-        if not self._may_write():
-            return False
-        self._write(self._places)
-        await self._table.durable()
-        return True
-
-    def _may_write(self) -> bool:
-        return self._worker.member and self._revocations == self._worker.revocations
-
-    async def _publish(self) -> None:
-        sends = [
-            await self._worker.send_bytes(
-                self._topics.alerts, alert.alert_id.encode(), msgspec.json.encode(alert)
-            )
-            for alert in self._alerts
-        ]
-        sends += [
-            await self._worker.send_bytes(self._topics.dead_letters, key, value, headers)
-            for key, value, headers in self._letters
-        ]
-        await asyncio.gather(*sends)
-        self._metrics.produced.labels(self._topics.alerts).inc(len(self._alerts))
-        self._alerts.clear()
-        self._letters.clear()
-
-    def _write(self, records: dict[str, bytes | None]) -> None:
-        for key, value in records.items():
-            self._table.put(key.encode(), value)
+        if await self._writing.save(self.alerting):
+            self.woken.set()
 
 
 def _headers(message: Any) -> list[tuple[str, bytes | None]]:
