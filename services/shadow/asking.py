@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.shadow.candidates import Candidate, Lineup
-from services.shadow.sides import NOTHING, REASONS, Asked, Names
+from services.shadow.sides import NOTHING, REASONS, Asked, Names, Spent
 from shared.bundle.spec import ModelSpec
 from shared.errors import ServiceError
 from shared.kafka.records import Records
@@ -71,6 +71,8 @@ class Ask:
         The champion, where the two are timed on this micro-batch, and its decoded rows.
     payloads
         The predictions, encoded; of the rows in ``answered`` only.
+    timing
+        What the champion and the candidate spent, each on the rows that it was asked.
     """
 
     model: str
@@ -89,7 +91,7 @@ class Ask:
     segments: dict[str, list[str | None]] = field(default_factory=dict)
     answered: Rows = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     payloads: list[bytes] = field(default_factory=list)
-    seconds: tuple[float, float] | None = None
+    timing: tuple[Spent, Spent] | None = None
 
     def answer(self, micro: Micro, clock: Callable[[], int], sources: Sequence[Source]) -> int:
         """Ask the candidate and note what it says; return when, epoch milliseconds."""
@@ -123,6 +125,8 @@ class Ask:
         if isinstance(answers, ModelLost):
             self.status[at] = REASONS.index(answers.loss)
             return scored_at
+        if self.timed_by is not None:
+            self._time((len(events), seconds))
         self.status[at] = 0
         self.scores[at] = answers.score
         if answers.classes is not None:
@@ -134,8 +138,6 @@ class Ask:
             good = [position for position in range(len(events)) if position not in answers.failed]
             events, answers, self.answered = events.select(good), answers.select(good), self.answered[good]
             self.scores[self.status != 0] = np.nan
-        elif self.timed_by is not None:
-            self._time(seconds)
         rows = self.answered.tolist()
         self.payloads = list(
             map(
@@ -172,12 +174,15 @@ class Ask:
                 texts = segment_column(column)
                 self.segments[feature.name] = texts if whole else _spread(texts, at, len(self.rows), None)
 
-    def _time(self, seconds: float) -> None:
+    def _time(self, ours: Spent) -> None:
+        """Ask the champion too; what either of them fails on is time that it took all the same."""
         assert self.timed_by is not None
         champion, decoded = self.timed_by
-        answers, own = champion.predict(decoded.events.features)
-        if not isinstance(answers, ModelLost) and len(decoded.events) == len(self.answered):
-            self.seconds = (own, seconds)
+        if not len(decoded.events):
+            return
+        answers, seconds = champion.predict(decoded.events.features)
+        if not isinstance(answers, ModelLost):
+            self.timing = ((len(decoded.events), seconds), ours)
 
     def of_partition(
         self, part: Records, bounds: tuple[int, int], scored_at: int, names: Names

@@ -17,6 +17,7 @@ from services.shadow.sides import (
     Ints,
     Key,
     Names,
+    Spent,
     decode_array,
     encode_array,
     joined,
@@ -281,9 +282,9 @@ class PartitionComparison:
             self._windows.count_again(self._names.known[model], offset, late=late)
         self._state.again = waiting
 
-    def time(self, asker: Key, events: int, champion: float, candidate: float) -> None:
-        """Add what the two models took for the same events, seconds; told with the next report."""
-        self._windows.time(asker, events, champion, candidate)
+    def time(self, asker: Key, champion: Spent, candidate: Spent) -> None:
+        """Add what the two models spent on the same micro-batch; told with the next report."""
+        self._windows.time(asker, champion, candidate)
 
     def due(
         self,

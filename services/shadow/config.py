@@ -24,7 +24,10 @@ class ShadowSettings(PipelineSettings):
         description="Percent of the keys whose events the candidates are asked about",
     )
     candidate_seconds: float = Field(
-        5.0, gt=0, le=300, description="Time a candidate has for a micro-batch before its process is ended"
+        5.0,
+        gt=0,
+        le=300,
+        description="Time a candidate has for up to 4,000 events before its process is ended",
     )
     join_window_events: int = Field(
         10_000,

@@ -247,8 +247,8 @@ class ShadowStep:
         comparison.settle()
         if work.micro is not None and index == 0:
             for ask in work.asks:
-                if ask.seconds is not None:
-                    comparison.time((ask.model, ask.version, ask.basis), len(ask.answered), *ask.seconds)
+                if ask.timing is not None:
+                    comparison.time((ask.model, ask.version, ask.basis), *ask.timing)
         outputs = [self._predictions(work, index), *self._take_letters(part.partition)]
         if comparison.open_windows > MOST_WINDOWS + self._held.get(part.partition, 0):
             outputs += self._reports(part.partition)

@@ -26,6 +26,9 @@ REASONS: Final = (
 Key = tuple[str, str, int]
 """Model, version and basis: one candidate in one comparison."""
 
+Spent = tuple[int, float]
+"""Events, and the seconds of processor time that a model spent on them."""
+
 NOTHING: Final = -1
 """Code of a label that there is not."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from services.shadow.cells import Cell
-from services.shadow.sides import Asked, Ints, Key
+from services.shadow.sides import Asked, Ints, Key, Spent
 from shared.messages import ShadowReport
 
 _CellKey = tuple[str, str, int, str, int]
@@ -57,7 +58,7 @@ class Windows:
             (c.model, c.version, c.basis, c.champion, c.start): c for c in cells
         }
         self._dirty: set[_CellKey] = set(self._cells)  # what was reported is not remembered
-        self._timings: dict[Key, tuple[int, float, float]] = {}
+        self._timings: dict[Key, tuple[Spent, Spent]] = {}
         self._compared: Compared = {}
 
     def __len__(self) -> int:
@@ -159,20 +160,18 @@ class Windows:
         self._dirty.add(key)
         return self._cells[key]
 
-    def time(self, asker: Key, events: int, champion: float, candidate: float) -> None:
-        """Add what the two models took for the same events, seconds; told with the next report."""
-        former = self._timings.get(asker, (0, 0.0, 0.0))
-        self._timings[asker] = (former[0] + events, former[1] + champion, former[2] + candidate)
+    def time(self, asker: Key, champion: Spent, candidate: Spent) -> None:
+        """Add what the two models spent on the same micro-batch; told with the next report."""
+        former = self._timings.get(asker, (_NOTHING_SPENT, _NOTHING_SPENT))
+        self._timings[asker] = (_spent(former[0], champion), _spent(former[1], candidate))
 
     def _place_timings(self) -> None:
         """Put the timings into the newest windows; those of a pair that has none yet wait."""
-        for key, (events, champion, candidate) in list(self._timings.items()):
+        for key, (champion, candidate) in list(self._timings.items()):
             cell = self._newest(key)
             if cell is not None:
-                cell.champion_timing = (cell.champion_timing[0] + events, cell.champion_timing[1] + champion)
-                cell.candidate_timing = (
-                    cell.candidate_timing[0] + events, cell.candidate_timing[1] + candidate,
-                )  # fmt: skip
+                cell.champion_timing = _spent(cell.champion_timing, champion)
+                cell.candidate_timing = _spent(cell.candidate_timing, candidate)
                 del self._timings[key]
 
     def due(
@@ -208,3 +207,10 @@ class Windows:
         for gone in [key for key in self._askers if self._gone(key, waiting)]:
             del self._askers[gone]
             self._timings.pop(gone, None)
+
+
+_NOTHING_SPENT: Final[Spent] = (0, 0.0)
+
+
+def _spent(one: Spent, other: Spent) -> Spent:
+    return one[0] + other[0], one[1] + other[1]

@@ -73,6 +73,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         The counts.
     since, until
         Event time that the compared events span, epoch milliseconds, by windows; both 0 before the first.
+    timed
+        What champion and candidate spent, by start and end of the window.
     windows
         Events that the candidate was asked about, by start and end of their window.
     examples
@@ -93,6 +95,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     since: int = 0
     until: int = 0
     windows: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
+    timed: dict[tuple[int, int], tuple[Timing, Timing]] = msgspec.field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     trouble: str | None = None
     written_at: int = 0
@@ -146,6 +149,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
             since=min(self.since or window.start, window.start) if compared else self.since,
             until=max(self.until, window.end) if compared else self.until,
             windows=windows,
+            timed=self._timed(report),
             examples=_most_different(self.examples + report.examples),
             trouble=report.trouble if newer else self.trouble,
             written_at=max(self.written_at, report.written_at),
@@ -153,6 +157,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
             superseded_seconds=max(self.superseded_seconds, report.superseded_seconds),
             waiting=self._waiting(report),
         )
+
+    def _timed(self, report: ShadowReport) -> dict[tuple[int, int], tuple[Timing, Timing]]:
+        both = report.champion_timing, report.candidate_timing
+        if not both[1].events:
+            return self.timed
+        of = report.window.start, report.window.end
+        former = self.timed.get(of, (Timing(), Timing()))
+        return self.timed | {of: (added(former[0], both[0]), added(former[1], both[1]))}
 
     def _waiting(self, report: ShadowReport) -> dict[tuple[str, int], tuple[int, float]]:
         place, now = (report.source_topic, report.partition), (report.written_at, report.waiting_seconds)

@@ -6,10 +6,19 @@ from collections.abc import Iterator
 
 from shared.bundle.gates import GatesSpec, metric_of
 from shared.bundle.spec import ModelSpec
+from shared.messages import Timing
 from shared.promotion.evidence import Evidence
 from shared.promotion.measure import Measured, measure
 from shared.promotion.segments import guarded_segments
 from shared.promotion.verdict import Gate, State, Verdict
+from shared.sequential import PairedSums, difference
+
+SLOW_WINDOWS = 3
+"""A candidate fails for its time when it was too slow in so many windows, and in most of them: one busy
+hour of a machine says nothing about a model."""
+
+TIMED_IN_WINDOW = 50
+"""Timed events that a window needs to be counted for or against it."""
 
 TIMED_EVENTS = 500
 """Below this the ratio of two times says more about the machine than about the models. The shadow times
@@ -80,39 +89,83 @@ def _champion_errors(evidence: Evidence, gates: GatesSpec) -> Gate:
 
 
 def _errors(failed: int, asked: int, gates: GatesSpec, who: str) -> Gate:
-    """Fail as soon as so many answers are missing that good ones up to ``min_events`` cannot mend it."""
-    limit = gates.max_error_rate * max(asked, gates.min_events)
-    state: State = "fail" if failed > limit else "pass" if asked >= gates.min_events else "wait"
+    """Fail when more are shown to fail than may, and good answers up to ``min_events`` cannot mend it."""
+    share = gates.max_error_rate
+    state: State = "wait"
+    if failed > share * max(asked, gates.min_events) and shown_above(failed, asked, share, gates.alpha):
+        state = "fail"
+    elif asked >= gates.min_events and failed <= share * asked:
+        state = "pass"
     sentence = "no events yet"
     if asked:
-        share = f"{failed / asked:.2%}; at most {gates.max_error_rate:.2%}"
-        sentence = f"{who} failed on {failed:,} of {asked:,} events ({share})"
+        found = f"{failed / asked:.2%}; at most {share:.2%}"
+        sentence = f"{who} failed on {failed:,} of {asked:,} events ({found})"
     return Gate(name="errors", state=state, sentence=sentence)
 
 
+def shown_above(hits: int, n: int, share: float, alpha: float) -> bool:
+    """Return whether it is shown that more than a share of events are hits.
+
+    By the same confidence sequence as the differences of two models: it may be looked at after every
+    event, and the chance of ever being wrong about a rate within the limit stays at or below ``alpha``.
+
+    Examples
+    --------
+    >>> shown_above(11, 10_000, 0.001, 0.05), shown_above(60, 10_000, 0.001, 0.05)
+    (False, True)
+    """
+    if share == 0:
+        return hits > 0
+    sums = PairedSums(n, hits - share * n, hits * (1 - share) ** 2 + (n - hits) * share**2)
+    return difference(sums, 1.0, alpha).above(0.0)
+
+
 def _latency(evidence: Evidence, gates: GatesSpec, *, champion: bool = False) -> Gate:
-    ours, theirs = evidence.sums.candidate_timing, evidence.sums.champion_timing
-    if champion:
-        ours, theirs = theirs, ours
+    sums, limit = evidence.sums, gates.max_latency_ratio
+    theirs, ours = _sides((sums.champion_timing, sums.candidate_timing), champion=champion)
     timed = min(ours.events, theirs.events)
     if timed < TIMED_EVENTS or evidence.asked < gates.min_events or theirs.seconds <= 0:
         sentence = f"{timed:,} events timed of {TIMED_EVENTS:,} needed, {evidence.asked:,} events compared"
         return Gate(name="latency", state="wait", sentence=sentence)
     mine, other = (t.seconds / t.events * 1e6 for t in (ours, theirs))
-    state: State = "fail" if mine > gates.max_latency_ratio * other else "pass"
-    sentence = f"{mine:.1f} us per event against {other:.1f}, {mine / other:.2f} times"
-    return Gate(name="latency", state=state, sentence=f"{sentence} (at most {gates.max_latency_ratio:g})")
+    state: State = "pass"
+    sentence = f"{mine:.1f} us per event against {other:.1f}, {mine / other:.2f} times (at most {limit:g})"
+    if mine > limit * other:
+        windows = [_sides(both, champion=champion) for both in evidence.timed.values()]
+        enough = [both for both in windows if min(t.events for t in both) >= TIMED_IN_WINDOW]
+        slow = sum(_ratio(*both) > limit for both in enough)
+        state = "fail" if slow >= SLOW_WINDOWS and 2 * slow > len(enough) else "wait"
+        sentence += f", too slow in {slow:,} of {len(enough):,} windows"
+        if state == "wait":
+            sentence += f": {SLOW_WINDOWS} and most of them decide"
+    return Gate(name="latency", state=state, sentence=sentence)
+
+
+def _sides(both: tuple[Timing, Timing], *, champion: bool) -> tuple[Timing, Timing]:
+    """Return what the other one spent, and the one that is judged: the champion in its probation."""
+    return (both[1], both[0]) if champion else both
+
+
+def _ratio(theirs: Timing, ours: Timing) -> float:
+    if theirs.seconds <= 0:
+        return 0.0
+    return (ours.seconds / ours.events) / (theirs.seconds / theirs.events)
 
 
 def _agreement(evidence: Evidence, gates: GatesSpec) -> Iterator[Gate]:
     if gates.min_agreement == 0:
         return
-    both, share = evidence.sums.comparison.both, evidence.agreement
-    if share is None or both < gates.min_events:
-        yield Gate(name="agreement", state="wait", sentence=f"{both:,} pairs of {gates.min_events:,} needed")
+    c, share = evidence.sums.comparison, evidence.agreement
+    if share is None or c.both < gates.min_events:
+        yield Gate(
+            name="agreement", state="wait", sentence=f"{c.both:,} pairs of {gates.min_events:,} needed"
+        )
         return
-    state: State = "pass" if share >= gates.min_agreement else "fail"
-    sentence = f"the same label in {share:.2%} of {both:,} pairs (at least {gates.min_agreement:.2%})"
+    sentence = f"the same label in {share:.2%} of {c.both:,} pairs (at least {gates.min_agreement:.2%})"
+    state: State = "pass"
+    if share < gates.min_agreement:
+        shown = shown_above(c.both - c.agreed, c.both, 1 - gates.min_agreement, gates.alpha)
+        state = "fail" if shown else "wait"
     yield Gate(name="agreement", state=state, sentence=sentence)
 
 

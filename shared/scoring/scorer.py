@@ -60,6 +60,28 @@ class Scores:
             None if self.probabilities is None else self.probabilities[rows],
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """Return the answers for consecutive rows as one.
+
+        Examples
+        --------
+        >>> one = Scores(np.array([0.1, np.nan]), failed={1: ProcessError("no")})
+        >>> Scores.joined([one, one]).failed.keys()
+        dict_keys([1, 3])
+        """
+        failed: dict[int, ProcessError] = {}
+        first, at = parts[0], 0
+        for part in parts:
+            failed |= {at + row: error for row, error in part.failed.items()}
+            at += len(part.score)
+        return cls(
+            np.concatenate([part.score for part in parts]),
+            None if first.classes is None else np.concatenate([part.classes for part in parts]),
+            None if first.probabilities is None else np.concatenate([part.probabilities for part in parts]),
+            failed,
+        )
+
     def labels(self, spec: ModelSpec) -> Iterable[str | None]:
         """Return the decided label of each row, ``None`` for regression."""
         if self.classes is None:

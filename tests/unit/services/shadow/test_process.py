@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.shadow.candidates import AT_ONCE
 from services.shadow.process import MOST_AHEAD, MOST_WINDOWS
 from shared.dead_letters import read_dead_letter
 from shared.messages import ShadowReport
 from shared.promotion import Gathered, Pair
 from shared.scoring.isolated import ModelLost
 from tests.models import numeric_spec, table, table_spec
-from tests.unit.services.shadow.harness import HOUR, NOW, Harness, answer, event
+from tests.unit.services.shadow.harness import HOUR, NOW, Harness, answer, event, sigmoid
 
 COUNTS = ("both", "champion_only", "candidate_only", "neither", "canary")
 
@@ -183,6 +184,18 @@ class _Saying:
     def run(self, outputs: list[str], inputs: dict[str, object]) -> list[object]:
         (matrix,) = inputs.values()
         return [np.array(self.row * len(matrix), dtype=np.float32)]  # type: ignore[arg-type]
+
+
+class _FailingOnTheLast:
+    """A session that answers the last event with no number."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+    def run(self, outputs: list[str], inputs: dict[str, object]) -> list[Any]:
+        (answers,) = self.session.run(outputs, inputs)
+        answers[-1] = float("nan")
+        return [answers]
 
 
 def test_segments_add_up_to_the_whole(tmp_path: Path) -> None:
@@ -378,3 +391,31 @@ def test_events_that_the_old_champion_goes_on_answering_are_told(harness: Harnes
     harness.tell([answer(i, 0.5, version="3") for i in range(4, 6)])
     report = harness.report("2c", "3")
     assert (counts(report), report.superseded) == ([2, 0, 0, 0, 0], 4)
+
+
+def test_events_that_the_candidate_fails_on_do_not_keep_a_micro_batch_from_being_timed(
+    harness: Harness,
+) -> None:
+    candidate = harness.candidate("2d")
+    candidate.model.scorer._session = _FailingOnTheLast(candidate.model.scorer._session)
+    harness.line_up(candidate, champion=harness.candidate("1"))
+    harness.ask([*[of(0, 1, f"e{i}") for i in range(30)], of(0, 5000)])
+    harness.tell([answer(i, 0.5) for i in range(31)])
+    report = harness.report("2d")
+    assert counts(report) == [29, 2, 0, 0, 0]
+    assert (report.champion_timing.events, report.candidate_timing.events) == (30, 30)
+
+
+def test_the_time_limit_is_for_so_many_events_and_not_for_a_micro_batch(harness: Harness) -> None:
+    candidate = harness.candidate("2e")
+    begun = []
+    candidate.session.begin = lambda: begun.append(1)  # type: ignore[method-assign]
+    harness.line_up(candidate)
+    count = 2 * AT_ONCE + 100
+    harness.ask([of(i % 40, i % 7) if i % 500 else of(0, 5000) for i in range(count)])
+    assert len(begun) == 3
+    harness.tell([answer(i, 0.5) for i in range(count)])
+    refused = len(range(0, count, 500))
+    assert counts(harness.report("2e")) == [count - refused, refused, 0, 0, 0]
+    expected = sigmoid([float(i % 7 - i % 40) for i in range(count) if i % 500])
+    assert [p.score for p in harness.shadowed] == pytest.approx(expected, abs=1e-6)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 
 from shared.messages import Comparison, Judged, Ranking, ShadowReport, Sums, Timing, Window
 from shared.promotion import Evidence, Gathered, Pair, judge_candidate, judge_probation
+from shared.promotion.gates import shown_above
 from shared.promotion.segments import segment_count
 from tests.unit.shared.promotion.reports import GATES, HOUR, SPEC, both_reports, report, story, world
 
@@ -130,12 +132,32 @@ def test_what_a_probation_tolerates():
 def test_errors_fail_as_soon_as_they_cannot_be_mended():
     few = report(comparison=Comparison(both=300, champion_only=10))
     assert gate(judge_candidate(gathered(few), SPEC, GATES), "errors").state == "wait"
-    more = report(comparison=Comparison(both=300, champion_only=11), errors={"Timeout": 11})
+    more = report(comparison=Comparison(both=300, champion_only=40), errors={"Timeout": 40})
     found = gate(judge_candidate(gathered(more), SPEC, GATES), "errors")
     assert found.state == "fail"
     assert found.sentence == (
-        "the candidate failed on 11 of 311 events (3.54%; at most 1.00%) (11 Timeout)"
+        "the candidate failed on 40 of 340 events (11.76%; at most 1.00%) (40 Timeout)"
     )  # fmt: skip
+
+
+def test_errors_a_little_above_the_limit_wait_and_do_not_refuse():
+    above = report(comparison=Comparison(both=9_989, champion_only=11))
+    verdict = judge_candidate(gathered(above), SPEC, changed(max_error_rate=0.001, min_events=10_000))
+    assert gate(verdict, "errors").state == "wait"
+    none = judge_candidate(gathered(above), SPEC, changed(max_error_rate=0.0))
+    assert gate(none, "errors").state == "fail"
+
+
+def test_a_rate_at_its_limit_is_hardly_ever_refused_however_often_one_looks():
+    rng, alpha, limit = np.random.default_rng(5), 0.1, 0.02
+    refused = crossed = 0
+    for _ in range(100):
+        hits = rng.random(3_000) < limit
+        looks = [(int(hits[:n].sum()), n) for n in range(100, 3_001, 100)]
+        refused += any(shown_above(*look, limit, alpha) for look in looks)
+        crossed += any(found > limit * n for found, n in looks)
+    assert crossed > 80, "a point estimate crosses it nearly always"
+    assert refused <= 10
 
 
 def test_a_candidate_that_never_answers_fails_although_it_never_has_enough_pairs():
@@ -161,15 +183,27 @@ def test_sums_that_no_pairs_could_have_decide_nothing(metric):
 
 
 def test_a_slow_candidate_fails():
-    slow = report(
-        comparison=Comparison(both=2_000, agreed=2_000),
-        champion_timing=Timing(events=2_000, seconds=0.01),
-        candidate_timing=Timing(events=2_000, seconds=0.05),
-    )
-    found = gate(judge_candidate(gathered(slow), SPEC, GATES), "latency")
+    def windows(*seconds: float) -> list[ShadowReport]:
+        return [
+            report(
+                comparison=Comparison(both=2_000, agreed=2_000),
+                window=Window(start=hour * HOUR, end=(hour + 1) * HOUR),
+                champion_timing=Timing(events=2_000, seconds=0.01),
+                candidate_timing=Timing(events=2_000, seconds=spent),
+            )
+            for hour, spent in enumerate(seconds)
+        ]
+
+    found = gate(judge_candidate(gathered(*windows(0.05, 0.05, 0.05)), SPEC, GATES), "latency")
     assert (found.state, found.sentence) == (
         "fail",
-        "25.0 us per event against 5.0, 5.00 times (at most 2)",
+        "25.0 us per event against 5.0, 5.00 times (at most 2), too slow in 3 of 3 windows",
+    )
+    # One busy hour, and too few hours, decide nothing yet.
+    for waiting in (windows(0.05, 0.05), windows(0.01, 0.3, 0.01, 0.01), windows(0.3)):
+        assert gate(judge_candidate(gathered(*waiting), SPEC, GATES), "latency").state == "wait"
+    assert (
+        gate(judge_candidate(gathered(*windows(0.3, *[0.01] * 40)), SPEC, GATES), "latency").state == "pass"
     )
 
 
