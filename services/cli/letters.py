@@ -18,6 +18,7 @@ from aiokafka.structs import ConsumerRecord
 from shared.dead_letters import DeadLetter, read_dead_letter
 from shared.errors import TransientError
 from shared.kafka.records import Headers, Output
+from shared.pipeline.state import state_key
 
 REPLAYED: Final = "driftline-replayed"
 """Header of a mark: the offset, in the mark's own partition, of the letter that was sent again."""
@@ -91,12 +92,25 @@ def marked_offset(letter: Letter) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def mark_output(letter: Letter, now: int) -> Output:
-    """Return the mark of a letter, as something to produce."""
+def mark_output(letter: Letter, now: int, *, of: int) -> Output:
+    """Return a mark, as something to produce.
+
+    Its key is the one that a state record of the letters' partition would have: whoever opens the
+    partition tells by the newest mark which transactions were committed.
+
+    Parameters
+    ----------
+    letter
+        The letter that was sent again.
+    of
+        The offset of that letter, or of another one of the same event.
+    """
     assert letter.reason is not None
-    value = msgspec.json.encode(ReplayMark(letter.offset, letter.reason.topic, letter.reason.partition, now))
-    header = [(REPLAYED, str(letter.offset).encode())]
-    return Output(letter.topic, letter.partition, [None], [value], [header])
+    value = msgspec.json.encode(ReplayMark(of, letter.reason.topic, letter.reason.partition, now))
+    header = [(REPLAYED, str(of).encode())]
+    return Output(
+        letter.topic, letter.partition, [state_key(letter.topic, letter.partition)], [value], [header]
+    )
 
 
 async def bounds(

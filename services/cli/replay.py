@@ -5,7 +5,7 @@ Exactly once, per partition of the dead-letters topic:
 1. open the partition's transactional producer: whatever another replay left open there is aborted,
    and that replay can commit nothing any more
 2. read the marks: nobody but us can add one now
-3. per batch, one transaction: the original records to their source, and one mark for each
+3. per batch, one transaction: the original records to their source, and one mark for each letter of them
 
 So a letter and its mark are visible together or not at all, and no two replays ever decide about
 the same letter at the same time. Without transactions the mark follows the record in a second step,
@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from services.cli.letters import Letter, bounds, mark_output, marked_offset, scan
 from services.cli.selection import Selection
+from services.cli.twins import Twins
 from shared.dead_letters import REPLAY_OF
 from shared.errors import PartitionLost, TransientError
 from shared.kafka.records import Headers, Output
@@ -46,7 +48,7 @@ class Plan:
     Attributes
     ----------
     to_send
-        How many letters it would send.
+        How many events it would send: of several letters of one event, one.
     done
         How many of the selected ones were sent before.
     sources
@@ -78,6 +80,23 @@ class Tally:
     unsendable: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Past:
+    """What a partition's letters and marks say.
+
+    Attributes
+    ----------
+    marked
+        Letters that were sent again, by their offsets.
+    newest
+        Timestamp of the newest mark, epoch milliseconds: every transaction gets a later one.
+    """
+
+    twins: Twins = field(default_factory=Twins)
+    marked: set[int] = field(default_factory=set)
+    newest: int = 0
+
+
 @dataclass(slots=True, kw_only=True)
 class Replay:
     """One run over the dead-letters topic.
@@ -107,18 +126,25 @@ class Replay:
 
     async def plan(self, spans: Spans) -> Plan:
         """Return what a run over these spans would do, as things stand now."""
-        selected: set[tuple[int, int]] = set()
-        marked: set[tuple[int, int]] = set()
+        selected: dict[int, set[int]] = defaultdict(set)
+        marked: dict[int, set[int]] = defaultdict(set)
+        twins: dict[int, Twins] = defaultdict(Twins)
         sources: set[str] = set()
         async for letter in scan(self.consumer, spans):
             if letter.reason is not None:
                 sources.add(letter.reason.topic)
             if (offset := marked_offset(letter)) is not None:
-                marked.add((letter.partition, offset))
-            elif letter in self.selection:
-                selected.add((letter.partition, letter.offset))
-        done = 0 if self.again else len(selected & marked)
-        return Plan(min(len(selected) - done, self.limit or sys.maxsize), done, frozenset(sources))
+                marked[letter.partition].add(offset)
+                continue
+            twins[letter.partition].add(letter)
+            if letter in self.selection:
+                selected[letter.partition].add(letter.offset)
+        events = {p: twins[p].firsts(offsets) for p, offsets in selected.items()}
+        count = sum(map(len, events.values()))
+        done = (
+            0 if self.again else sum(len(twins[p].firsts(marked[p]) & found) for p, found in events.items())
+        )
+        return Plan(min(count - done, self.limit or sys.maxsize), done, frozenset(sources))
 
     async def run(self, spans: Spans, known: Mapping[str, set[int]], sources: frozenset[str]) -> Tally:
         """Send the selected letters of these spans, partition by partition.
@@ -149,34 +175,44 @@ class Replay:
         return self.tally
 
     async def _partition(self, writer: PartitionWriter, tp: TopicPartition, span: tuple[int, int]) -> None:
-        marked = set() if self.again else await self._marks(tp)  # 2
+        past = await self._past(tp)  # 2
+        writer.follow(past.newest)
+        marked = set() if self.again else past.twins.firsts(past.marked)
+        sent: set[int] = set()
         batch: list[Letter] = []
         size = 0
         async for letter in scan(self.consumer, {tp: span}):
             if len(batch) >= self._left():
                 break
-            if not self._wanted(letter, marked):
+            event = past.twins.first(letter.offset)
+            if event in sent or not self._wanted(letter, event in marked):
                 continue
+            sent.add(event)
             batch.append(letter)
             size += len(letter.value or b"")
             if len(batch) == _BATCH_LETTERS or size >= _BATCH_BYTES:
-                await self._commit(writer, batch)
+                await self._commit(writer, batch, past.twins)
                 batch, size = [], 0
         if batch:
-            await self._commit(writer, batch)
+            await self._commit(writer, batch, past.twins)
 
     def _left(self) -> int:
         return sys.maxsize if self.limit is None else self.limit - self.tally.replayed
 
-    async def _marks(self, tp: TopicPartition) -> set[int]:
-        spans = await bounds(self.consumer, [tp])
-        marks = {marked_offset(letter) async for letter in scan(self.consumer, spans)}
-        return {offset for offset in marks if offset is not None}
+    async def _past(self, tp: TopicPartition) -> _Past:
+        past = _Past()
+        async for letter in scan(self.consumer, await bounds(self.consumer, [tp])):
+            if (offset := marked_offset(letter)) is None:
+                past.twins.add(letter)
+            else:
+                past.marked.add(offset)
+                past.newest = max(past.newest, letter.timestamp)
+        return past
 
-    def _wanted(self, letter: Letter, marked: set[int]) -> bool:
+    def _wanted(self, letter: Letter, marked: bool) -> bool:
         if marked_offset(letter) is not None or letter not in self.selection:
             return False
-        if letter.offset in marked:
+        if marked:
             self.tally.skipped += 1
             return False
         problem = self._unsendable(letter)
@@ -196,11 +232,13 @@ class Replay:
             return f"came from {topic}[{partition}], and that topic has {len(known)} partitions now"
         return None
 
-    async def _commit(self, writer: PartitionWriter, batch: list[Letter]) -> None:
+    async def _commit(self, writer: PartitionWriter, batch: list[Letter], twins: Twins) -> None:
         """Make a batch durable."""  # 3
         now = int(time.time() * 1000)
         originals = _originals(batch)
-        marks = [mark_output(letter, now) for letter in batch]
+        marks = [
+            mark_output(letter, now, of=offset) for letter in batch for offset in twins.of(letter.offset)
+        ]
         await writer.commit(originals, marks)
         self.tally.replayed += len(batch)
 

@@ -116,7 +116,7 @@ async def settle(producer: AIOKafkaProducer, tp: TopicPartition, options: Pipeli
         if state in opened:  # 2
             await _end(producer, tp, unwritten(opened, state), commit=False)
         else:  # 3
-            _, newest = await StateReader(options.client, options.state_topic).dated(tp)
+            newest = await StateReader(options.client, options.state_topic).stamp(tp)
             done = committed(opened, newest)
             await _end(producer, tp, done, commit=True)
             await _end(producer, tp, opened.keys() - done, commit=False)

@@ -37,13 +37,14 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
-def _key(topic: str, partition: int) -> bytes:
+def state_key(topic: str, partition: int) -> bytes:
+    """Return the key of a partition's records in the changelog."""
     return f"{topic}-{partition}".encode()
 
 
 def snapshot_output(state_topic: str, tp: TopicPartition, snapshot: Snapshot) -> Output:
     """Return the changelog record of a snapshot, as something to produce."""
-    return Output(state_topic, tp.partition, [_key(tp.topic, tp.partition)], [_encode(snapshot)])
+    return Output(state_topic, tp.partition, [state_key(tp.topic, tp.partition)], [_encode(snapshot)])
 
 
 class StateReader:
@@ -70,7 +71,20 @@ class StateReader:
         return snapshot
 
     async def dated(self, tp: TopicPartition) -> tuple[Snapshot | None, int]:
-        """Return the newest snapshot of an input partition and its transaction's timestamp, or ``(None, 0)``.
+        """Return an input partition's newest snapshot and its transaction's timestamp, or ``(None, 0)``."""
+        record = await self._record(tp)
+        return (None, 0) if record is None else (_decode(record.value), record.timestamp)
+
+    async def stamp(self, tp: TopicPartition) -> int:
+        """Return the timestamp of the newest committed transaction of an input partition, 0 where none was.
+
+        Whatever its record holds: a replay of dead letters writes marks, not snapshots.
+        """
+        record = await self._record(tp)
+        return 0 if record is None else int(record.timestamp)
+
+    async def _record(self, tp: TopicPartition) -> ConsumerRecord | None:
+        """Return the newest record of an input partition.
 
         Call it only after the partition's writer is open: until then a former owner may still
         commit a newer one. Looks back from the end in growing steps, because the changelog holds one
@@ -81,8 +95,7 @@ class StateReader:
             begin = (await consumer.beginning_offsets([changelog]))[changelog]
             end = (await consumer.end_offsets([changelog]))[changelog]
             consumer.assign([changelog])
-            record = await _newest(consumer, changelog, begin, end, _key(tp.topic, tp.partition))
-            return (None, 0) if record is None else (_decode(record.value), record.timestamp)
+            return await _newest(consumer, changelog, begin, end, state_key(tp.topic, tp.partition))
 
     async def _changelog_of(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> TopicPartition:
         await consumer._client._wait_on_metadata(self._topic)

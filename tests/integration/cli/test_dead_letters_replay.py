@@ -64,6 +64,24 @@ def test_a_letter_is_sent_once_unless_again_is_asked_for(cli: Cli) -> None:
     assert [r.value for r in read(cli.servers, cli.topics.events)] == [b"b", b"a", b"c", b"a", b"b"]
 
 
+def test_letters_of_one_event_send_it_once(cli: Cli) -> None:
+    """A service that delivers at least once writes a letter again when it ended before its position."""
+    same = [Bad(0, b"a"), Bad(0, b"b")]
+    write_letters(cli.servers, cli.topics, same)
+    write_letters(cli.servers, cli.topics, [*same, Bad(0, b"c")])
+    out, _ = cli("dead-letters", "replay", "0:3", "--yes")
+    assert "1 sent again" in out
+    out, _ = cli("dead-letters", "replay", "--all", "--yes")
+    assert "2 dead letters to send again; 1 was sent again before" in out
+    assert [r.value for r in read(cli.servers, cli.topics.events)] == [b"b", b"a", b"c"]
+    out, _ = cli("dead-letters", "replay", "--all", "--yes")
+    assert "0 dead letters to send again; 3 were sent again before" in out
+    cli("dead-letters", "replay", "0:0", "0:2", "--again", "--yes")
+    assert [r.value for r in read(cli.servers, cli.topics.events)] == [b"b", b"a", b"c", b"a"]
+    listed, _ = cli("dead-letters", "list", "--json")
+    assert [json.loads(line)["sent_again"] for line in listed.splitlines()] == [True] * 5
+
+
 def test_selects_by_field_limit_and_range_and_a_dry_run_sends_nothing(cli: Cli) -> None:
     write_letters(
         cli.servers,

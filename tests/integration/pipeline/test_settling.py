@@ -16,10 +16,13 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from devstack.apache_kafka import ApacheKafka
+from services.cli.letters import Letter, mark_output
+from shared.dead_letters import DeadLetter
 from shared.kafka.stopping import cut_off
 from shared.metrics import PipelineMetrics
 from shared.pipeline.pipeline import Pipeline
 from shared.pipeline.state import Snapshot, StateReader, snapshot_output
+from shared.pipeline.writer import TransactionalWriter
 from tests.integration.pipeline.echo import Echo, options
 from tests.integration.pipeline.test_pipeline import by_partition, make_topics, numbered, values
 from tests.streams import Client, create_topics, produce, read_all, until
@@ -101,3 +104,30 @@ async def test_what_the_coordinator_forgot_is_ended_as_its_transaction_was(
     assert values(await read_all(client, f"{topic_prefix}out")) == by_partition(sent)
     assert values(await read_all(client, f"{topic_prefix}reports")) == {0: [b"report"] * committed}
     assert (0, DONE, DONE) in step.opened if committed else (0, 0, 0) in step.opened
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_replay_of_dead_letters_is_ended_as_its_marks_say(
+    client: Client, topic_prefix: str, committed: bool
+) -> None:
+    """The events of a replay have no state; its marks, in the letters' partition, stand in for it."""
+    letters, events = f"{topic_prefix}letters", f"{topic_prefix}events"
+    await create_topics(client, {letters: 1, events: 1})
+    tp = TopicPartition(letters, 0)
+    chosen = dataclasses.replace(options(client, topic_prefix), outputs=(events,), state_topic=letters)
+    reason = DeadLetter("DecodeError", "not JSON", None, "inference", events, 0, 7, 0)
+    mark = mark_output(Letter(letters, 0, 0, STAMP, None, b"{", [], reason), STAMP, of=0)
+    producer = AIOKafkaProducer(**client, transactional_id=chosen.transactional_id(letters, 0))
+    await producer.start()
+    await producer.begin_transaction()
+    producer._txn_manager._txn_partitions.add(TopicPartition(events, 0))  # forgotten
+    await producer.send_and_wait(events, b"{", partition=0, timestamp_ms=STAMP)
+    await producer.send_and_wait(letters, mark.values[0], mark.keys[0], 0, STAMP, list(mark.headers[0]))
+    if committed:
+        await producer.commit_transaction()
+    await cut_off(producer)
+    writer = TransactionalWriter(tp, chosen, max_batch_bytes=1 << 18)
+    await writer.open()
+    await writer.discard()
+    await produce(client, events, [(0, b"end")])
+    assert values(await read_all(client, events)) == {0: [b"{"] * committed + [b"end"]}
