@@ -34,6 +34,7 @@ def _version_json(version: VersionQuality, compared: Sequence[Difference]) -> di
         "predictions": version.every.quality.predictions,
         "answered": version.every.answered,
         "labels": msgspec.structs.asdict(version.every.labels),
+        "orphans": version.orphans,
         "realised": _plain(figures_of(report)),
         "estimated": _plain(estimated(report)),
         "estimated_open": None if waiting is None else {

@@ -14,7 +14,7 @@ from shared.errors import ServiceError
 from shared.logs import get_logger
 from shared.messages import DriftReport, PerformanceReport
 from shared.messages.drift import DriftAlarm
-from shared.quality.merging import alike, by_window, merge
+from shared.quality.merging import alike, by_window, merge, orphans_of
 
 log = get_logger(__name__)
 
@@ -39,6 +39,8 @@ class VersionQuality:
         Whether the registry says so.
     left_out
         Reports that cannot be added to the others, since they have other bins.
+    orphans
+        Labels and outcomes, of whatever model, that found no prediction in time.
     every, final, open
         All windows as one report, those that are final, and those that are not; None where there are none.
     """
@@ -51,6 +53,7 @@ class VersionQuality:
     concept_threshold: float | None = None
     champion: bool = False
     left_out: int = 0
+    orphans: int = 0
     every: PerformanceReport = field(init=False)
     final: PerformanceReport | None = field(init=False)
     open: PerformanceReport | None = field(init=False)
@@ -111,10 +114,12 @@ def quality_of(reports: Iterable[object], model: str | None = None) -> list[Vers
     for report in given:
         if isinstance(report, PerformanceReport) and model in (None, report.model):
             groups.setdefault((report.model, report.model_version), []).append(report)
+    orphans = orphans_of(report for report in given if isinstance(report, PerformanceReport))
     found = {}
     for key, its in groups.items():
         added = alike(its)
-        found[key] = VersionQuality(*key, by_window(added), left_out=len(its) - len(added))
+        left_out = len(its) - len(added)
+        found[key] = VersionQuality(*key, by_window(added), left_out=left_out, orphans=orphans)
     drift = [report for report in given if isinstance(report, DriftReport)]
     for report in sorted(drift, key=lambda report: (report.next_offset, report.written_at)):
         _note_concept(found.get((report.model, report.model_version)), report)

@@ -248,6 +248,8 @@ def print_status(versions: Sequence[VersionQuality]) -> None:
         "of open windows", "trusted", "KPIs", "until",
     )  # fmt: skip
     table(columns, rows, whole=2)
+    if orphans := max((one.orphans for one in versions), default=0):
+        print(f"\n{orphans:,} labels and outcomes, of whatever model, found no prediction in time")
 
 
 def print_version(version: VersionQuality) -> None:

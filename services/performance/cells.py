@@ -14,6 +14,8 @@ from shared.messages import LabelCounts
 MOST_SEGMENTS: Final = 50
 OTHER: Final = "(other)"
 
+_MOST_IN_64_BITS: Final = 1 << 63
+
 Counts = npt.NDArray[np.int64]
 
 LOSSES: Final = ("log_loss", "brier")
@@ -88,7 +90,7 @@ class Cell:
         return cell
 
 
-def _sparse(array: Counts) -> list[int]:
+def _sparse(array: npt.NDArray[Any]) -> list[int]:
     """Return positions and values in turn of what is not zero."""
     at = np.flatnonzero(array)
     pairs: list[int] = np.stack([at, array[at]], axis=1).ravel().tolist()
@@ -96,24 +98,23 @@ def _sparse(array: Counts) -> list[int]:
 
 
 class KpiCell:
-    """A KPI's sums: values in units of 2**-100, counterfactuals by bin in units of 2**-20."""
+    """A KPI's sums: values in units of 2**-100, counterfactuals by bin in units of 2**-20.
+
+    The counterfactuals are Python's integers: revenues of a bin are soon more than 64 bits hold.
+    """
 
     __slots__ = ("count", "if_negative", "if_positive", "squares", "total")
 
     def __init__(self, bins: int) -> None:
         self.count = self.total = self.squares = 0
-        self.if_positive: Counts = np.zeros(bins, np.int64)
-        self.if_negative: Counts = np.zeros(bins, np.int64)
+        self.if_positive: npt.NDArray[Any] = np.zeros(bins, object)
+        self.if_negative: npt.NDArray[Any] = np.zeros(bins, object)
 
     def pack(self) -> list[Any]:
         """Return what :meth:`unpack` takes."""
-        return [
-            self.count,
-            str(self.total),
-            str(self.squares),
-            _sparse(self.if_positive),
-            _sparse(self.if_negative),
-        ]
+        sparse = (_sparse(array) for array in (self.if_positive, self.if_negative))
+        few = ([n if abs(n) < _MOST_IN_64_BITS else str(n) for n in pairs] for pairs in sparse)
+        return [self.count, str(self.total), str(self.squares), *few]
 
     @classmethod
     def unpack(cls, raw: list[Any], bins: int) -> KpiCell:
@@ -121,7 +122,7 @@ class KpiCell:
         cell = cls(bins)
         cell.count, cell.total, cell.squares = raw[0], int(raw[1]), int(raw[2])
         for array, pairs in zip((cell.if_positive, cell.if_negative), raw[3:], strict=True):
-            array[pairs[::2]] = pairs[1::2]
+            array[pairs[::2]] = list(map(int, pairs[1::2]))
         return cell
 
 

@@ -20,7 +20,7 @@ class Base(msgspec.Struct, array_like=True):
     oldest
         By due moment of open events, the first offset that is needed to rebuild them.
     orphans
-        Labels that waited for an answer until nobody could give it in time.
+        Labels and outcomes that waited for an answer until nobody could give it in time.
     early
         By due moment, events that wait for their first answer.
     concept

@@ -83,7 +83,7 @@ class Ending:
                 self._entities.send_on(followed)
             return True
         if not event.answers:
-            self._said.orphans += len(event.early_labels or ())
+            self._said.orphans += len(event.early_labels or ()) + len(event.early_outcomes or ())
             return True
         for answer in event.answers:
             window = self._windows.of(answer)

@@ -89,9 +89,11 @@ class Judge:
             self._follow(event, followed)
             return
         due = until_answered(followed.observed_at)
-        if due > self._clock.watermark:
-            event = self._waiting(event, followed.event_id, due)
-            event.early_outcomes = [*(event.early_outcomes or ()), followed]
+        if due <= self._clock.watermark:
+            self._said.orphans += 1
+            return
+        event = self._waiting(event, followed.event_id, due)
+        event.early_outcomes = [*(event.early_outcomes or ()), followed]
 
     def _waiting(self, event: OpenEvent | None, event_id: str, due: int) -> OpenEvent:
         """Return the event of something that came before its answer."""

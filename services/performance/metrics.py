@@ -19,6 +19,8 @@ class PerformanceMetrics(PipelineMetrics):
         Items taken from the log, by ``kind`` (``answers``, ``labels``, ``outcomes``).
     open_events
         Events whose horizon has not passed, by partition of the log.
+    orphans
+        Labels and outcomes that found no prediction in time, by partition of the log, since it began.
     recovery_seconds
         What the last recovery of a partition took.
     """
@@ -31,6 +33,12 @@ class PerformanceMetrics(PipelineMetrics):
         self.open_events = Gauge(
             "driftline_performance_open_events",
             "Events whose label horizon has not passed",
+            ["partition"],
+            registry=registry,
+        )
+        self.orphans = Gauge(
+            "driftline_performance_orphans",
+            "Labels and outcomes that found no prediction in time, since the log began",
             ["partition"],
             registry=registry,
         )

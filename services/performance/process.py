@@ -140,6 +140,7 @@ class JoinStep:
         if join.unsaved >= self._checkpoint_events:
             outputs.append(self._checkpoint(part.partition, join, schedule))
         self._metrics.open_events.labels(part.partition).set(join.open_events)
+        self._metrics.orphans.labels(part.partition).set(join.orphans)
         return outputs
 
     def flush(self, topic: str, partition: int, *, leaving: bool) -> list[Output]:
@@ -221,6 +222,7 @@ class JoinStep:
             next_offset=self._positions[partition],
             now=now,
             final=final,
+            orphans=self.joins[partition].orphans,
         )
 
     def _report_output(self, partition: int, reports: Sequence[PerformanceReport]) -> Output:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from services.performance.cells import Cell, Counts, KpiCell, WindowCells
 from services.performance.facts import Facts
@@ -14,13 +15,13 @@ from shared.messages import KpiSums, LabelCounts, PerformanceReport, Realised, S
 from shared.quality.exact import as_float
 
 _SCORE_UNIT: Final = float(1 << 30)
-_KPI_UNIT: Final = float(1 << 20)
+_KPI_UNIT: Final = 1 << 20
 
 
 def report_of(
-    window: WindowCells, *, topic: str, partition: int, next_offset: int, now: int, final: bool
+    window: WindowCells, *, topic: str, partition: int, next_offset: int, now: int, final: bool, orphans: int
 ) -> PerformanceReport:
-    """Return the report of a window as it stands."""
+    """Return the report of a window as it stands; ``orphans`` is the partition's, see the message."""
     facts = window.facts
     segments: dict[str, dict[str, Realised]] = {}
     overall = Realised()
@@ -56,6 +57,7 @@ def report_of(
         outcomes=window.outcomes,
         late_outcomes=window.late_outcomes,
         late=window.late,
+        orphans=orphans,
     )
 
 
@@ -120,8 +122,8 @@ def _kpi(cell: KpiCell, goal: Literal["max", "min"]) -> KpiSums:
     )
 
 
-def _scaled(counts: Counts) -> tuple[float, ...]:
-    return tuple((counts / _KPI_UNIT).tolist()) if counts.any() else ()
+def _scaled(counts: npt.NDArray[Any]) -> tuple[float, ...]:
+    return tuple(count / _KPI_UNIT for count in counts.tolist()) if counts.any() else ()
 
 
 def newest_first(windows: Iterable[WindowCells]) -> list[WindowCells]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from shared.quality.bins import bins_of
 from shared.quality.exact import exact_sums
 
 _UNIT: Final = float(1 << 20)
+
+_FITS: Final = float(1 << 62)
+"""What is below it in sum fits into 64 bits."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -135,12 +139,38 @@ def _count_counterfactuals(
     for decided, name in ((1.0, "if_positive"), (0.0, "if_negative")):
         decision = np.full(len(scores), decided)
         values = _value(facts, expression, rows, columns, decision, truth, known)[used]
-        parts = np.rint(np.nan_to_num(values) * _UNIT).astype(np.int64) * signs[used]
-        sums = np.zeros((len(windows), len(facts.edges) + 1), np.int64)
-        np.add.at(sums, (at[used], bins[used]), parts)
+        shape = len(windows), len(facts.edges) + 1
+        sums = sums_by_bin(np.nan_to_num(values), signs[used], (at[used], bins[used]), shape)
         for window, more in zip(windows, sums, strict=True):
             cell = window.kpi(kpi.name)
             setattr(cell, name, getattr(cell, name) + more)
+
+
+def sums_by_bin(
+    values: Floats, signs: npt.NDArray[np.int64], places: tuple[Any, Any], shape: tuple[int, int]
+) -> npt.NDArray[Any]:
+    """Return the signed sums of each place in units of 2**-20, however large they are; of ``shape``.
+
+    Whole numbers, so that what is taken back leaves nothing: of 64 bits where that is enough for all of them.
+
+    Examples
+    --------
+    >>> place = np.zeros(2, int), np.zeros(2, int)
+    >>> int(sums_by_bin(np.array([9e12, 9e12]), np.ones(2, int), place, (1, 1))[0, 0]) / _UNIT
+    18000000000000.0
+    """
+    with np.errstate(over="ignore"):
+        parts = np.rint(values * _UNIT)
+    if not len(parts) or float(np.abs(parts).max()) * len(parts) < _FITS:
+        sums = np.zeros(shape, np.int64)
+        np.add.at(sums, places, parts.astype(np.int64) * signs)
+        return sums
+    large = np.zeros(shape, object)
+    for value, part, sign, window, bin_ in zip(
+        values.tolist(), parts.tolist(), signs.tolist(), *map(list, places), strict=True
+    ):
+        large[window, bin_] += sign * (int(part) if math.isfinite(part) else int(value) << 20)
+    return large
 
 
 def _choices(facts: Facts, rows: _Rows) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:

@@ -141,6 +141,9 @@ class PerformanceReport(Report, frozen=True, kw_only=True, tag="performance"):
         Outcomes that came for these answers, and those observed after the horizon, which count nowhere.
     late
         Answers that came when their own window was final already: counted here, judged nowhere.
+    orphans
+        Labels and outcomes, of whatever model, that found no answer in time: the running total of the
+        partition, the same in all reports of one moment.
     """
 
     task: Literal["binary", "multiclass", "regression"]
@@ -158,3 +161,4 @@ class PerformanceReport(Report, frozen=True, kw_only=True, tag="performance"):
     outcomes: int = 0
     late_outcomes: int = 0
     late: int = 0
+    orphans: int = 0

@@ -52,6 +52,7 @@ def merge(reports: Iterable[PerformanceReport]) -> PerformanceReport:
         outcomes=sum(report.outcomes for report in given),
         late_outcomes=sum(report.late_outcomes for report in given),
         late=sum(report.late for report in given),
+        orphans=orphans_of(given),
         labels=_labels([report.labels for report in given]),
         quality=merge_quality([report.quality for report in given]),
         segments={
@@ -60,6 +61,15 @@ def merge(reports: Iterable[PerformanceReport]) -> PerformanceReport:
         },
         kpis=merge_kpis([report.kpis for report in given]),
     )
+
+
+def orphans_of(reports: Iterable[PerformanceReport]) -> int:
+    """Return the labels and outcomes without an answer: the latest total of each partition, added up."""
+    latest: dict[tuple[str, int], int] = {}
+    for report in reports:
+        at = report.source_topic, report.partition
+        latest[at] = max(latest.get(at, 0), report.orphans)
+    return sum(latest.values())
 
 
 def _labels(parts: Sequence[LabelCounts]) -> LabelCounts:

@@ -147,8 +147,10 @@ def run(command: Any, *arguments: str) -> str:
 
 
 def test_the_status_is_a_line_per_version(reports: list[AnyReport]) -> None:
-    reports += [window(0), window(1, final=False), window(1, version="2", final=False, n=400)]
+    reports += [window(0, orphans=3), window(1, final=False, orphans=1_234)]
+    reports += [window(1, version="2", final=False, n=400, orphans=1_234), window(0, partition=1, orphans=1)]
     lines = run(status).splitlines()
+    assert lines[-1].startswith("1,235 labels and outcomes, of whatever model, found no prediction")
     first, second = (next(line for line in lines if line.split()[:2] == ["m", v]) for v in ("1", "2"))
     assert "final" in first
     assert "provisional" in second

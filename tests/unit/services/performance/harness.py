@@ -144,7 +144,7 @@ class Harness:
         self.join = self._start()
 
     def report(self, window: WindowCells, *, final: bool = False) -> PerformanceReport:
-        return report_of(window, topic="log", partition=0, next_offset=0, now=0, final=final)
+        return report_of(window, topic="log", partition=0, next_offset=0, now=0, final=final, orphans=0)
 
     def reports(self) -> list[PerformanceReport]:
         """Final and open windows, by version and start."""

@@ -131,14 +131,21 @@ def test_a_label_of_an_input_called_idle_too_early_counts_within_the_grace(tmp_p
     assert [report.labels.joined for report in lenient.final] == [1]
 
 
-def test_a_label_that_never_finds_an_answer_is_an_orphan(tmp_path: Path) -> None:
+def test_labels_and_outcomes_that_never_find_an_answer_are_orphans(tmp_path: Path) -> None:
     log = Log()
     log.labels([Known("nobody", "yes", START)])
+    log.outcomes([Followed("nobody", "sale", 3.0, START), Followed("nobody else", "sale", 3.0, START)])
     log.time(START + 15 * 24 * HOUR)
     harness = Harness(tmp_path, log, binary())
-    harness.run()
-    assert harness.join.orphans == 1
+    harness.run(checkpoint=1)
+    assert harness.join.orphans == 3
     assert harness.join.open_events == 0
+    log.labels([Known("nobody", "yes", START)])
+    log.outcomes([Followed("nobody", "sale", 3.0, START)])
+    harness.run()
+    assert harness.join.orphans == 5, "those that come when nobody could answer any more"
+    harness.kill()
+    assert harness.join.orphans == 5
 
 
 def test_an_answer_whose_window_is_final_is_counted_as_late(tmp_path: Path) -> None:
@@ -194,6 +201,23 @@ def test_a_missing_outcome_counts_as_declared_once_the_horizon_has_passed(tmp_pa
     (report,) = harness.final
     assert (report.kpis["gain"].value.n, report.kpis["gain"].value.total) == (3, 38 - 2 - 0)
     assert (report.outcomes, report.late_outcomes) == (2, 1)
+
+
+@pytest.mark.parametrize("value", [40.0, 9e12, 3e150])
+def test_what_another_decision_was_worth_is_exact_however_much_it_was(tmp_path: Path, value: float) -> None:
+    """In 64 bits the sum of a bin wrapped at 8.8e12, and the best cut-off was that of another sign."""
+    facts = binary(kpis=(KpiSpec(name="gain", value="sale * decision"),))
+    harness = start(tmp_path)
+    harness.facts["m", "1"] = facts
+    harness.log.answers([answered("a", 0.8, START), answered("b", 0.8, START), answered("c", 0.2, START)])
+    harness.log.outcomes([Followed(name, "sale", value, START + 1) for name in "abc"])
+    harness.run(checkpoint=1)
+    harness.kill()
+    gain = one(harness).kpis["gain"]
+    assert sorted(filter(None, gain.if_positive)) == [value, 2 * value]
+    harness.log.outcomes([Followed(name, "sale", 1.0, START + 2) for name in "abc"])
+    harness.run(checkpoint=1)
+    assert sorted(filter(None, one(harness).kpis["gain"].if_positive)) == [1.0, 2.0], "nothing is left of it"
 
 
 def test_an_outcome_of_an_entity_goes_to_its_latest_answer_before_it(tmp_path: Path) -> None:
