@@ -18,7 +18,7 @@ from services.cli.connection import Connection, partitions_by_topic
 from shared.errors import ConfigError, ServiceError
 from shared.kafka.capability import require_transactions
 from shared.kafka.security import check_connection
-from shared.topics import STATEFUL_SERVICES, TopicNames
+from shared.topics import STAMPS_AHEAD, STATEFUL_SERVICES, TopicNames, topic_specs
 
 Counts = Mapping[str, int]
 Configs = Mapping[str, Mapping[str, str]]
@@ -51,6 +51,7 @@ async def topics(connection: Connection) -> list[Check]:
         *_partitions(names, counts),
         *_dead_letters(connection, configs),
         *_compaction(connection, configs),
+        *_stamps(connection, configs),
     ]
 
 
@@ -106,6 +107,19 @@ def _compaction(connection: Connection, configs: Configs) -> list[Check]:
         if policy not in (None, "compact"):
             todo = _alter(connection, name, {"cleanup.policy": "compact"})
             checks.append(failed(f"state of {service}", f"cleanup.policy of {name} is {policy}", todo))
+    return checks
+
+
+def _stamps(connection: Connection, configs: Configs) -> list[Check]:
+    """Look whether a producer with a wrong clock may write into the future: drift waits for such a time."""
+    checks = []
+    for spec in topic_specs(connection.topics):
+        found = configs.get(spec.name, {}).get(STAMPS_AHEAD)
+        if spec.stamps_ahead_ms is None or found is None or int(found) <= spec.stamps_ahead_ms:
+            continue
+        todo = _alter(connection, spec.name, {STAMPS_AHEAD: str(spec.stamps_ahead_ms)})
+        said = f"{STAMPS_AHEAD} of {spec.name} is {found}: records may be stamped far in the future"
+        checks.append(failed(f"timestamps of {spec.name}", said, todo))
     return checks
 
 

@@ -124,7 +124,7 @@ async def _replay(
                 offset = spans[tp][1] if at is None else at.offset
                 first, last = spans[tp]
                 spans[tp] = (max(first, offset), last) if index == 0 else (first, min(last, offset))
-        offline = OfflineDrift(watched, len(partitions), topic, alone=alone)
+        offline = OfflineDrift(watched, len(partitions), topic, now=int(time.time() * 1000), alone=alone)
         held: defaultdict[int, list[Letter]] = defaultdict(list)
         async for record in scan(consumer, spans):
             held[record.partition].append(record)

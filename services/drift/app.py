@@ -40,11 +40,13 @@ async def serve(settings: DriftSettings) -> None:
     describe_process(collectors, "drift")
     metrics = DriftMetrics(collectors)
     watchlist = Watchlist()
-    counting = CountStep(watchlist, topics, metrics, idle=int(settings.idle_seconds * 1000))
+    counting = CountStep(
+        watchlist, topics, metrics, idle=int(settings.idle_seconds * 1000), clock=_milliseconds
+    )
     merging = MergeStep(
         topics,
         metrics,
-        clock=lambda: int(time.time() * 1000),
+        clock=_milliseconds,
         report_interval=int(settings.report_seconds * 1000),
     )
     first = Pipeline(counting, _count_options(settings, topics), metrics)
@@ -95,6 +97,10 @@ async def serve(settings: DriftSettings) -> None:
         )
         if await alive_until(champions.complete(), stop, turn=turn):
             await _run_both(first, second, stop)
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
 
 
 async def _run_both(first: Pipeline[Any], second: Pipeline[Any], stop: asyncio.Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -16,6 +16,7 @@ from services.drift.watching import Watchlist
 from shared.drift.stream.counting import Countable, SourcePartition, countable
 from shared.drift.stream.partials import Group, Partial, encode_partial
 from shared.drift.stream.reading import PredictionRows, Rows, read_predictions
+from shared.drift.stream.stamps import believable
 from shared.drift.stream.watched import Watched
 from shared.kafka.records import Output, Records
 from shared.pipeline.step import CaughtUp
@@ -32,6 +33,7 @@ class Reading:
     parts: list[Countable] = field(default_factory=list)
     skipped: dict[str, dict[str, int]] = field(default_factory=dict)
     sources: NDArray[np.int64] | None = None
+    clocks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(slots=True)
@@ -54,6 +56,8 @@ class CountStep:
         Names of the topics.
     idle
         Milliseconds that a producer may take to deliver a record.
+    clock
+        Returns epoch milliseconds: no record that is read was written later.
 
     Attributes
     ----------
@@ -63,11 +67,20 @@ class CountStep:
         Tells whether a partition has more records; the pipeline knows.
     """
 
-    def __init__(self, watchlist: Watchlist, topics: TopicNames, metrics: DriftMetrics, *, idle: int) -> None:
+    def __init__(
+        self,
+        watchlist: Watchlist,
+        topics: TopicNames,
+        metrics: DriftMetrics,
+        *,
+        idle: int,
+        clock: Callable[[], int],
+    ) -> None:
         self._watchlist = watchlist
         self._topics = topics
         self._metrics = metrics
         self._idle = idle
+        self._clock = clock
         self._open: dict[tuple[str, int], SourcePartition] = {}
         self._idle_told: dict[tuple[str, int], int] = {}
         self.partitions: dict[str, int] = {}
@@ -92,13 +105,15 @@ class CountStep:
         champions, versions = self._watchlist.champions, self._watchlist.versions
         alone = len(champions) == 1
         readings = []
+        now = self._clock()
         for records in batch:
-            reading = Reading(records)
+            stamps = believable(records.timestamps, now)
+            reading = Reading(records, clocks=stamps.clock)
             if records.topic == self._topics.predictions:
                 reading.predictions = read_predictions(records.values)
             else:
                 reading.events = [
-                    (one, one.reader.read(records.values, records.timestamps, alone=alone))
+                    (one, one.reader.read(records.values, stamps.latest, alone=alone))
                     for one in champions.values()
                 ]
             readings.append(reading)
@@ -123,7 +138,7 @@ class CountStep:
             reading.parts,
             reading.skipped,
             offsets=np.array(records.offsets, np.int64),
-            timestamps=np.array(records.timestamps, np.int64),
+            timestamps=reading.clocks,
             sources=reading.sources,
         )
         group = "features" if reading.predictions is None else "predictions"

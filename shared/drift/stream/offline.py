@@ -10,6 +10,7 @@ import numpy as np
 from shared.drift.stream.counting import SourcePartition, countable
 from shared.drift.stream.merging import Merger
 from shared.drift.stream.partials import Group, Partial
+from shared.drift.stream.stamps import believable
 from shared.drift.stream.version import VersionWatch
 from shared.drift.stream.watched import Watched
 from shared.kafka.records import Records
@@ -32,14 +33,19 @@ class OfflineDrift:
         Number of partitions of the topic.
     topic
         Its name.
+    now
+        Epoch milliseconds: no record was written later; None takes every timestamp as it is.
     alone
         Whether events that name no model are this one's, as they are for the service while it watches only
         one.
     """
 
-    def __init__(self, watched: Watched, partitions: int, topic: str, *, alone: bool = True) -> None:
+    def __init__(
+        self, watched: Watched, partitions: int, topic: str, *, now: int | None = None, alone: bool = True
+    ) -> None:
         self._watched = watched
         self._alone = alone
+        self._now = _FOREVER if now is None else now
         self._group: Group = "features"
         self._merger = Merger(topic, 0)
         self._sources = [SourcePartition(self._group, topic, p, partitions) for p in range(partitions)]
@@ -58,8 +64,9 @@ class OfflineDrift:
         """Take consecutive records of one partition; none may be older than what was taken before."""
         if not len(records):
             return
-        self._latest = max(self._latest, *records.timestamps, 0)
-        rows = self._watched.reader.read(records.values, records.timestamps, alone=self._alone)
+        stamps = believable(records.timestamps, self._now)
+        self._latest = max(self._latest, int(stamps.clock.max()))
+        rows = self._watched.reader.read(records.values, stamps.latest, alone=self._alone)
         part = countable(self._watched, self._group, rows.kept, rows)
         source = self._sources[records.partition]
         skipped = {self._watched.model: dict(rows.reasons)} if rows.skipped else {}
@@ -68,7 +75,7 @@ class OfflineDrift:
                 [part],
                 skipped,
                 offsets=np.array(records.offsets, np.int64),
-                timestamps=np.array(records.timestamps, np.int64),
+                timestamps=stamps.clock,
             )
         )
 

@@ -92,7 +92,13 @@ class FeatureReader:
         self._numeric = [kind == "numeric" for _, kind in features]
         self._get = [attrgetter(f"f{index}") for index in range(len(features))]
 
-    def read(self, values: Sequence[bytes | None], timestamps: Sequence[int], *, alone: bool = True) -> Rows:
+    def read(
+        self,
+        values: Sequence[bytes | None],
+        timestamps: Sequence[int] | NDArray[np.int64],
+        *,
+        alone: bool = True,
+    ) -> Rows:
         """Return the rows of these records; never raises for a bad one.
 
         Parameters

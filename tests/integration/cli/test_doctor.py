@@ -112,6 +112,26 @@ def test_partitions_and_dead_letters_that_do_not_fit(cli: Cli) -> None:
     )
 
 
+def test_records_that_may_be_stamped_in_the_future(cli: Cli) -> None:
+    name = cli.topics.events
+
+    async def spoil() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=cli.servers)
+        await admin.start()
+        try:
+            configs = {"message.timestamp.after.max.ms": str((1 << 63) - 1)}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
+        finally:
+            await admin.close()
+
+    asyncio.run(spoil())
+    found = checks(cli, "--no-registry", code=1)[f"timestamps of {name}"]
+    assert found["status"] == "failed"
+    assert found["todo"].endswith(
+        f"--entity-name {name} --alter --add-config message.timestamp.after.max.ms=3600000"
+    )
+
+
 def test_clocks_apart_fail(ready: Cli) -> None:
     found = checks(ready, "--most-skew", "0", "--broker-clock", code=1)
     assert {name for name, check in found.items() if check["status"] == "failed"} <= {

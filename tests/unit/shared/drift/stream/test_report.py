@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from itertools import pairwise
 
@@ -90,6 +91,28 @@ def test_what_is_no_event_is_counted_by_reason_and_the_rest_is_watched() -> None
     report = offline.finish()[-1]
     assert report.skipped == {"from the future": 1, "not an event": 2}
     assert sum(r.events for r in offline.finish()) == 1_001
+
+
+def test_a_record_stamped_2050_moves_neither_windows_nor_clocks() -> None:
+    """In one of two partitions; its event says 2050 too. Everything else is as if it had not come."""
+    far = 2_524_608_000_000
+    odd = msgspec.json.encode({"occurred_at": far, "features": {"x": 0.1, "c": "a"}})
+    found = []
+    for stray in (False, True):
+        mine = partitions(3_000, 2, shift_at=1.0)
+        if stray:
+            mine[1][700] = Record(700, far, odd)
+        else:
+            del mine[1][700]
+        now = max(record.timestamp for record in mine[0])
+        offline = OfflineDrift(watched(baseline()), 2, "events", now=now)
+        for number, records in enumerate(mine):
+            offline.add(dataclasses.replace(columns(records), partition=number))
+        reports = offline.finish()
+        found.append([(r.window.start, r.events) for r in reports])
+        assert reports[-1].skipped == ({"from the future": 1} if stray else {})
+        assert reports[-1].unordered == 0
+    assert found[0] == found[1]
 
 
 def test_a_replay_can_leave_out_what_a_service_of_several_models_would() -> None:
