@@ -94,8 +94,8 @@ def _window_delays(options: DriftQualityOptions, name: str) -> dict[str, Delays]
     return found
 
 
-def tabulate_delays(report: Report, found: dict[str, dict[str, Delays]]) -> None:
-    """Add the table of delays, and the ratio of our mean delay to the knowing CUSUM's."""
+def tabulate_delays(report: Report, found: dict[str, dict[str, Delays]]) -> dict[str, float | None]:
+    """Add the table of delays; return the ratio of our mean delay to the knowing CUSUM's, by change."""
     names, rows = list(found), []
     ratios: dict[str, float | None] = {}
     for name in (change.name for change in CHANGES):
@@ -108,3 +108,4 @@ def tabulate_delays(report: Report, found: dict[str, dict[str, Delays]]) -> None
     )
     report.text += [text, markdown(["change", *names, "ratio"], rows)]
     report.figures |= {"delays": found, "mean_ratio_to_knowing": ratios}
+    return ratios

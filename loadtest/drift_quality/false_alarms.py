@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtest.drift_quality.cells import Cells
+from loadtest.drift_quality.cells import Cell, Cells
 from loadtest.drift_quality.contenders import RIVER, Contender, River, driftline
 from loadtest.drift_quality.options import DriftQualityOptions
 from loadtest.drift_quality.streams import BASELINE_ROWS, STREAMS, Piece, Stream
@@ -12,6 +12,8 @@ from loadtest.summary import markdown
 
 OURS = "Driftline"
 PIECE = 100_000
+BASELINES = 5
+SMALL_BASELINES = (600, 10_000)
 Counted = dict[str, dict[str, tuple[int, int]]]
 """Alarms and events by contender and stream."""
 
@@ -35,6 +37,47 @@ def count_false_alarms(options: DriftQualityOptions, cells: Cells, report: Repor
         else:
             skip(report, f"{name}: {cells.skipped[key]}")
     return found
+
+
+def count_at_small(options: DriftQualityOptions, cells: Cells) -> dict[str, tuple[int, float]]:
+    """Return Driftline's false alarms at the small A, and how many are allowed, by what they are counted on.
+
+    Each stream with the usual baseline, then the stationary one with five small baselines each: their own
+    error is what an alarm could mistake for drift.
+    """
+    between, each = options.small_between_alarms, options.events // len(STREAMS)
+    wanted: dict[str, Cell] = {
+        f"{stream}, A = {between:,.0f}": (_ours, (options, stream, BASELINE_ROWS, 1, each))
+        for stream in STREAMS
+    }
+    wanted |= {
+        f"{BASELINES} baselines of {rows:,} rows, A = {between:,.0f}": (
+            _ours,
+            (options, "stationary", rows, BASELINES, each // BASELINES),
+        )
+        for rows in SMALL_BASELINES
+    }
+    answers = cells.measure({f"false alarms, {name}": cell for name, cell in wanted.items()})
+    found = {}
+    for name in wanted:
+        alarms, events = answers[f"false alarms, {name}"]
+        found[name] = (int(alarms), events / between)
+    return found
+
+
+def _ours(
+    options: DriftQualityOptions, stream_name: str, rows: int, baselines: int, events: int
+) -> tuple[int, int]:
+    """Return the false alarms at the small A with several baselines, and the events of all."""
+    alarms = seen = 0
+    for number in range(baselines):
+        stream = STREAMS[stream_name](options.seed + 1_000 * number)
+        contender, done = driftline(stream.take(rows), options.small_between_alarms), 0
+        while done < events:
+            piece = stream.take(min(PIECE, events - done))
+            alarms, done = alarms + contender.false_alarms(piece), done + len(piece.times)
+        seen += done
+    return alarms, seen
 
 
 def _counted(options: DriftQualityOptions, name: str, stream_name: str) -> tuple[int, int]:

@@ -12,7 +12,8 @@ class DriftQualityOptions:
     Attributes
     ----------
     events
-        Events without drift for Driftline, all streams together; the others get a part of them.
+        Events without drift for Driftline, all streams together, and once more at the small A; the others get
+        a part of them.
     river_events, kswin_events, windows
         The same for River's detectors and for window tools (windows of 1,000 events), per stream.
     repeats, window_repeats
@@ -27,6 +28,8 @@ class DriftQualityOptions:
         Events for CPU per event.
     events_between_alarms, labels_between_alarms
         The budget A.
+    small_between_alarms
+        An A so small that some false alarms are expected: none at the other A proves little.
     seed
         Of everything.
     """
@@ -43,6 +46,7 @@ class DriftQualityOptions:
     cost_events: int = 100_000
     events_between_alarms: float = 1e7
     labels_between_alarms: float = 1e5
+    small_between_alarms: float = 1e5
     seed: int = 1
 
 

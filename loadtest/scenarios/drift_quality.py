@@ -8,7 +8,8 @@ from pathlib import Path
 from loadtest.drift_quality import cost
 from loadtest.drift_quality.cells import Cells
 from loadtest.drift_quality.delays import measure_delays, tabulate_delays
-from loadtest.drift_quality.false_alarms import count_false_alarms, tabulate_alarms
+from loadtest.drift_quality.false_alarms import OURS, count_at_small, count_false_alarms, tabulate_alarms
+from loadtest.drift_quality.goals import tabulate_goals
 from loadtest.drift_quality.label_delays import compare_on_labels
 from loadtest.drift_quality.options import LONG, QUICK, DriftQualityOptions
 from loadtest.report import Report
@@ -18,7 +19,7 @@ __all__ = ["LONG", "QUICK", "DriftQualityOptions", "run"]
 
 
 def run(options: DriftQualityOptions, *, folder: Path | None = None, jobs: int = 1) -> Report:
-    """Return the tables of false alarms, of delays, of delayed labels and of cost.
+    """Return the tables of false alarms, of delays, of delayed labels, of goals and of cost.
 
     Parameters
     ----------
@@ -31,10 +32,20 @@ def run(options: DriftQualityOptions, *, folder: Path | None = None, jobs: int =
     report = Report("drift-quality", asdict(options))
     cells = Cells(options, folder, jobs)
     false_alarms = count_false_alarms(options, cells, report)
+    at_small = count_at_small(options, cells)
     delays = measure_delays(options, cells, report)
     tabulate_alarms(report, false_alarms, options)
-    tabulate_delays(report, delays)
-    compare_on_labels(options, cells, report)
+    ratios = tabulate_delays(report, delays)
+    gains, on_labels = compare_on_labels(options, cells, report)
+    alarms, events = (sum(counted) for counted in zip(*false_alarms[OURS].values(), strict=True))
+    counted = {
+        f"all streams, A = {options.events_between_alarms:,.0f}": (
+            alarms,
+            events / options.events_between_alarms,
+        )
+    }
+    counted |= at_small | {f"labels, A = {options.labels_between_alarms:,.0f}": on_labels}
+    tabulate_goals(report, counted, ratios, delays[OURS], gains)
     _cost(options, report)
     return report
 

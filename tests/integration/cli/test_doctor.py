@@ -113,23 +113,27 @@ def test_partitions_and_dead_letters_that_do_not_fit(cli: Cli) -> None:
 
 
 def test_records_that_may_be_stamped_in_the_future(cli: Cli) -> None:
-    name = cli.topics.events
+    name, key, far = cli.topics.events, "message.timestamp.after.max.ms", str(1 << 60)
+    topic = ConfigResource(ConfigResourceType.TOPIC, name)
 
     async def spoil() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=cli.servers)
         await admin.start()
         try:
-            configs = {"message.timestamp.after.max.ms": str((1 << 63) - 1)}
-            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {key: far})])
+
+            async def visible() -> bool:
+                (response,) = await admin.describe_configs([topic])
+                return {entry[0]: entry[1] for entry in response.resources[0][4]}[key] == far
+
+            await until(visible, what="the new setting")
         finally:
             await admin.close()
 
     asyncio.run(spoil())
     found = checks(cli, "--no-registry", code=1)[f"timestamps of {name}"]
     assert found["status"] == "failed"
-    assert found["todo"].endswith(
-        f"--entity-name {name} --alter --add-config message.timestamp.after.max.ms=3600000"
-    )
+    assert found["todo"].endswith(f"--entity-name {name} --alter --add-config {key}=3600000")
 
 
 def test_clocks_apart_fail(ready: Cli) -> None:

@@ -9,7 +9,9 @@ from loadtest.drift_quality import labels, oracle
 from loadtest.drift_quality.changes import CHANGES, DRIFTED
 from loadtest.drift_quality.contenders import RIVER, River, driftline
 from loadtest.drift_quality.delay_cells import mean_ratio, middle, shown_median
+from loadtest.drift_quality.goals import tabulate_goals
 from loadtest.drift_quality.streams import STREAMS, stationary
+from loadtest.report import Report
 
 TRAINING = 20_000
 
@@ -53,6 +55,21 @@ def test_the_same_seed_gives_the_same_events_however_they_are_taken(name: str) -
     assert np.array_equal(first.times[:1_000], second.times)
     again = STREAMS[name](5).take(3_000)
     assert np.array_equal(first.values, again.values, equal_nan=True)
+
+
+def test_goals_say_what_holds_and_what_a_count_cannot_show() -> None:
+    report = Report("drift-quality", {})
+    alarms = {"few": (0, 0.1), "kept": (8, 10.0), "three times": (30, 10.0), "by chance": (14, 10.0)}
+    ratios = {"near": 1.49, "far": 1.51, "missed": 1.2, "never": None}
+    ours: dict[str, list[int | None]] = {"near": [16], "far": [16], "missed": [16, None], "never": [None]}
+    tabulate_goals(report, alarms, ratios, ours, {"fast": 3.2, "slow": 2.9, "alone": float("inf")})
+    verdicts = {goal["what"].split(", ")[1]: goal["verdict"] for goal in report.figures["goals"]}
+    assert verdicts == {
+        "few": "cannot be told", "kept": "met", "three times": "not met", "by chance": "met",
+        "near": "met", "far": "not met", "missed": "not met", "never": "not met",
+        "fast": "met", "slow": "not met", "alone": "met",
+    }  # fmt: skip
+    assert "Goals: 5 of 11 not met." in report.text[0]
 
 
 def test_contenders_count_and_find() -> None:

@@ -62,8 +62,8 @@ def oracle_delay(drifted, before, shift, channels):
     raise AssertionError("the oracle missed the shift")
 
 
-@pytest.mark.parametrize(("shift", "ratio"), [(0.25, 1.6), (1.0, 1.8)])
-def test_delay_against_the_cusum_that_knows_the_shift(ten_features, shift, ratio):
+@pytest.mark.parametrize("shift", [0.25, 1.0])
+def test_delay_against_the_cusum_that_knows_the_shift(ten_features, shift):
     before, delays, oracle = 2_048, [], []
     for seed in range(30):
         columns = normal_columns(np.random.default_rng([13, seed]), before + 4_096)
@@ -72,7 +72,7 @@ def test_delay_against_the_cusum_that_knows_the_shift(ten_features, shift, ratio
         assert (first.channel, first.change) == ("f3", "location")
         delays.append(first.event - before)
         oracle.append(oracle_delay(columns["f3"], before, shift, len(FEATURES)))
-    assert np.mean(oracle) < np.mean(delays) <= ratio * np.mean(oracle)
+    assert np.mean(oracle) < np.mean(delays) <= 1.5 * np.mean(oracle)
 
 
 @pytest.mark.parametrize(
