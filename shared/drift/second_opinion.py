@@ -12,6 +12,7 @@ from river.drift import ADWIN
 
 from shared.drift.channel import ChannelBaseline
 from shared.drift.slots import SLOT
+from shared.drift.values import as_numbers
 
 MAX_MEANS = 8_192
 _STEPS = 65_535
@@ -116,6 +117,22 @@ class SecondOpinion:
         self.changes, self.last_change, self._events = state.changes, state.last_change, state.events
         self._means, self._sizes = means.tolist(), list(state.sizes)
         self._rebuild()
+
+
+def slot_scores(scores: Sequence[Any]) -> float:
+    """Return the mean of a slot's own scores; NaN where none is usable, or one is no probability.
+
+    For the time without a baseline, when there are no training values to rank scores among.
+
+    Examples
+    --------
+    >>> slot_scores([0.25, None, 0.75]), slot_scores([0.5, 17.0])
+    (0.5, nan)
+    """
+    numbers = as_numbers(scores)
+    usable = numbers[~np.isnan(numbers)]
+    inside = len(usable) > 0 and usable.min() >= 0 and usable.max() <= 1
+    return float(usable.mean()) if inside else float("nan")
 
 
 def _adwin() -> Any:

@@ -64,7 +64,8 @@ class DriftOpinion(Message, frozen=True, kw_only=True):
     Attributes
     ----------
     channel
-        What it looks at: the model's score, as ranks among the training values.
+        What it looks at: the model's score, as ranks among the training values; the scores themselves while a
+        baseline is learnt, if they are probabilities.
     width
         So many of the last events look alike: what a retraining may use.
     changes

@@ -17,12 +17,14 @@ import numpy as np
 from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
 from shared.drift.cold_start import ColdStart
+from shared.drift.second_opinion import SecondOpinion, slot_scores
 from shared.drift.stream.group import GroupWatch
 from shared.drift.stream.groups import group_kinds
 from shared.drift.stream.ordering import ReadySlot
 from shared.drift.stream.partials import Begin, Group
+from shared.drift.stream.places import Places
 from shared.drift.summary import CategoricalColumn, NumericColumn
-from shared.messages import DriftChannel, DriftFigures
+from shared.messages import DriftChannel, DriftFigures, DriftOpinion
 
 _TOP = 8
 _LONGEST_NAME = 60
@@ -34,7 +36,13 @@ def encode_rows(times: Sequence[int], columns: Sequence[Sequence[Any]]) -> bytes
 
 
 class Learner:
-    """Collects the first rows of a group until they are enough for a baseline."""
+    """Collects the first rows of a group until they are enough for a baseline.
+
+    Attributes
+    ----------
+    opinion
+        Of ADWIN on the scores themselves, meanwhile; only of predictions.
+    """
 
     def __init__(self, begin: Begin, group: Group) -> None:
         self._kinds = group_kinds(begin.features, group, classes=begin.classes)
@@ -46,7 +54,9 @@ class Learner:
         self._summaries = [
             NumericColumn() if kind == "numeric" else CategoricalColumn() for _, kind in self._kinds
         ]
-        self._summarised = 0
+        self._summarised = self._seen = 0
+        self.opinion = SecondOpinion()
+        self._places = Places(0, [])
 
     def seen(self, slots: list[ReadySlot]) -> bool:
         """Note how much waits; return whether that is news."""
@@ -56,8 +66,24 @@ class Learner:
             _, *columns = msgspec.json.decode(slot.rows)
             for summary, column in zip(self._summaries, columns, strict=True):
                 summary.update(column)
+            if self._group == "predictions":
+                self._seen += slot.events
+                self._places.add(self._seen, slot.occurred, slot.offset, slot.topic, slot.partition)
+                self.opinion.update([slot_scores(columns[0])], [slot.events])
         self._summarised = len(slots)
         return self.collected != before
+
+    def second_opinion(self) -> DriftOpinion | None:
+        """Return what ADWIN says of the scores; None before it has seen one."""
+        if not self.opinion.width:
+            return None
+        last = self.opinion.last_change
+        return DriftOpinion(
+            channel=self._kinds[0][0],
+            width=self.opinion.width,
+            changes=self.opinion.changes,
+            last_change=None if last is None else self._places.at(last),
+        )
 
     def complete(self, slots: list[ReadySlot]) -> bool:
         """Return whether these slots are enough."""

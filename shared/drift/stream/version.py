@@ -17,7 +17,7 @@ from shared.drift.stream.ordering import SlotOrder, SourceKey
 from shared.drift.stream.partials import GROUPS, Begin, Group, Partial
 from shared.drift.stream.reporting import channels_of, opinion_of
 from shared.logs import get_logger
-from shared.messages import DriftBudget, DriftChannel, DriftReport, Window
+from shared.messages import DriftBudget, DriftChannel, DriftOpinion, DriftReport, Window
 
 log = get_logger(__name__)
 
@@ -117,7 +117,8 @@ class VersionWatch:
             return False
         learner = self._learners.get(group)
         if learner is not None:
-            self.dirty = self.dirty or learner.seen(slots)
+            news = learner.seen(slots)  # whether or not there is news already
+            self.dirty = self.dirty or news
             if not learner.complete(slots):
                 return False  # they wait on, and are read again by whoever comes after us
             baseline, used = learner.learn(slots)
@@ -213,9 +214,13 @@ class VersionWatch:
             budget=self._budget(),
             active=active,
             unordered=sum(order.unordered for order in self.orders.values()),
-            second_opinion=opinion_of(self._groups.get("predictions")),
+            second_opinion=self._opinion(),
             channels=tuple(channels),
         )
+
+    def _opinion(self) -> DriftOpinion | None:
+        learner = self._learners.get("predictions")
+        return opinion_of(self._groups.get("predictions")) if learner is None else learner.second_opinion()
 
     def _learning(
         self, topic: str, partition: int, next_offset: int, now: int, *, active: bool

@@ -15,9 +15,11 @@ from services.cli.drift_view import headline
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
 from shared.drift import Baseline, fit_baseline
 from shared.drift.stream.counting import SourcePartition
+from shared.drift.stream.counting import countable as countable_rows
 from shared.drift.stream.merging import Merger
 from shared.drift.stream.offline import OfflineDrift
 from shared.drift.stream.partials import Partial
+from shared.drift.stream.reading import Rows
 from shared.kafka.records import Records
 from shared.messages import DriftReport
 from tests.unit.shared.drift.stream.streams import (
@@ -113,6 +115,33 @@ def test_a_record_stamped_2050_moves_neither_windows_nor_clocks() -> None:
         assert reports[-1].skipped == ({"from the future": 1} if stray else {})
         assert reports[-1].unordered == 0
     assert found[0] == found[1]
+
+
+def test_while_a_baseline_is_learnt_the_second_opinion_is_on_the_scores_themselves() -> None:
+    """A score that moves before there is a baseline is in it: only ADWIN can say so."""
+    rng = np.random.default_rng(8)
+    one = watched(None, learn=5_000)
+    source = SourcePartition("predictions", "predictions", 0, 1)
+    scores = np.concatenate([rng.beta(2, 6, 2_000), rng.beta(4, 4, 2_000)])
+    rows = Rows(np.arange(4_000), np.arange(4_000) + 1_000_000, [scores])
+    part = countable_rows(one, "predictions", np.arange(4_000), rows)
+    stamps = 5_000_000 + 10 * np.arange(4_000)
+    log = source.settle([one], None)
+    log += source.count([part], {}, offsets=np.arange(4_000), timestamps=stamps, sources=np.arange(4_000))
+    log += source.settle([one], 10_000_000)
+    found = []
+    for seed in (1, 2):
+        version = merge(log, random.Random(seed)).models["m"].versions["1"]
+        (report,) = version.reports("drift-counts", 0, 1, 2, active=True)
+        found.append(report.second_opinion)
+    assert found[0] == found[1]
+    opinion = found[0]
+    assert opinion is not None
+    assert opinion.channel == "score"
+    assert opinion.changes == 1
+    assert opinion.last_change is not None
+    assert 2_000 < opinion.last_change.events < 3_500
+    assert 1_002_000 <= opinion.last_change.occurred_at < 1_003_500
 
 
 def test_a_replay_can_leave_out_what_a_service_of_several_models_would() -> None:
