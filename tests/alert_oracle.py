@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
+from collections.abc import Iterator
 
 from shared.messages import InferenceReport
 from tests.reports import inference
+
+_SECONDS = (5, 25, 45)
 
 FAILING = {
     "name": "failing",
@@ -45,13 +49,17 @@ def oracle(reports: list[InferenceReport]) -> list[tuple[str, str, int]]:
 
 def stream(seed: int, models: int = 6, minutes: int = 20) -> list[InferenceReport]:
     """Reports of several models, several a minute, cumulative, some of them bad."""
+    per_minute = len(_SECONDS) * models
+    return list(itertools.islice(endless(seed, models), minutes * per_minute))
+
+
+def endless(seed: int, models: int = 6) -> Iterator[InferenceReport]:
+    """The same reports minute after minute, without an end."""
     random_ = random.Random(seed)
-    reports = []
-    for minute in range(minutes):
+    for minute in itertools.count():
         bad = {f"m{n}": random_.random() < 0.3 for n in range(models)}
-        for second in (5, 25, 45):
+        for second in _SECONDS:
             for model in random_.sample(sorted(bad), models):
                 size = random_.choice((40, 300, 900)) + 20 * second
                 failures = size // 8 if bad[model] else 0
-                reports.append(inference(model, minute, predictions=size, failures=failures, second=second))
-    return reports
+                yield inference(model, minute, predictions=size, failures=failures, second=second)

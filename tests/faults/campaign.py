@@ -131,7 +131,7 @@ class Campaign:
 
     async def _try(self, fault: str, lanes: Sequence[_Running]) -> list[Result]:
         """Carry out one fault in every lane, and judge each."""
-        shared = _Shared(fault, lanes) if fault in OF_SERVERS else None
+        shared = _Shared(fault, lanes, self._servers) if fault in OF_SERVERS else None
         return list(await asyncio.gather(*(self._trial(fault, one, shared) for one in lanes)))
 
     async def _trial(self, fault: str, running: _Running, shared: _Shared | None) -> Result:
@@ -146,7 +146,7 @@ class Campaign:
             running.journal.note("broke off", error=repr(error), trace=traceback.format_exc())
             result.violations.append(f"the run broke off: {type(error).__name__}: {str(error)[:300]}")
         result.seconds = round(time.monotonic() - began, 1)
-        result.violations += running.lane.stage.fleet.ended_by_themselves()
+        result.violations += running.lane.stage.fleet.misbehaved()
         running.trials += 1
         running.spoilt = bool(result.violations)
         running.journal.note("result", **result.as_json())
@@ -181,7 +181,8 @@ class Campaign:
 class _Shared:
     """A fault of a server that every lane has at once; one lane carries it out when all have come to it."""
 
-    def __init__(self, fault: str, lanes: Sequence[_Running]) -> None:
+    def __init__(self, fault: str, lanes: Sequence[_Running], servers: Servers) -> None:
+        self._servers = servers
         self._break: Break = CATALOGUE[fault]
         self._forgets = fault == "redis-loss"
         self._leader = lanes[0].lane.stage if lanes else None
@@ -197,6 +198,7 @@ class _Shared:
             try:
                 await self._break(stage, traffic)
             finally:
+                await asyncio.to_thread(self._servers.heal)  # one that broke off must not break the next
                 self._over.set()
         await self._over.wait()
         stage.registry_lost |= self._forgets

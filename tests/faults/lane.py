@@ -126,11 +126,11 @@ class Lane:
         stage = self.stage
         await self.witness.caught_up()
         found = Found(stage.topics, self.witness.seen)
-        problems = scoring(found)
+        problems = scoring(found, sent=self.traffic.sent, champions=stage.champions)
         if problems:
             return problems  # the others stand on it
         if "shadow" in stage.services:
-            problems += comparing(found, lost_sight=stage.registry_lost)
+            problems += comparing(found, lost_sight=stage.candidate_was_gone())
         if "performance" in stage.services:
             problems += quality(found)
         if {"shadow", "performance"} <= set(stage.services):
@@ -150,13 +150,8 @@ class Lane:
             parts = stage.fleet.alive(service)
             for part in parts:
                 part.resume()
-            stopped = await asyncio.gather(*map(stage.fleet.stop, parts))
-            result.violations += [
-                f"{part.name} did not stop within 30 s of SIGTERM"
-                for part, in_time in zip(parts, stopped, strict=True)
-                if not in_time
-            ]
-        result.violations += stage.fleet.ended_by_themselves()
+            await asyncio.gather(*map(stage.fleet.stop, parts))
+        result.violations += stage.fleet.misbehaved()
 
     async def look_again(self, result: Result) -> None:
         """Judge what was written to the last, and whether a reader that comes now sees the same."""

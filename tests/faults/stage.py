@@ -32,6 +32,7 @@ from shared.registry import RedisRegistry
 from shared.settings import ServiceSettings
 from shared.topics import TopicNames
 from tests.alert_oracle import FAILING
+from tests.faults.answers import coefficients
 from tests.faults.journal import Journal
 from tests.faults.nursling import Nursling
 from tests.faults.proxy import Proxy
@@ -45,6 +46,9 @@ SESSION: Final = 6.0
 TRANSACTION: Final = 30.0
 RESUMES_WITHIN: Final = SESSION + TRANSACTION + 15.0
 """The rules' limit: after a fault every partition moves again within so many seconds."""
+
+STOPS_WITHIN: Final = 30.0
+"""Seconds that a process may take from SIGTERM to its end."""
 
 HOLD: Final = ":hold=0.3"
 """Widens the window in which a transaction is open, so that a stop falls into it."""
@@ -94,6 +98,7 @@ class Fleet:
         self._count = 0
         self.parts: dict[str, list[Part]] = {}
         self._told: set[str] = set()
+        self._hung: list[str] = []
 
     def start(self, service: str, *, crash: str = "", **extra: str) -> Part:
         """Start one more process of a service.
@@ -130,13 +135,18 @@ class Fleet:
         """Return the processes of a service that exist."""
         return [part for part in self.parts.get(service, []) if part.running]
 
-    async def stop(self, part: Part) -> bool:
-        """SIGTERM; return whether it ended within half a minute by itself. Never blocks the proxies' loop."""
+    async def stop(self, part: Part) -> None:
+        """SIGTERM, and SIGKILL to whoever is there half a minute later; that is a violation.
+
+        Never blocks the proxies' loop.
+        """
         self._journal.note("stop", process=part.name)
         self._told.add(part.name)
         began = asyncio.get_running_loop().time()
-        await asyncio.to_thread(part.stop, 30.0)
-        return asyncio.get_running_loop().time() - began < 29
+        await asyncio.to_thread(part.stop, STOPS_WITHIN)
+        if asyncio.get_running_loop().time() - began >= STOPS_WITHIN:
+            self._journal.note("did not stop", process=part.name)
+            self._hung.append(part.name)
 
     async def kill(self, part: Part) -> None:
         """SIGKILL."""
@@ -144,13 +154,16 @@ class Fleet:
         self._told.add(part.name)
         await asyncio.to_thread(part.kill)
 
-    def ended_by_themselves(self) -> list[str]:
-        """Return a sentence for every process that ended although nobody told it to."""
+    def misbehaved(self) -> list[str]:
+        """Return a sentence for every process that ended although nobody told it to, or did not when told."""
         parts = [part for parts in self.parts.values() for part in parts]
         return [
-            f"{part.name} ended by itself: see {part.log}"
-            for part in parts
-            if not part.running and part.name not in self._told
+            *(f"{name} did not stop within {STOPS_WITHIN:g} s of SIGTERM" for name in self._hung),
+            *(
+                f"{part.name} ended by itself: see {part.log}"
+                for part in parts
+                if not part.running and part.name not in self._told
+            ),
         ]
 
     def signal(self, part: Part, number: signal.Signals) -> None:
@@ -212,6 +225,11 @@ class Stage:
     champions: list[str] = field(default_factory=list)
     versions: int = 0
 
+    def candidate_was_gone(self) -> bool:
+        """Whether the registry was emptied, or a shadow process says that it knew of no candidate."""
+        parts = self.fleet.parts.get("shadow", [])
+        return self.registry_lost or any(map(_knew_of_no_candidate, parts))
+
     def drawing(self, service: str) -> random.Random:
         """Return what draws the choices about one service, whatever happens beside it meanwhile."""
         return random.Random(f"{self.rng.random()} {service}")
@@ -220,7 +238,7 @@ class Stage:
         """Register the next version of the model and make it champion; return its name."""
         self.versions += 1
         version = str(self.versions)
-        await self._register(version, [0.1, 0.2, -0.3], 0.1 * self.versions)
+        await self._register(version)
         if corrupt:
             _spoil(self.journal.folder / "store", version)
         await self.registry.promote(MODEL, version, who="faults", why="test")
@@ -230,10 +248,10 @@ class Stage:
 
     async def publish_candidate(self) -> None:
         """Register a version that is asked in the shadow."""
-        await self._register(CANDIDATE, [0.3, -0.1, 0.2], 0.05)
+        await self._register(CANDIDATE)
         await self.registry.set_candidate(MODEL, CANDIDATE, who="faults", why="test")
 
-    async def _register(self, version: str, weights: list[float], bias: float) -> None:
+    async def _register(self, version: str) -> None:
         kpis = tuple(
             KpiSpec(name=name, value=value, missing=0 if name == "sales" else None)
             for name, value in KPIS.items()
@@ -248,8 +266,14 @@ class Stage:
             kpis=kpis,
         )
         folder = self.journal.folder / "bundles" / version
-        bundle = write_bundle(folder, linear(3, weights, bias), spec, self.baseline.encode())
+        bundle = write_bundle(folder, linear(3, *coefficients(version)), spec, self.baseline.encode())
         await self.registry.register(bundle.path, who="faults", why="test")
+
+
+def _knew_of_no_candidate(part: Part) -> bool:
+    lines = part.log.read_text(errors="replace").splitlines() if part.log.exists() else []
+    changes = [json.loads(line) for line in lines if line.startswith("{") and '"candidates changed"' in line]
+    return any(not change["running"] and not change["absent"] for change in changes)
 
 
 def _spoil(store: Path, version: str) -> None:

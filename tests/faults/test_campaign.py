@@ -56,7 +56,7 @@ def noting(monkeypatch: pytest.MonkeyPatch) -> type[Noting]:
 
     @asynccontextmanager
     async def staged(*_: Any, **__: Any) -> AsyncIterator[Any]:
-        fleet = SimpleNamespace(ended_by_themselves=list, close=lambda: None)
+        fleet = SimpleNamespace(misbehaved=list, close=lambda: None)
         yield SimpleNamespace(fleet=fleet, rng=None, registry_lost=False)
 
     async def once(stage: Any, _: Any) -> None:
@@ -69,7 +69,9 @@ def noting(monkeypatch: pytest.MonkeyPatch) -> type[Noting]:
 
 
 async def results(tmp_path: Path, seeds: int = 3) -> list[Result]:
-    servers: Any = SimpleNamespace(kafka=None, redis=None, topology="one")
+    servers: Any = SimpleNamespace(
+        kafka=None, redis=None, topology="one", heal=lambda: Noting.done.append("the servers are healed")
+    )
     lanes = [(seed, ("inference",)) for seed in range(1, seeds + 1)]
     return [one async for one in Campaign(servers, tmp_path, lanes, FAULTS).results()]
 
@@ -88,7 +90,7 @@ async def test_every_seed_meets_every_fault_once_and_servers_are_hurt_once_for_a
     ]
     assert len(found) == 18
     assert all(r.passed for r in found)
-    assert noting.done == ["a server was hurt"] * 2
+    assert noting.done == ["a server was hurt", "the servers are healed"] * 2
     assert sorted(noting.began)[:3] == ["1 begins", "1 is over", "1 is read again"]
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from shared.messages import Labelled, Prediction, ShadowReport
 from tests.faults.rules.found import Found, compare, differing
+from tests.faults.rules.scoring import every_shadow_score_is_the_candidates
 from tests.faults.traffic import CANDIDATE
+
+GAVE_NO_ANSWER = ("Timeout", "Crash", "Unavailable")
+"""What a report calls an event to which the candidate, stopped by somebody, has no answer."""
 
 KINDS = ("both", "champion_only", "candidate_only", "neither", "canary")
 
@@ -39,7 +44,7 @@ def comparing(found: Found, *, lost_sight: bool = False) -> list[str]:
     problems += differing("shadow reports, flips", flips, expected_flips)
     if abs(difference - expected_difference) > 1e-8 * max(1, expected["both"]):
         problems.append(f"shadow reports: scores differ by {difference}, it should be {expected_difference}")
-    return problems + _shadow_predictions(found)
+    return problems + _shadow_predictions(found, reports, lost_sight=lost_sight)
 
 
 def _expected(found: Found) -> tuple[Counter[str], Counter[tuple[str, str]], float]:
@@ -68,13 +73,22 @@ def _by_offset(found: Found, topic: str) -> dict[int, dict[int, Prediction]]:
     return {p: {one.source.offset: one for one in made} for p, made in found.predictions(topic).items()}
 
 
-def _shadow_predictions(found: Found) -> list[str]:
-    """They are good events in order, none twice; one may be without, where the candidate gave no answer."""
-    problems = []
+def _shadow_predictions(found: Found, reports: Sequence[ShadowReport], *, lost_sight: bool) -> list[str]:
+    """They are the good events in order, none twice, each with the candidate's score.
+
+    None is missing but those that the reports say the candidate gave no answer to.
+    """
+    problems, missing = every_shadow_score_is_the_candidates(found), 0
     for partition, made in found.predictions(found.topics.shadow_predictions).items():
-        asked = [p.source.offset for p in made]
-        compared = compare(f"shadow-predictions[{partition}]", found.offsets(partition, bad=False), asked)
+        good, answered = found.offsets(partition, bad=False), [p.source.offset for p in made]
+        missing += len(set(good) - set(answered))
+        compared = compare(f"shadow-predictions[{partition}]", good, answered)
         problems += [problem for problem in compared if " lost" not in problem]
+    owned = sum(report.errors.get(why, 0) for report in reports for why in GAVE_NO_ANSWER)
+    if missing != owned and not lost_sight:
+        problems.append(
+            f"shadow-predictions: {missing} lost, of which the reports own to {owned} without an answer"
+        )
     return problems
 
 

@@ -2,22 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from aiokafka import ConsumerRecord
 
 from shared.dead_letters import read_dead_letter
-from shared.messages import InferenceReport
+from shared.messages import InferenceReport, Prediction
+from tests.faults.answers import TOLERANCE, score
 from tests.faults.rules.found import Found, compare
-from tests.faults.traffic import POISON
+from tests.faults.traffic import CANDIDATE, MODEL, POISON
 
 
-def scoring(found: Found) -> list[str]:
-    """Return what the inference service has done wrong."""
+class _Event(msgspec.Struct):
+    event_id: str
+    occurred_at: int
+    features: dict[str, float]
+
+
+_event = msgspec.json.Decoder(_Event).decode
+
+
+def scoring(found: Found, *, sent: int, champions: Sequence[str]) -> list[str]:
+    """Return what the inference service has done wrong.
+
+    Parameters
+    ----------
+    sent
+        How many events were sent: what the witness has read is compared with it.
+    champions
+        Every version that has been champion.
+    """
     return [
+        *every_event_that_was_sent_is_there(found, sent),
+        *every_score_is_the_models(found, champions),
         *every_good_event_scored_once_in_order(found),
         *every_bad_event_dead_lettered_once(found),
         *reports_count_every_event_once(found),
     ]
+
+
+def every_event_that_was_sent_is_there(found: Found, sent: int) -> list[str]:
+    """The topic has as many events as were sent: what a broker has lost is missing from nothing else."""
+    there = sum(map(len, found.events.values()))
+    return [] if there == sent else [f"events: {there} are there, {sent} were sent"]
+
+
+def every_score_is_the_models(found: Found, champions: Sequence[str]) -> list[str]:
+    """Each prediction is what its version says of its event, and that version has been champion."""
+    return _wrong_answers(found, found.topics.predictions, champions)
+
+
+def every_shadow_score_is_the_candidates(found: Found) -> list[str]:
+    """Each shadow prediction is what the candidate says of its event."""
+    return _wrong_answers(found, found.topics.shadow_predictions, (CANDIDATE,))
+
+
+def _wrong_answers(found: Found, topic: str, versions: Sequence[str]) -> list[str]:
+    problems = []
+    for partition, made in found.predictions(topic).items():
+        events = {r.offset: r.value for r in found.events[partition] if r.key != POISON}
+        wrong = [
+            (p, why) for p in made if (why := _differs(p, events.get(p.source.offset), versions)) is not None
+        ]
+        problems += [
+            f"{topic}[{partition}]: {len(wrong)} wrong answers, such as to {p.event_id}: {why}"
+            for p, why in wrong[:1]
+        ]
+    return problems
+
+
+def _differs(made: Prediction, raw: bytes | None, versions: Sequence[str]) -> str | None:
+    if made.model != MODEL or made.model_version not in versions:
+        return f"by {made.model} version {made.model_version}"
+    if raw is None:
+        return None  # that it is foreign is said already
+    event = _event(raw)
+    expected = score(made.model_version, event.features)
+    if not abs(made.score - expected) <= TOLERANCE:
+        return f"the score is {made.score}, it should be {expected}"
+    if abs(expected - 0.5) > TOLERANCE and made.label != ("yes" if expected > 0.5 else "no"):
+        return f"the label is {made.label} at a score of {made.score}"
+    return None if made.occurred_at == event.occurred_at else f"it occurred at {made.occurred_at}"
 
 
 def every_good_event_scored_once_in_order(found: Found) -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,8 +37,9 @@ LINES = [
     b"PRI * HTTP/2.0",
     b"\x16\x03\x01",
 ]
+RIGHT = b"Authorization: Bearer " + TOKEN.encode()
 HEADERS = [
-    b"Host: x",
+    b"Host: y",
     b"Content-Length: -1",
     b"Content-Length: 99999999999",
     b"Transfer-Encoding: chunked",
@@ -58,10 +62,36 @@ ANSWERS = [
     b"HTTP/0.9",
     b"",
 ]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request.
+
+    Attributes
+    ----------
+    allowed
+        Whether it has the token.
+    whole
+        Whether it has a first line and an end: somebody must answer it, if only that it is wrong.
+    """
+
+    raw: bytes
+    allowed: bool
+    whole: bool
+
+
+def asked(first: bytes, allowed: bool, headers: list[bytes], body: bytes) -> Asked:
+    """Put a request together; without a host none comes as far as a handler."""
+    lines = [first, b"Host: x", *([RIGHT] if allowed else []), *headers, b"", body]
+    return Asked(b"\r\n".join(lines), allowed, first in LINES and set(headers) <= set(HEADERS))
+
+
 request = st.builds(
-    lambda first, headers, body: b"\r\n".join([first, *headers, b"", body]),
+    asked,
     st.sampled_from(LINES) | st.binary(max_size=60),
-    st.lists(st.sampled_from(HEADERS) | st.binary(max_size=40), max_size=4),
+    st.booleans(),
+    st.lists(st.sampled_from(HEADERS) | st.binary(max_size=40), max_size=3),
     st.binary(max_size=60),
 )
 answer = st.sampled_from(ANSWERS) | st.binary(max_size=120)
@@ -77,36 +107,60 @@ ALERT = Alert(
 )
 
 
-async def ask(port: int, raw: bytes, seconds: float = 0.1) -> bytes:
-    """Send bytes and return what comes in a moment."""
+async def ask(port: int, raw: bytes, seconds: float) -> bytes:
+    """Send bytes and return what comes: all of it, or what has come when the time is over."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    said = b""
     try:
         writer.write(raw)
-        return await asyncio.wait_for(reader.read(1 << 20), seconds)
+        async with asyncio.timeout(seconds):
+            while b"\r\n\r\n" not in said and (more := await reader.read(1 << 20)):
+                said += more
     except (ConnectionError, TimeoutError):
-        return b""
+        pass
     finally:
         writer.close()
+    return said
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[HealthServer]:
+    """The pages and the metrics of the alerting service, behind the token."""
+    shown = ReportCollector(registry := CollectorRegistry(), clock=lambda: 0)
+    server = HealthServer(registry, token=SecretStr(TOKEN))
+    server.add_page("/", lambda _: overview(SaidAlerts(), shown, 0))
+    server.add_page("/runbooks/{name}", runbook)
+    async with server:
+        yield server
 
 
 @given(st.lists(request, min_size=1, max_size=4))
 @thorough
-def test_whatever_is_asked_nothing_is_given_away_and_the_server_goes_on(requests: list[bytes]) -> None:
+def test_whatever_is_asked_nothing_is_given_away_and_the_server_goes_on(requests: list[Asked]) -> None:
     async def check() -> None:
-        shown = ReportCollector(registry := CollectorRegistry(), clock=lambda: 0)
-        server = HealthServer(registry, token=SecretStr(TOKEN))
-        server.add_page("/", lambda _: overview(SaidAlerts(), shown, 0))
-        server.add_page("/runbooks/{name}", runbook)
-        async with server:
-            for raw in requests:
-                said = await ask(server.port, raw)
-                assert not said.startswith(b"HTTP/1.1 200")
+        async with serving() as server:
+            for one in requests:
+                said = await ask(server.port, one.raw, 30 if one.whole else 0.1)
+                status = re.match(rb"HTTP/1\.[01] (\d{3}) ", said)
+                assert status is not None or not (one.whole or said), (one, said)
+                assert status is None or status[1] != b"500", (one, said)
+                assert one.allowed or not status or status[1] != b"200"
                 assert b"Traceback" not in said
                 assert TOKEN.encode() not in said
             healthy = await ask(server.port, b"GET /healthz HTTP/1.0\r\n\r\n", 30)
             assert b" 200 " in healthy.partition(b"\r\n")[0]
 
     asyncio.run(check())
+
+
+async def test_these_requests_do_come_as_far_as_the_handlers() -> None:
+    """What the one above stands on: nothing but the token decides whether a page is shown."""
+    async with serving() as server:
+        for path, shown in ((b"/", b"200"), (b"/metrics", b"200"), (b"/runbooks/nobody", b"404")):
+            for allowed in (True, False):
+                one = asked(b"GET " + path + b" HTTP/1.1", allowed, [], b"")
+                said = await ask(server.port, one.raw, 30)
+                assert said.split(b" ", 2)[1] == (shown if allowed else b"401")
 
 
 @given(answer)
