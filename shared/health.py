@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -70,6 +71,7 @@ class HealthServer:
         token: SecretStr | None = None,
     ) -> None:
         self._registry = registry
+        self._token = token
         self._guard = Guard(token, _OPEN)
         self._address = (host, port)
         self._last_turn = last_turn
@@ -120,6 +122,13 @@ class HealthServer:
         self._guard.watch(runner.server)
         self.port = runner.addresses[0][1]
         log.info("http server listens", host=host, port=self.port)
+        if self._token is None and not _is_loopback(host):
+            log.warning(
+                "anyone who reaches this port reads metrics and pages: set http_token, or http_host to a "
+                "loopback address",
+                host=host,
+                port=self.port,
+            )
         return self
 
     async def __aexit__(
@@ -145,6 +154,20 @@ class HealthServer:
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address; a name that is no address may be anybody's.
+
+    Examples
+    --------
+    >>> _is_loopback("127.0.0.1"), _is_loopback("::1"), _is_loopback("localhost"), _is_loopback("0.0.0.0")
+    (True, True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _handler(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:

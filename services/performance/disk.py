@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from struct import Struct, pack
@@ -20,6 +21,8 @@ from typing import IO, Any, Final, cast
 
 import lmdb
 import msgspec
+
+from shared.errors import ServiceError
 
 _FORMAT: Final = 2
 _MAP_BYTES: Final = 1 << 38
@@ -62,6 +65,11 @@ class Disk:
     lineage
         Which log this is a cache of; files of another one are made anew.
 
+    Raises
+    ------
+    ServiceError
+        The disk takes nothing more, or gives nothing back.
+
     Attributes
     ----------
     offset
@@ -76,17 +84,41 @@ class Disk:
         self._folder, self._lock = _claim(folder)
         self._lineage = lineage
         self._boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
-        meta = self._open()
-        if meta is not None and not self._usable(meta):
-            self._env.close()
-            shutil.rmtree(self._folder / "rows", ignore_errors=True)
-            meta = self._open()
+        try:
+            meta = self._made_or_found()
+        except ServiceError:
+            self._lock.close()
+            raise
         self._reads = 0
         self.offset = meta.offset if meta is not None else -1
         self.next_row = meta.next_row if meta is not None else 0
         self.expected = meta.rows if meta is not None else 0
 
+    def _made_or_found(self) -> _Meta | None:
+        """Open the files, new ones where those that are there are of no use."""
+        meta = self._open()
+        if meta is not None and not self._usable(meta):
+            self._env.close()
+            shutil.rmtree(self._folder / "rows", ignore_errors=True)
+            meta = self._open()
+        return meta
+
     def _open(self) -> _Meta | None:
+        with self._naming_it():
+            return self._opened()
+
+    @contextmanager
+    def _naming_it(self) -> Iterator[None]:
+        """Name the disk and what to do about it where LMDB fails: what is lost here, the log has."""
+        try:
+            yield
+        except lmdb.Error as error:
+            raise ServiceError(
+                f"join_dir: the store of open events in {self._folder} cannot be used: {error}; make room on "
+                "that disk, or give join_dir another one, and start again: what is missing comes from the log"
+            ) from error
+
+    def _opened(self) -> _Meta | None:
         (self._folder / "rows").mkdir(parents=True, exist_ok=True)
         self._env = lmdb.open(
             str(self._folder / "rows"),
@@ -157,8 +189,13 @@ class Disk:
             Moments at which everything due has been dealt with.
         offset, expected
             Log offset up to which the rows are complete then, and how many of them live.
+
+        Raises
+        ------
+        ServiceError
+            The disk takes nothing more. The files are what they were.
         """
-        with self._env.begin(write=True) as txn:
+        with self._naming_it(), self._env.begin(write=True) as txn:
             for due in done:
                 for key in self._keys(txn, due):
                     txn.delete(key, db=self._rows)

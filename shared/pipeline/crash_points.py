@@ -13,7 +13,10 @@ import signal
 from dataclasses import dataclass
 from typing import Final
 
+from shared.logs import get_logger
+
 CRASH_POINTS: Final = (
+    "before-begin",
     "after-begin",
     "after-send",
     "before-commit",
@@ -26,6 +29,13 @@ CRASH_POINTS: Final = (
 """The steps of one commit, in order; then those of the alerting service."""
 
 VARIABLE: Final = "DRIFTLINE_CRASH_POINT"
+
+HELD: Final = "held at a crash point"
+LET_GO: Final = "let go of by a crash point"
+KILLED: Final = "killed at a crash point"
+"""What is logged there."""
+
+log = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -51,7 +61,10 @@ async def crash_point(name: str) -> None:
     if _plan is None or _plan.point != name:
         return
     if _plan.hold:
+        log.info(HELD, point=name)
         await asyncio.sleep(_plan.hold)
+        log.info(LET_GO, point=name)
     _plan.passes_left -= 1
     if _plan.passes_left == 0:
+        log.warning(KILLED, point=name)
         os.kill(os.getpid(), signal.SIGKILL)

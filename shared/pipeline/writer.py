@@ -171,6 +171,7 @@ class TransactionalWriter:
         batches = await filled(
             producer, outputs, self._options, max_batch_bytes=self._max_batch_bytes, timestamp=self._stamp
         )
+        await crash_point("before-begin")
         await transactions.begin({one.tp for one in batches})  # 1
         await crash_point("after-begin")
         await _written(transactions, batches, "after-send")  # 2

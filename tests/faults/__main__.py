@@ -1,8 +1,9 @@
 """``python -m tests.faults --seeds 1..20 --faults all --topology one``: break everything, then look.
 
-Every run draws all its choices from its seed, its fault and the topology; a run that fails is repeated with
-just these. Its event log and the logs of its processes stay in the folder that is printed. Exit code: 0 if
-no rule was broken, 1 if one was, 2 if a negative control passed (then nothing here proves anything).
+Every run draws all its choices from its seed, its fault and the topology; a run that fails prints the command
+that makes them again. Its event log and the logs of its processes stay in the folder that is printed. Exit
+code: 0 if no rule was broken, 1 if one was, 2 if a negative control passed (then nothing here proves a
+thing).
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pathlib import Path
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
+from tests.faults import campaign
+from tests.faults import run as run_alone
 from tests.faults.campaign import Campaign
-from tests.faults.catalogue import CATALOGUE, SAMPLE
+from tests.faults.catalogue import CATALOGUE, SAMPLE, possible
 from tests.faults.controls import CONTROLS
 from tests.faults.nursling import nursery
 from tests.faults.result import Result
@@ -80,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--controls", action="store_true", help="the deliberate mistakes instead: every one must be noticed"
     )
+    parser.add_argument("--only", choices=tuple(CONTROLS), help="one of the deliberate mistakes")
+    parser.add_argument("--rate", type=float, default=0.0, help="events a second (default: 120, in lanes 45)")
     parser.add_argument("--sample", action="store_true", help="what CI runs: one fault and one control")
     parser.add_argument("--json", action="store_true", help="one JSON object per run, and a last one for all")
     parser.add_argument("--folder", type=Path, default=Path(".devstack/faults"), help="where event logs go")
@@ -94,7 +99,8 @@ def _jobs(options: argparse.Namespace) -> Iterator[tuple[int, str, str]]:
         return
     for seed in options.seeds:
         if options.controls:
-            yield from ((seed, fault, name) for name, control in CONTROLS.items() for fault in control.faults)
+            chosen = {options.only: CONTROLS[options.only]} if options.only else CONTROLS
+            yield from ((seed, fault, name) for name, control in chosen.items() for fault in control.faults)
         else:
             yield from ((seed, fault, "") for fault in options.faults)
 
@@ -126,10 +132,15 @@ def _carry_out(options: argparse.Namespace, topology: str, took: Took) -> None:
 def _one_by_one(options: argparse.Namespace, servers: Servers, took: Took) -> None:
     """Carry out every job with a fleet of its own."""
     for seed, fault, control in _jobs(options):
+        services = CONTROLS[control].services if control else services_of(options.services, seed)
+        if not possible(fault, services):
+            continue
         stamp = f"{servers.topology}-{fault}-{seed}{'-' + control if control else ''}"
         folder = options.folder.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp}"
-        services = services_of(options.services, seed)
-        result = asyncio.run(run(servers, folder, seed=seed, fault=fault, services=services, control=control))
+        rate = options.rate or run_alone.RATE
+        result = asyncio.run(
+            run(servers, folder, seed=seed, fault=fault, services=services, control=control, rate=rate)
+        )
         servers.heal()
         as_hoped = result.noticed if control else result.passed
         if as_hoped and not options.keep:
@@ -145,7 +156,9 @@ def _side_by_side(options: argparse.Namespace, servers: Servers, took: Took) -> 
         lanes = [(seed, services_of(options.services, seed)) for seed in seeds_]
         folder = options.folder.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{servers.topology}"
         with nursery() as path:
-            asyncio.run(_all_results(Campaign(servers, folder, lanes, options.faults, path), took))
+            rate = options.rate or campaign.RATE
+            lanes_ = Campaign(servers, folder, lanes, options.faults, path, rate)
+            asyncio.run(_all_results(lanes_, took))
         servers.heal()
 
 
@@ -165,12 +178,19 @@ def _line(result: Result) -> str:
     if result.passed:
         again = "" if result.resumed_after is None else f", moving again after {result.resumed_after:.1f} s"
         return f"{who}  ok{again}  ({took})"
-    return f"{who}  BROKEN  ({took}; {result.folder})" + "".join(f"\n      {v}" for v in result.violations)
+    return f"{who}  BROKEN  ({took}; {result.folder})" + "".join(
+        f"\n      {v}" for v in (*result.violations, f"again: {result.repeat}")
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suite and return its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.lanes and (options.controls or options.sample):
+        parser.error("--lanes are for faults: a deliberate mistake has a fleet of its own")
+    if options.only and not options.controls:
+        parser.error("--only names one of the --controls")
     if isinstance(options.faults, str):
         options.faults = faults(options.faults)
     results: list[Result] = []

@@ -10,7 +10,6 @@ broken, or that broke off, is given up and replaced, so that one violation is no
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 import traceback
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.faults.catalogue import CATALOGUE, OF_SERVERS
+from tests.faults.catalogue import CATALOGUE, OF_SERVERS, possible
 from tests.faults.journal import Journal
 from tests.faults.lane import Break, Lane
 from tests.faults.result import Result
@@ -68,7 +67,9 @@ class Campaign:
         lanes: Sequence[tuple[int, tuple[str, ...]]],
         faults: Sequence[str],
         nursery: Path | None = None,
+        rate: float = RATE,
     ) -> None:
+        self._rate = rate
         self._nursery = nursery
         self._servers = servers
         self._folder = folder
@@ -80,7 +81,8 @@ class Campaign:
         """Yield a result per seed and fault, and one per lane for its end."""
         try:
             for fault in self._faults:
-                ready = await asyncio.gather(*(self._ready(seed) for seed in self._lanes))
+                able = [seed for seed, services in self._lanes.items() if possible(fault, services)]
+                ready = await asyncio.gather(*(self._ready(seed) for seed in able))
                 for result in await self._try(fault, [one for one in ready if isinstance(one, _Running)]):
                     yield result
                 for result in ready:
@@ -118,7 +120,7 @@ class Campaign:
                     nursery=self._nursery,
                 )
             )
-            lane = Lane(stage, seed, RATE)
+            lane = Lane(stage, seed, self._rate)
             await stack.enter_async_context(lane.at_work())
         except Exception as error:
             journal.note("broke off", error=repr(error), trace=traceback.format_exc())
@@ -136,7 +138,7 @@ class Campaign:
 
     async def _trial(self, fault: str, running: _Running, shared: _Shared | None) -> Result:
         result = Result(running.seed, fault, self._servers.topology, folder=str(running.journal.folder))
-        running.lane.stage.rng = random.Random(f"{running.seed} {fault} {self._servers.topology}")
+        result.drawn_by = None if shared is None or shared.drawn_by == running.seed else shared.drawn_by
         began = time.monotonic()
         try:
             running.lane.traffic.resume()
@@ -186,6 +188,7 @@ class _Shared:
         self._break: Break = CATALOGUE[fault]
         self._forgets = fault == "redis-loss"
         self._leader = lanes[0].lane.stage if lanes else None
+        self.drawn_by = lanes[0].seed if lanes else None
         self._awaited = len(lanes)
         self._all_here, self._over = asyncio.Event(), asyncio.Event()
 

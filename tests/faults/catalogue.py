@@ -6,7 +6,8 @@ import asyncio
 import random
 import resource
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import redis.asyncio as aioredis
@@ -16,6 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from devstack.kafka_node import KafkaNode
 from devstack.part import Part
 from shared.errors import RegistryError
+from tests.faults.evidence import is_held, said, was_killed_at
 from tests.faults.progress import positions
 from tests.faults.stage import HOLD, SESSION, Stage
 from tests.faults.traffic import Traffic
@@ -27,6 +29,7 @@ _OUTAGE_SECONDS: Final = 70.0
 _EXIT_SECONDS: Final = 90.0
 
 _ALERTING_POINTS: Final = {
+    "before-begin": "alerts-published",
     "after-begin": "alerts-published",
     "after-send": "alerts-kept",
     "before-commit": "before-post",
@@ -35,8 +38,12 @@ _ALERTING_POINTS: Final = {
 """Its steps: it has no transactions."""
 
 
-async def _exit_of(part: Part) -> None:
+async def _killed(stage: Stage, part: Part, point: str) -> None:
+    """Wait until a process has ended at a crash point; only a planted mistake may end it elsewhere."""
     await until(lambda: not part.running, seconds=_EXIT_SECONDS, what=f"{part.name} to end")
+    assert stage.control or was_killed_at(part, point), (
+        f"{part.name} ended, but not at {point}: see {part.log}"
+    )
 
 
 async def _each(stage: Stage, action: Callable[[Stage, str, random.Random], Awaitable[None]]) -> None:
@@ -64,8 +71,9 @@ def _killed_at(point: str) -> Fault:
     async def kill(stage: Stage, service: str, rng: random.Random) -> None:
         for other in stage.fleet.alive(service):  # the one that crashes must own partitions
             await stage.fleet.stop(other)
-        doomed = stage.fleet.start(service, crash=f"{_point(service, point)}:{rng.randint(2, 9)}{HOLD}")
-        await _exit_of(doomed)
+        here = _point(service, point)
+        doomed = stage.fleet.start(service, crash=f"{here}:{rng.randint(2, 9)}{HOLD}")
+        await _killed(stage, doomed, here)
         stage.journal.note("crashed", process=doomed.name, point=point)
         stage.fleet.start(service)
 
@@ -79,7 +87,9 @@ async def _freeze(stage: Stage, service: str, rng: random.Random, point: str) ->
     for other in stage.fleet.alive(service):
         await stage.fleet.stop(other)
     before = await positions(stage)
-    frozen = stage.fleet.start(service, crash=f"{_point(service, point)}:1000000:hold=1.0")
+    here = _point(service, point)
+    quiet = {"DRIFTLINE_REPORT_SECONDS": "3600"} if service == "inference" else {}  # it must hold answers
+    frozen = stage.fleet.start(service, crash=f"{here}:1000000:hold=1.0", **quiet)
 
     async def it_works() -> bool:
         now = await positions(stage)
@@ -87,12 +97,33 @@ async def _freeze(stage: Stage, service: str, rng: random.Random, point: str) ->
 
     await until(it_works, seconds=90, what=f"the {service} process that will be frozen to own partitions")
     await _wait(stage, rng, 0.0, 1.0)
-    stage.fleet.signal(frozen, signal.SIGSTOP)
-    stage.fleet.start(service)
-    await asyncio.sleep(SESSION + 8)  # past the session, and long enough for the other to take over
+    await _freeze_inside(stage, frozen, here)
+    heir = stage.fleet.start(service)
+    asleep = time.monotonic()
+    if service != "alerting":
+        await until(lambda: _works(heir), seconds=_EXIT_SECONDS, what=f"{heir.name} to take over")
+    await asyncio.sleep(1.5)  # it commits
+    if service == "alerting" or (rng.random() < 0.5 and not stage.control):  # past every deadline, too
+        await asyncio.sleep(max(0.0, asleep + SESSION + 10 - time.monotonic()))
+    stage.journal.note("woken", process=frozen.name, after=round(time.monotonic() - asleep, 1))
     stage.fleet.signal(frozen, signal.SIGCONT)
     await _wait(stage, rng, 3.0, 5.0)
     await stage.fleet.kill(frozen)
+
+
+async def _freeze_inside(stage: Stage, part: Part, point: str) -> None:
+    """SIGSTOP while the process is held at a crash point: it is let go, and caught again, until it is."""
+    deadline = time.monotonic() + _EXIT_SECONDS
+    while time.monotonic() < deadline:
+        if is_held(part, point):
+            stage.fleet.signal(part, signal.SIGSTOP)
+            await asyncio.sleep(0.05)
+            if is_held(part, point):
+                stage.journal.note("frozen", process=part.name, point=point)
+                return
+            stage.fleet.signal(part, signal.SIGCONT)
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{part.name} was never at {point} for {_EXIT_SECONDS:g} s")
 
 
 async def zombie(stage: Stage, _: Traffic) -> None:
@@ -101,8 +132,8 @@ async def zombie(stage: Stage, _: Traffic) -> None:
 
 
 async def zombie_before_begin(stage: Stage, _: Traffic) -> None:
-    """SIGSTOP past the session with a decoded batch in hand, then SIGCONT."""
-    await _each(stage, lambda stage, service, rng: _freeze(stage, service, rng, "after-begin"))
+    """SIGSTOP past the session with outputs in hand whose transaction has not begun, then SIGCONT."""
+    await _each(stage, lambda stage, service, rng: _freeze(stage, service, rng, "before-begin"))
 
 
 async def scale(stage: Stage, _: Traffic) -> None:
@@ -110,10 +141,22 @@ async def scale(stage: Stage, _: Traffic) -> None:
     await _each(stage, _scale)
 
 
+def _works(part: Part) -> bool:
+    """Whether a process has been given partitions; of the alerting service one has all of them."""
+    return said(part, "partition opened" if "alerting" not in part.name else "http server listens") > 0
+
+
 async def _scale(stage: Stage, service: str, rng: random.Random) -> None:
+    for other in stage.fleet.alive(service)[1:]:
+        await stage.fleet.stop(other)
+    await _wait(stage, rng, 1, 3)
     while len(stage.fleet.alive(service)) < 3:
         stage.fleet.start(service, crash=f"{_point(service, 'before-commit')}:1000000{HOLD}")
-    await _wait(stage, rng, 6, 10)
+    for part in stage.fleet.alive(service):
+        await until(
+            lambda part=part: _works(part), seconds=_EXIT_SECONDS, what=f"{part.name} to own partitions"
+        )
+    await _wait(stage, rng, 1, 4)
     leaving, killed = rng.sample(stage.fleet.alive(service), 2)
     await stage.fleet.kill(killed)
     await _wait(stage, rng, 0.5, 3)
@@ -199,6 +242,30 @@ async def disk_full(stage: Stage, _: Traffic) -> None:
     stage.journal.note("broker back", node=node.node_id)
 
 
+async def store_full(stage: Stage, _: Traffic) -> None:
+    """The disk of the performance service's store takes nothing more; later it does, with what it has kept.
+
+    The process must end and say why, and another one on the same disk must go on where nothing is lost.
+    """
+    for other in stage.fleet.alive("performance"):
+        await stage.fleet.stop(other)
+    full = stage.fleet.start("performance")
+    join = full.data_dir / "join"
+    await until(lambda: any(join.rglob("data.mdb")), seconds=_EXIT_SECONDS, what="a store to be there")
+    await _some_time(stage, 1, 4)
+    assert full.pid is not None
+    stage.fleet.is_doomed(full)
+    largest = max(file.stat().st_size for file in join.rglob("data.mdb"))
+    log_ends_at = full.log.stat().st_size + (1 << 16)  # or it could not say why
+    stage.journal.note("store full", process=full.name, bytes=max(largest, log_ends_at))
+    resource.prlimit(full.pid, resource.RLIMIT_FSIZE, (max(largest, log_ends_at), resource.RLIM_INFINITY))
+    await until(
+        lambda: not full.running, seconds=3 * _EXIT_SECONDS, what=f"{full.name} to find its disk full"
+    )
+    assert "join_dir: the store of open events" in full.log_tail(), f"no reason is given in {full.log}"
+    stage.fleet.start("performance", DRIFTLINE_JOIN_DIR=str(join))
+
+
 async def redis_restart(stage: Stage, _: Traffic) -> None:
     """Redis is killed, stays away for a while and comes back with its data."""
     await asyncio.to_thread(stage.redis.kill)
@@ -219,10 +286,15 @@ async def message_bytes(stage: Stage, traffic: Traffic) -> None:
     """``max.message.bytes`` of the output is lowered below a batch, and later raised again."""
     for other in stage.fleet.alive("inference"):
         await stage.fleet.stop(other)
-    stage.fleet.start("inference", crash="after-commit:1000000:hold=0.5")  # gathers more than one batch takes
+    gathering = "after-commit:1000000:hold=0.5"  # gathers more than one batch takes
+    alone = stage.fleet.start("inference", crash=gathering)
     await _limit(stage, 1_500)
     before = traffic.sent
     await until(lambda: traffic.sent > before + 600, seconds=120, what="more events")
+    if not stage.control:  # one that does not wait for its sends does not hear of it
+        await until(
+            lambda: "BatchTooLarge" in alone.log_tail(100_000), seconds=60, what="a batch to be refused"
+        )
     await asyncio.sleep(3)
     await _limit(stage, 1_048_588)
 
@@ -263,16 +335,40 @@ async def _jump(stage: Stage, service: str, rng: random.Random) -> None:
 
 
 async def corrupt_bundle(stage: Stage, _: Traffic) -> None:
-    """A version rots in the store and is refused as champion; then a good one takes over under traffic."""
+    """A version rots before it is made champion, another one afterwards; then a good one takes over.
+
+    The first is refused. The second answers wherever it was loaded before it rotted, and a process that
+    comes only now must refuse it and wait, while the others go on.
+    """
     try:
         await stage.publish(corrupt=True)
     except RegistryError as error:
         stage.journal.note("refused", error=str(error))
     else:
         raise AssertionError("a bundle whose bytes have rotted was made champion")
-    await _some_time(stage, 1, 3)
-    await stage.publish()
+    rotten = await stage.publish()
+    for part in stage.fleet.alive("inference"):
+        await _serving(part, rotten)
+    await _some_time(stage, 2, 4)  # the other services read it as well
+    stage.spoil(rotten)
+    late = stage.fleet.start("inference")
+    await until(
+        lambda: said(late, "model cannot be loaded, what is loaded stays", model_version=rotten) > 0,
+        seconds=_EXIT_SECONDS,
+        what=f"{late.name} to refuse version {rotten}",
+    )
+    assert not said(late, "model swapped in"), f"{late.name} serves a bundle whose bytes have rotted"
+    await _serving(late, await stage.publish())
+    await stage.fleet.stop(late)
     await _some_time(stage, 2, 4)
+
+
+async def _serving(part: Part, version: str) -> None:
+    await until(
+        lambda: said(part, "model swapped in", model_version=version) > 0,
+        seconds=_EXIT_SECONDS,
+        what=f"{part.name} to serve version {version}",
+    )
 
 
 async def poison(stage: Stage, traffic: Traffic) -> None:
@@ -290,7 +386,7 @@ async def _kill_one(stage: Stage, service: str, rng: random.Random) -> None:
 CATALOGUE: dict[str, Fault] = {
     **{
         f"kill-{point}": _killed_at(point)
-        for point in ("after-begin", "after-send", "before-commit", "after-commit")
+        for point in ("before-begin", "after-begin", "after-send", "before-commit", "after-commit")
     },
     "zombie": zombie,
     "zombie-before-begin": zombie_before_begin,
@@ -303,6 +399,7 @@ CATALOGUE: dict[str, Fault] = {
     "partition": partition,
     "delay": delay,
     "disk-full": disk_full,
+    "store-full": store_full,
     "redis-restart": redis_restart,
     "redis-loss": redis_loss,
     "message-bytes": message_bytes,
@@ -312,6 +409,21 @@ CATALOGUE: dict[str, Fault] = {
     "poison": poison,
 }
 """By name."""
+
+NEEDS: Final = {"store-full": "performance", "message-bytes": "inference", "corrupt-bundle": "inference"}
+"""Faults of one service: without it at work there is nothing to break."""
+
+
+def possible(fault: str, services: Collection[str]) -> bool:
+    """Whether there is something to break.
+
+    Examples
+    --------
+    >>> possible("store-full", ("inference",)), possible("scale", ("inference",))
+    (False, True)
+    """
+    return NEEDS.get(fault, next(iter(services))) in services
+
 
 OF_SERVERS: Final = frozenset(
     {

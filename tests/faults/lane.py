@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from tests.faults.catalogue import CATALOGUE
-from tests.faults.progress import Place, everybody_at_the_end, moving_beyond, positions
+from tests.faults.progress import Place, everybody_at_the_end, groups_at_the_end, moving_beyond, positions
 from tests.faults.result import Result
 from tests.faults.rules.alerting import alert_state, alerting
 from tests.faults.rules.comparing import comparing, judging
@@ -24,8 +25,8 @@ from tests.streams import until
 
 STARTS_WITHIN: Final = 180.0
 
-_PATIENCE: Final = 10.0
-"""Seconds that a planted mistake is waited for to mend itself: what is lost does not come back."""
+_PATIENCE: Final = 5.0
+"""Seconds that a planted mistake is given once everybody has come to the end: reports follow later."""
 
 _REPORTED_AFTER: Final = 1.5
 """Seconds until the reports have caught up, mostly: to look sooner costs a look."""
@@ -44,6 +45,8 @@ class Lane:
 
     def __init__(self, stage: Stage, seed: int, rate: float) -> None:
         self.stage = stage
+        self.seed = seed
+        self.rate = rate
         topics = stage.topics
         self.traffic = Traffic(stage.client, topics, PARTITIONS, seed, rate, stage.services)
         read = [topics.events, topics.predictions, topics.dead_letters, topics.reports]
@@ -62,7 +65,7 @@ class Lane:
         """Start the fleet and the traffic; every partition has moved when the block is entered."""
         stage = self.stage
         for service in stage.services:
-            for _ in range(2 if len(stage.services) == 1 else stage.rng.choice((1, 2))):
+            for _ in range(random.Random(f"{self.seed} {service}").choice((1, 2))):
                 stage.fleet.start(service)
         async with self.witness.watching():
             await self._candidate_runs()
@@ -80,8 +83,13 @@ class Lane:
         await until(running, seconds=STARTS_WITHIN, what="the shadow to have its candidate")
 
     async def hurt(self, result: Result, fault: Break | None = None) -> None:
-        """Carry out the fault of a result, then watch whether everybody moves again in time."""
+        """Carry out the fault of a result, then watch whether everybody moves again in time.
+
+        Every choice from here on is drawn from seed, fault and topology alone, whatever happened before.
+        """
         stage, traffic = self.stage, self.traffic
+        stage.rng = random.Random(f"{self.seed} {result.fault} {result.topology}")
+        result.services, result.rate = stage.services, self.rate
         await asyncio.sleep(stage.rng.uniform(0.5, 2.0))
         stage.journal.note("fault", name=result.fault, seed=result.seed, sent=traffic.sent)
         before = traffic.sent
@@ -110,16 +118,27 @@ class Lane:
         return round(time.monotonic() - began, 1)
 
     async def judge(self, result: Result) -> None:
-        """Pause the traffic and wait until every rule holds; report those that do not in time."""
+        """Pause the traffic and wait until every rule holds; report those that do not in time.
+
+        A planted mistake is judged once everybody has come to the end: what is not finished is not lost.
+        """
         await self.traffic.pause()
         await asyncio.sleep(_REPORTED_AFTER)
-        deadline = time.monotonic() + (_PATIENCE if result.control else RESUMES_WITHIN)
+        began = deadline = time.monotonic()
+        deadline += RESUMES_WITHIN
         while broken := await self.broken():
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if result.control and deadline == began + RESUMES_WITHIN and not await self.unfinished():
+                deadline = now + _PATIENCE
+            if now > deadline:
                 self.stage.fleet.trace()
-                result.violations += broken
+                result.violations += (await self.unfinished() if result.control else []) or broken
                 return
             await asyncio.sleep(1.0)
+
+    async def unfinished(self) -> list[str]:
+        """Return who has not come to the end of what is there, a sentence each."""
+        return await groups_at_the_end(self.stage, Found(self.stage.topics, self.witness.seen))
 
     async def broken(self) -> list[str]:
         """Return what does not hold now, a sentence each."""

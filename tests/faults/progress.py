@@ -96,32 +96,63 @@ async def inference_positions(stage: Stage) -> dict[int, int]:
     return {number: at for (group, _, number), at in found.items() if group == "inference"}
 
 
-async def everybody_at_the_end(stage: Stage, found: Found) -> list[str]:
-    """State and group of every service agree that everything has been read.
+async def groups_at_the_end(stage: Stage, found: Found) -> list[str]:
+    """Every group has been told that everything has been read.
 
     Where transactions end, markers take offsets that nobody reads: being at the end means being
     anywhere behind the last record.
     """
-    now = time.time() * 1000
     told = await positions(stage)
-    problems = []
+    ends = _ends(stage, found, time.time() * 1000)
+    return [
+        f"group {group} is at {told.get(place, 0)} of {topic}[{partition}], whose records end at {end}"
+        for place, end in ends.items()
+        for group, topic, partition in [place]
+        if told.get(place, 0) < end
+    ]
+
+
+async def everybody_at_the_end(stage: Stage, found: Found) -> list[str]:
+    """State and group of every service agree that everything has been read."""
+    problems = await groups_at_the_end(stage, found)
+    told = await positions(stage)
+    for place, end in _ends(stage, found, time.time() * 1000).items():
+        group, topic, partition = place
+        if group == "alerting":
+            continue  # its state has no position
+        reader = StateReader(stage.client, stage.topics.state(group))
+        snapshot = await reader.last(TopicPartition(topic, partition))
+        held = snapshot.next_offset if snapshot is not None else 0
+        problems += state_problems(place, told.get(place, 0), held, end)
+    return problems
+
+
+def state_problems(place: Place, at: int, held: int, end: int) -> list[str]:
+    """Return what is wrong with where a state ends, beside its group's position and the records' end.
+
+    Examples
+    --------
+    >>> state_problems(("drift", "events", 0), 9, 8, 8)
+    ['group drift is at 9 of events[0], beyond its state at 8']
+    >>> state_problems(("drift", "events", 0), 8, 7, 8)
+    ['state of drift is at 7 of events[0], records end at 8']
+    """
+    group, topic, partition = place
+    if held < end:
+        return [f"state of {group} is at {held} of {topic}[{partition}], records end at {end}"]
+    if at > held:
+        return [f"group {group} is at {at} of {topic}[{partition}], beyond its state at {held}"]
+    return []
+
+
+def _ends(stage: Stage, found: Found, now: float) -> dict[Place, int]:
+    """Return where the records of every place end that the witness has read."""
+    ends: dict[Place, int] = {}
     for group, topic, partition in places(stage):
         if topic not in found.records:
             continue
         records = found.records[topic][partition]
         if group == "alerting":  # heartbeats never end, and Faust commits the last one read, not the next
             records = [record for record in records if record.timestamp < now - _COMMITS_WITHIN_MS][:-1]
-        end = records[-1].offset + 1 if records else 0
-        at = told.get((group, topic, partition), 0)
-        if at < end:
-            problems.append(f"group {group} is at {at} of {topic}[{partition}], whose records end at {end}")
-        if group == "alerting":
-            continue  # its state has no position
-        reader = StateReader(stage.client, stage.topics.state(group))
-        snapshot = await reader.last(TopicPartition(topic, partition))
-        held = snapshot.next_offset if snapshot is not None else 0
-        if held < end:
-            problems.append(f"state of {group} is at {held} of {topic}[{partition}], records end at {end}")
-        if at > held and held >= end:
-            problems.append(f"group {group} is at {at} of {topic}[{partition}], beyond its state at {held}")
-    return problems
+        ends[group, topic, partition] = records[-1].offset + 1 if records else 0
+    return ends

@@ -18,6 +18,12 @@ class Result:
         Seconds from the end of the fault until every partition had moved; ``None`` if not in time.
     events
         How many were sent while it was broken.
+    services, rate
+        Who was at work, and events a second.
+    drawn_by
+        The seed that drew the choices, where another lane's did.
+    noticed
+        Of a control: whether the mistake showed as what it is (:attr:`tests.faults.controls.Control.shows`).
     folder
         Where the event log and the processes' logs are, if they were kept.
     """
@@ -31,6 +37,10 @@ class Result:
     events: int = 0
     seconds: float = 0.0
     folder: str = ""
+    services: tuple[str, ...] = ("inference",)
+    rate: float = 0.0
+    drawn_by: int | None = None
+    noticed: bool = False
 
     @property
     def passed(self) -> bool:
@@ -38,11 +48,17 @@ class Result:
         return not self.violations
 
     @property
-    def noticed(self) -> bool:
-        """Whether a mistake showed in what was written: a run that merely broke off proves nothing."""
-        blind = ("broke off", "ended by itself", "no progress")
-        return any(not any(word in v for word in blind) for v in self.violations)
+    def repeat(self) -> str:
+        """The command that makes the same choices again, with a fleet of its own."""
+        if self.fault in ("", "(end)", "soak"):
+            return ""
+        seed = self.seed if self.drawn_by is None else self.drawn_by
+        if self.control:
+            what = f"--controls --only {self.control}"
+        else:
+            what = f"--faults {self.fault} --services {','.join(self.services)} --rate {self.rate:g}"
+        return f"python -m tests.faults --seeds {seed} {what} --topology {self.topology} --keep"
 
     def as_json(self) -> dict[str, Any]:
         """Return what is printed with ``--json``."""
-        return asdict(self) | {"passed": self.passed}
+        return asdict(self) | {"passed": self.passed, "repeat": self.repeat}

@@ -10,6 +10,7 @@ from typing import Final
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
+from tests.faults.controls import CONTROLS
 from tests.faults.journal import Journal
 from tests.faults.lane import Lane
 from tests.faults.result import Result
@@ -46,9 +47,11 @@ async def run(
     fault: str,
     services: tuple[str, ...] = ("inference",),
     control: str = "",
+    rate: float = RATE,
 ) -> Result:
     """Carry out one fault and return what was broken."""
     result = Result(seed, fault, servers.topology, control, folder=str(folder))
+    result.services, result.rate = services, rate
     journal = Journal(folder)
     journal.note("run", seed=seed, fault=fault, topology=servers.topology, control=control, services=services)
     started = time.monotonic()
@@ -57,22 +60,31 @@ async def run(
         async with staged(
             servers.kafka, servers.redis, journal, seed=drawn, services=services, control=control
         ) as stage:
-            await _play(stage, result, seed)
+            await _play(stage, result)
     except Exception as error:
         journal.note("broke off", error=repr(error), trace=traceback.format_exc())
         result.violations.append(f"the run broke off: {type(error).__name__}: {str(error)[:300]}")
     finally:
+        if control:
+            result.noticed = CONTROLS[control].is_noticed(result.violations, logs_in(folder))
         result.seconds = round(time.monotonic() - started, 1)
         journal.note("result", **result.as_json())
         journal.close()
     return result
 
 
-async def _play(stage: Stage, result: Result, seed: int) -> None:
-    lane = Lane(stage, seed, RATE)
+async def _play(stage: Stage, result: Result) -> None:
+    lane = Lane(stage, result.seed, result.rate)
     async with lane.at_work():
         await lane.hurt(result)
+        if result.control and not result.passed:
+            return  # it stands still, as it was meant to: nothing more will come
         await lane.judge(result)
         await lane.leave(result)
         await lane.look_again(result)
         result.events = lane.traffic.sent
+
+
+def logs_in(folder: Path) -> str:
+    """Return what the processes of a run have logged."""
+    return "\n".join(log.read_text(errors="replace") for log in sorted(folder.glob("*/*.log")))

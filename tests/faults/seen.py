@@ -7,6 +7,16 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
+ENDING: Final = (
+    "kill-before-commit",
+    "kill-after-send",
+    "zombie",
+    "scale",
+    "broker-outage",
+    "poison",
+)
+"""Faults that end processes, or that take long: their successors are compared from their own beginning on."""
+
 SURVIVABLE: Final = (
     "broker-stop",
     "broker-kill",
@@ -17,6 +27,9 @@ SURVIVABLE: Final = (
     "blocked-loop",
 )
 """Faults after which the same processes must still be there: what they hold can be compared."""
+
+ENDING_SHARE: Final = 0.1
+"""So rare that most processes live for some minutes."""
 
 MOST_GROWTH: Final = 0.10
 SLACK_MIB: Final = 16.0

@@ -1,8 +1,9 @@
 """``python -m tests.faults.soak --hours 8``: faults at random for hours, and what must come back each time.
 
 Memory and open files must stay flat, the lag must return to nothing, and the rules of the suite hold at
-the end. The faults are those that the processes survive, so that what grows is seen. Writes one page with
-plots and the verdict; ``--json`` prints the same numbers. Exit code 1 if a rule was broken.
+the end. Nine faults in ten are such that the processes survive, so that what grows is seen; the others end
+some of them. Writes one page with plots and the verdict, also where the soak breaks off;
+``--json`` prints the same numbers. Exit code 1 if a rule was broken.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import random
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +26,7 @@ from tests.faults.lane import Lane
 from tests.faults.progress import inference_positions
 from tests.faults.result import Result
 from tests.faults.run import Servers
-from tests.faults.seen import SURVIVABLE, Seen, Series
+from tests.faults.seen import ENDING, ENDING_SHARE, SURVIVABLE, Seen, Series
 from tests.faults.soak_page import page
 from tests.faults.stage import SERVICES, Stage, staged
 from tests.faults.traffic import Traffic
@@ -61,27 +63,17 @@ async def _watch(seen: Seen, stage: Stage, traffic: Traffic) -> None:
 async def soak(
     servers: Servers, folder: Path, *, seconds: float, seed: int, services: tuple[str, ...]
 ) -> tuple[Seen, Result]:
-    """Break things for so long, then look."""
+    """Break things for so long, then look; what breaks off is a violation, and what was seen is returned."""
     seen, result = Seen(), Result(seed, "soak", servers.topology, folder=str(folder))
     journal = Journal(folder)
-    rng = random.Random(f"soak {seed}")
-    async with staged(servers.kafka, servers.redis, journal, seed=f"soak {seed}", services=services) as stage:
-        lane = Lane(stage, seed, RATE)
-        async with lane.at_work():
-            seen.started = time.monotonic()
-            watching = asyncio.create_task(_watch(seen, stage, lane.traffic))
-            while seen.now() < seconds:
-                await _one_fault(seen, lane, result, rng)
-            watching.cancel()
-            await asyncio.wait([watching])
-            if not watching.cancelled():
-                watching.result()  # it ended by itself: say why
-            result.events = lane.traffic.sent
-            await lane.judge(result)
-            at = await inference_positions(stage)
-            seen.lag.append((seen.now(), lane.traffic.sent - sum(at.values())))
-            await lane.leave(result)
-            await lane.look_again(result)
+    try:
+        async with staged(
+            servers.kafka, servers.redis, journal, seed=f"soak {seed}", services=services
+        ) as stage:
+            await _endure(stage, seen, result, seconds)
+    except Exception as error:
+        journal.note("broke off", error=repr(error), trace=traceback.format_exc())
+        result.violations.append(f"it broke off: {type(error).__name__}: {str(error)[:300]}")
     for name, series in seen.processes.items():
         result.violations += series.complaints(name)
     result.seconds = round(seen.now(), 1)
@@ -90,8 +82,31 @@ async def soak(
     return seen, result
 
 
+async def _endure(stage: Stage, seen: Seen, result: Result, seconds: float) -> None:
+    lane, rng = Lane(stage, result.seed, RATE), random.Random(f"soak {result.seed}")
+    async with lane.at_work():
+        seen.started = time.monotonic()
+        watching = asyncio.create_task(_watch(seen, stage, lane.traffic))
+        try:
+            while seen.now() < seconds:
+                await _one_fault(seen, lane, result, rng)
+        finally:
+            result.events = lane.traffic.sent
+            watching.cancel()
+            await asyncio.wait([watching])
+        if not watching.cancelled():
+            watching.result()  # it ended by itself: say why
+        result.events = lane.traffic.sent
+        await lane.judge(result)
+        at = await inference_positions(stage)
+        seen.lag.append((seen.now(), lane.traffic.sent - sum(at.values())))
+        await lane.leave(result)
+        await lane.look_again(result)
+
+
 async def _one_fault(seen: Seen, lane: Lane, result: Result, rng: random.Random) -> None:
-    result.fault = rng.choice(SURVIVABLE)
+    ending = rng.random() < ENDING_SHARE
+    result.fault = rng.choice(ENDING if ending else SURVIVABLE)
     began = seen.now()
     await lane.hurt(result)
     seen.faults.append((began, result.fault, result.resumed_after))
@@ -120,6 +135,7 @@ def main() -> int:
                 services=SERVICES if options.services == "all" else tuple(options.services.split(",")),
             )
         )
+    result.fault = "soak"
     page(seen, result).write(options.html)
     if options.json:
         print(json.dumps(result.as_json() | {"faults": len(seen.faults), "growth": seen.growth()}))

@@ -61,6 +61,7 @@ def _figure(seen: Seen) -> Figure:
         axes.set_ylabel(what)
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
-    memory.legend(loc="lower right", fontsize=8, ncols=2)
+    if seen.processes:
+        memory.legend(loc="lower right", fontsize=8, ncols=2)
     files.set_xlabel("seconds; an upright line is the beginning of a fault")
     return figure

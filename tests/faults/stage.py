@@ -33,6 +33,7 @@ from shared.settings import ServiceSettings
 from shared.topics import TopicNames
 from tests.alert_oracle import FAILING
 from tests.faults.answers import coefficients
+from tests.faults.evidence import lines
 from tests.faults.journal import Journal
 from tests.faults.nursling import Nursling
 from tests.faults.proxy import Proxy
@@ -107,13 +108,16 @@ class Fleet:
         ----------
         crash
             A crash point, see :mod:`shared.pipeline.crash_points`.
+        extra
+            Settings that this process alone has.
         """
         self._count += 1
         name = f"{service}-{self._count}"
         folder = self._journal.folder / name
-        environment = self._settings | _OF_SERVICE.get(service, {}) | extra
+        environment = self._settings | _OF_SERVICE.get(service, {})
         environment["DRIFTLINE_HTTP_PORT"] = str(self._ports.reserve())
         environment["DRIFTLINE_JOIN_DIR"] = str(folder / "join")  # a disk of its own, empty at the start
+        environment |= extra
         environment = {k: v for k, v in environment.items() if k in _known(service) or k[:6] == "FAULTS"}
         environment["FAULTS_CLOCK"] = str(folder / "clock")
         environment["FAULTS_BLOCK_SECONDS"] = str(SESSION + 4)
@@ -153,6 +157,10 @@ class Fleet:
         self._journal.note("kill", process=part.name)
         self._told.add(part.name)
         await asyncio.to_thread(part.kill)
+
+    def is_doomed(self, part: Part) -> None:
+        """Expect a process to end by itself."""
+        self._told.add(part.name)
 
     def misbehaved(self) -> list[str]:
         """Return a sentence for every process that ended although nobody told it to, or did not when told."""
@@ -221,6 +229,7 @@ class Stage:
     services: tuple[str, ...]
     baseline: Baseline
     receiver: WebhookReceiver
+    control: str = ""
     registry_lost: bool = False
     champions: list[str] = field(default_factory=list)
     versions: int = 0
@@ -240,11 +249,16 @@ class Stage:
         version = str(self.versions)
         await self._register(version)
         if corrupt:
-            _spoil(self.journal.folder / "store", version)
+            self.spoil(version)
         await self.registry.promote(MODEL, version, who="faults", why="test")
         self.journal.note("promoted", version=version, corrupt=corrupt)
         self.champions.append(version)
         return version
+
+    def spoil(self, version: str) -> None:
+        """Flip bytes of a version in the bundle store."""
+        _spoil(self.journal.folder / "store", version)
+        self.journal.note("spoilt", version=version)
 
     async def publish_candidate(self) -> None:
         """Register a version that is asked in the shadow."""
@@ -271,8 +285,7 @@ class Stage:
 
 
 def _knew_of_no_candidate(part: Part) -> bool:
-    lines = part.log.read_text(errors="replace").splitlines() if part.log.exists() else []
-    changes = [json.loads(line) for line in lines if line.startswith("{") and '"candidates changed"' in line]
+    changes = [line for line in lines(part.log) if line.get("event") == "candidates changed"]
     return any(not change["running"] and not change["absent"] for change in changes)
 
 
@@ -364,6 +377,7 @@ async def staged(
             services,
             fitted(),
             receiver,
+            control,
         )
         await stage.publish()
         if "shadow" in services:

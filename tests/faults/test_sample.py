@@ -13,6 +13,8 @@ from shared.scoring.events import EventDecoder
 from tests.faults.__main__ import faults, main, seeds, services_of
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.controls import CONTROLS
+from tests.faults.result import Result
+from tests.faults.stage import SERVICES
 from tests.faults.traffic import bad_event, good_event
 from tests.models import numeric_spec
 
@@ -37,6 +39,50 @@ def test_every_control_names_faults_that_exist() -> None:
     for control in CONTROLS.values():
         assert control.faults
         assert set(control.faults) <= set(CATALOGUE)
+        assert set(control.services) <= set(SERVICES)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("random-ids", "predictions[0]: 3 repeated, the first at offset 7"),
+        ("unawaited-sends", "predictions[2]: 30 of 90 lost, the first at offset 7"),
+        ("state-outside", "predictions[1]: 1 of 90 lost, the first at offset 7"),
+        ("wrong-offset", "drift: the detector of features after 90 is not that of an offline computation"),
+        ("never-let-go", "no progress of every partition in 51 s after the fault: within 51 s these did not"),
+    ],
+)
+def test_a_control_is_noticed_only_by_what_it_is(name: str, sentence: str) -> None:
+    control = CONTROLS[name]
+    assert control.is_noticed([sentence], "at controls.py:120 waiting_for_ever")
+    others = [
+        "the run broke off: AssertionError: predictions[0]: 3 repeated",
+        "inference-2 ended by itself: see the log",
+        "group inference is at 7 of events[0], whose records end at 9",
+        "dead-letters of events[0]: 1 of 3 lost, the first at offset 7",
+        "drift reports of version 1: 90 features, the state has 80",
+    ]
+    assert not control.is_noticed(others, "waiting_for_ever")
+    assert not control.traced or not control.is_noticed([sentence], "nobody waits")
+
+
+@pytest.mark.parametrize("arguments", [["--controls", "--lanes", "2"], ["--sample", "--lanes", "1"]])
+def test_a_mistake_that_would_not_be_planted_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "--lanes are for faults" in capsys.readouterr().err
+
+
+def test_a_result_says_how_to_make_the_same_choices_again() -> None:
+    result = Result(3, "zombie", "three", services=("inference", "drift"), rate=45.0)
+    made = "python -m tests.faults --seeds 3 --faults zombie --services inference,drift --rate 45 "
+    assert result.repeat == made + "--topology three --keep"
+    assert result.as_json()["repeat"] == result.repeat
+    result.drawn_by = 1
+    assert "--seeds 1 " in result.repeat
 
 
 def test_every_bad_event_of_the_traffic_is_bad_and_every_good_one_is_good() -> None:

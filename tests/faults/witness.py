@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from tests.streams import ByPartition, Client, read_all, until
+from tests.faults.kept import Kept, Spool
+from tests.streams import Client, read_all, until
 
 
 class Witness:
@@ -23,7 +24,8 @@ class Witness:
     Attributes
     ----------
     seen
-        Every record, by topic and partition, in the order in which it came.
+        Every record, by topic and partition, in the order in which it came; their values can be read
+        while the block of :meth:`watching` lasts.
     """
 
     def __init__(self, client: Client, topics: Iterable[str]) -> None:
@@ -31,7 +33,8 @@ class Witness:
         self._topics = list(topics)
         self._consumer: AIOKafkaConsumer | None = None
         self._tps: list[TopicPartition] = []
-        self.seen: dict[str, ByPartition] = {}
+        self._spool = Spool()
+        self.seen: dict[str, dict[int, list[Kept]]] = {}
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -52,6 +55,7 @@ class Witness:
             over.set()
             await asyncio.wait([task], timeout=20)
             await consumer.stop()
+            self._spool.close()
             task.result()
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
@@ -72,7 +76,7 @@ class Witness:
                 await asyncio.sleep(0.2)
                 continue
             for tp, records in found.items():
-                self.seen[tp.topic][tp.partition] += records
+                self.seen[tp.topic][tp.partition] += map(self._spool.keep, records)
 
     async def caught_up(self, seconds: float = 60) -> None:
         """Wait until everything that is there now has been seen."""
@@ -101,5 +105,5 @@ class Witness:
         return problems
 
 
-def _mark(record: ConsumerRecord) -> tuple[int, int]:
+def _mark(record: ConsumerRecord | Kept) -> tuple[int, int]:
     return record.offset, hash(record.value)

@@ -15,7 +15,6 @@ from shared.messages import InferenceReport, Prediction
 from shared.reports import LatestReports, decode_report
 from shared.topics import TopicNames
 from tests.faults.traffic import MODEL, POISON
-from tests.streams import ByPartition
 
 R = TypeVar("R")
 
@@ -63,10 +62,10 @@ class Found:
     """The records of a run, by topic and partition, in order."""
 
     topics: TopicNames
-    records: Mapping[str, ByPartition]
+    records: Mapping[str, Mapping[int, Sequence[Any]]]
 
     @property
-    def events(self) -> ByPartition:
+    def events(self) -> Mapping[int, Sequence[Any]]:
         """The events."""
         return self.records[self.topics.events]
 

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from pydantic import SecretStr
 
 from shared.errors import ServiceError
 from shared.health import HealthServer
@@ -121,3 +122,22 @@ async def test_a_page_is_served_as_html_that_loads_nothing_and_runs_nothing() ->
         ):
             assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
             assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "warned"),
+    [
+        ("0.0.0.0", None, True),
+        ("0.0.0.0", SecretStr("planted"), False),
+        ("127.0.0.1", None, False),
+        ("localhost", None, False),
+    ],
+)
+async def test_a_port_that_everybody_may_read_is_warned_of(
+    host: str, token: SecretStr | None, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with HealthServer(CollectorRegistry(), host=host, token=token):
+        pass
+    said = [record for record in caplog.records if "set http_token" in record.message]
+    assert len(said) == warned
+    assert "planted" not in caplog.text

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from services.performance.index import hashes_of
 from services.performance.packets import Followed, Known
 from services.performance.rows import FULL, LABELLED, OPEN, event_of, id_of, labelled_row, open_row, row_of
 from services.performance.store import EventStore
+from shared.errors import ServiceError
 from tests.unit.services.performance.harness import HOUR, START, Harness, Log, answered, binary
 
 
@@ -117,3 +121,40 @@ def test_nothing_is_left_once_every_horizon_has_passed(tmp_path: Path) -> None:
     disk = Disk(tmp_path / "p", "life")
     assert (list(disk.blocks()), disk.dues()) == ([], set())
     disk.close()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes: as good as a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_named_and_the_files_are_what_they_were(tmp_path: Path) -> None:
+    store = EventStore(tmp_path, "life")
+    names = [f"e{n}" for n in range(3_000)]
+    rows = [open_row(answered(name, 0.5, START), 7) for name in names]
+    store.put(hashes_of(names[:10]), rows[:10], [7] * 10)
+    store.save(3)
+    store.put(hashes_of(names[10:]), rows[10:], [7] * (len(names) - 10))
+    (data,) = tmp_path.glob("rows/data.mdb")
+    with files_of_at_most(data.stat().st_size + 8_192), pytest.raises(ServiceError) as full:
+        store.save(9)
+    assert str(full.value).startswith("join_dir: the store of open events in ")
+    assert "what is missing comes from the log" in str(full.value)
+    store.close()
+    store = EventStore(tmp_path, "life")  # there is room again
+    assert (store.offset, look_up(store, names)) == (3, dict(zip(names[:10], rows[:10], strict=True)))
+    store.put(hashes_of(names[10:]), rows[10:], [7] * (len(names) - 10))
+    store.save(9)
+    assert look_up(store, names) == dict(zip(names, rows, strict=True))
+    store.close()
+
+
+def test_a_disk_that_is_full_from_the_start_is_named_too(tmp_path: Path) -> None:
+    with files_of_at_most(4_096), pytest.raises(ServiceError, match=r"^join_dir: the store of open events"):
+        EventStore(tmp_path, "life")
