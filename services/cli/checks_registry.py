@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from services.cli.checks import Check, failed, ok
 from services.cli.checks_kafka import compare_clocks
 from services.cli.connection import CliSettings
+from shared.address import masked
 from shared.errors import ServiceError
 from shared.logs import redact
 from shared.registry import RedisRegistry
@@ -30,7 +31,7 @@ async def redis(settings: CliSettings, most: float) -> list[Check]:
         after = time.time()
         about: dict[str, Any] = await client.info()
     except (RedisError, OSError) as error:
-        raise ServiceError(redact(f"{url} does not answer as it should: {error}")) from error
+        raise ServiceError(redact(f"{masked(url)} does not answer as it should: {error}")) from error
     finally:
         await client.aclose()
     ahead = seconds + micros / 1e6 - (before + after) / 2

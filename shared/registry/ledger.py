@@ -28,8 +28,8 @@ from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from shared.address import masked
 from shared.errors import ConfigError, RegistryError, TransientError
-from shared.registry.address import masked
 from shared.registry.records import CanaryShare, HistoryEntry, Pointers, VersionInfo
 
 # One script, so that Redis carries out pointer, history, request id and notification together or

@@ -19,10 +19,10 @@ from typing import Final
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from shared.address import masked
 from shared.bundle.checksums import SUMS_NAME, parse_sums
 from shared.bundle.read import Bundle, load_bundle
 from shared.errors import BundleError, ConfigError, RegistryError, ServiceError, TransientError
-from shared.registry.address import masked
 
 _PARTIAL: Final = ".partial-"
 _STALE_SECONDS: Final = 3600

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import EnvSettingsSource
 
+from shared.address import masked, secrets_in
 from shared.errors import ConfigError
 from shared.logs import hide
 from shared.settings.flags import flag_of, read_flags
@@ -201,7 +201,9 @@ def _sentence(
     message = str(found["ctx"]["error"]) if found["type"] == "value_error" else found["msg"]
     message = message[:1].lower() + message[1:]
     item = "".join(f"[{part}]" for part in found["loc"][1:] if isinstance(part, int))
-    given = "" if key in secret_fields(cls) else f", not {merged.get(key)!r}"
+    value = merged.get(key)
+    shown = masked(value) if isinstance(value, str) else value
+    given = "" if key in secret_fields(cls) else f", not {shown!r}"
     if found["type"] == "value_error":
         given = ""  # our own validators quote what they refuse
     return f"{_where(key, sources)}{item}: {message}{given}"
@@ -216,9 +218,11 @@ def _where(key: str, sources: list[_Source]) -> str:
 
 
 def _passwords(settings: ServiceSettings) -> Iterator[str]:
-    """Yield what must never be logged: of a URL only its password."""
-    for name in secret_fields(type(settings)):
+    """Yield what must never be logged: of an address only its password and the like."""
+    for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             text = value.get_secret_value()
-            yield (urlsplit(text).password or "") if "://" in text else text
+            yield from secrets_in(text) if "://" in text else [text]
+        elif isinstance(value, str) and "://" in value:
+            yield from secrets_in(value)

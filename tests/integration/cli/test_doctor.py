@@ -145,8 +145,11 @@ def test_clocks_apart_fail(ready: Cli) -> None:
     assert "set-ntp true" in next(c["todo"] for c in found.values() if c["status"] == "failed")
 
 
-def test_nobody_answers_and_no_password_is_shown(cli: Cli) -> None:
-    away = ["--bootstrap-servers", "127.0.0.1:1", "--redis-url", "redis://:hunter22@127.0.0.1:1/0"]
+@pytest.mark.parametrize(
+    "url", ["redis://:hunter22@127.0.0.1:1/0", "unix:///nowhere/r.sock?password=hunter22"]
+)
+def test_nobody_answers_and_no_password_is_shown(cli: Cli, url: str) -> None:
+    away = ["--bootstrap-servers", "127.0.0.1:1", "--redis-url", url]
     out, err = cli("doctor", *away, code=1)
     assert "127.0.0.1:1 cannot be reached" in out
     assert "hunter22" not in out + err

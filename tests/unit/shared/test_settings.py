@@ -187,6 +187,17 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert redact("login with correct-horse, then battery-staple") == "login with **********, then **********"
 
 
+def test_a_password_in_a_query_or_in_the_bundle_store_is_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIFTLINE_REDIS_URL", "unix:///run/r.sock?db=1&password=hunter%2022")
+    monkeypatch.setenv("DRIFTLINE_BUNDLE_STORE", "s3://AKIA:wJalr/XUtn@models?token=zeppelin")
+    settings = load_settings(Settings, [])
+    said = redact(f"{settings.bundle_store} {settings.redis_url.get_secret_value()} auth hunter 22 refused")
+    for secret in ("hunter%2022", "hunter 22", "wJalr/XUtn", "zeppelin"):
+        assert secret not in said
+    assert "models" in said
+    assert "/run/r.sock?db=1" in said
+
+
 def test_no_error_quotes_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRIFTLINE_REDIS_URL", "http://user:battery-staple@cache")
     monkeypatch.setenv("DRIFTLINE_KAFKA_SASL_PASSWORD", "correct-horse")

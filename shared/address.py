@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from urllib.parse import unquote, unquote_plus
 
 _USERINFO = re.compile(
     r"(?P<scheme>[a-z0-9+.-]+://)(?P<user>[^:@/?#]*)(?::(?P<password>.*))?@", re.IGNORECASE
 )
-_SECRET_QUERY = re.compile(r"([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
+_SECRET_QUERY = re.compile(r"([?&][^=&]*(?:password|secret|token|key)[^=&]*=)([^&]*)", re.IGNORECASE)
 
 
 def masked(url: str) -> str:
@@ -29,3 +31,20 @@ def masked(url: str) -> str:
         lambda m: m["scheme"] + m["user"] + ("" if m["password"] is None else ":***") + "@", url
     )
     return _SECRET_QUERY.sub(r"\1***", url)
+
+
+def secrets_in(url: str) -> Iterator[str]:
+    """Yield what :func:`masked` hides, as it is written and as it is meant.
+
+    Examples
+    --------
+    >>> sorted(secrets_in("rediss://ops:p%40ss@redis/1?ssl_keyfile_password=hunter2"))
+    ['hunter2', 'p%40ss', 'p@ss']
+    """
+    found = set()
+    for match in _USERINFO.finditer(url):
+        password = match["password"] or ""
+        found |= {password, unquote(password)}
+    for match in _SECRET_QUERY.finditer(url):
+        found |= {match[2], unquote_plus(match[2])}
+    yield from found - {""}

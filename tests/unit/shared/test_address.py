@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from shared.address import masked
 from shared.errors import ConfigError
 from shared.registry import RedisRegistry
-from shared.registry.address import masked
 
 
 @pytest.mark.parametrize(
