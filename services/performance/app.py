@@ -55,7 +55,8 @@ async def serve(settings: PerformanceSettings) -> None:
     alive = _Alive()
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(settings.drain_seconds))
-        book = FactsBook(await stack.enter_async_context(_shelf(settings, collectors)))
+        book = FactsBook(await stack.enter_async_context(_shelf(settings, collectors)), stop=stop)
+        book.waiting = alive.turn
         await stack.enter_async_context(
             watched(
                 settings,
@@ -101,8 +102,10 @@ class _Alive:
         self._turn = time.monotonic()
 
     def turn(self) -> None:
-        """Note that the process is alive while it starts."""
+        """Note that the process is alive while it waits for something outside of it."""
         self._turn = time.monotonic()
+        for pipeline in self.pipelines:
+            pipeline.turn()
 
     @property
     def last_turn(self) -> float:

@@ -18,7 +18,7 @@ from shared.bundle.truth import KpiSpec
 from shared.drift.label_baseline import LabelBaseline
 from shared.drift.stream.groups import shared_channels
 from shared.errors import ServiceError
-from shared.logs import get_logger
+from shared.logs import RateLimit, get_logger
 from shared.messages import FeatureValue
 from shared.quality.bins import edges_with
 
@@ -28,6 +28,9 @@ DAY_MS: Final = 86_400_000
 DEFAULT_HORIZON: Final = 14 * DAY_MS
 _SHARE_OF_HORIZON: Final = 56
 _STEPS_OF_HORIZON: Final = 1024
+
+_RETRY_SECONDS: Final = 0.5
+_COMPLAIN_EVERY: Final = 60.0
 
 Version = tuple[str, str]
 """Model and version."""
@@ -188,19 +191,26 @@ def _window(window: int, horizon: int) -> int:
 class FactsBook:
     """The facts of every version met, fetched from the registry when one is first met.
 
+    While the registry or its store is away a version that is new is waited for, and with it the partitions
+    that speak of it: facts are kept with the state, so what is assumed in a minute's trouble would judge the
+    version's labels for good. Facts are assumed only where there is no such bundle, or it cannot be read.
+
     Parameters
     ----------
     shelf
         Where bundles come from.
-    patience
-        Seconds to wait for a registry or store that is away before facts are assumed.
+    stop
+        Ends the waiting.
     """
 
-    def __init__(self, shelf: Shelf, *, patience: float = 60.0) -> None:
+    def __init__(self, shelf: Shelf, *, stop: asyncio.Event | None = None) -> None:
         self._shelf = shelf
-        self._patience = patience
+        self._stop = stop
+        self.waiting: Callable[[], None] = lambda: None
+        """Called while a bundle is waited for, so that the process counts as alive."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._known: dict[Version, Facts] = {}
+        self._complaints = RateLimit(_COMPLAIN_EVERY)
         self.trouble: dict[str, str] = {}
         """Why the facts of a model's newest version are assumed, by model."""
 
@@ -215,10 +225,15 @@ class FactsBook:
             self._known[facts.model, facts.version] = facts
 
     async def meet(self, model: str, version: str) -> Facts:
-        """Return the facts of a version, fetching its bundle where it is new."""
+        """Return the facts of a version, fetching its bundle where it is new.
+
+        Raises
+        ------
+        TransientError
+            The registry is away, and the process is to stop.
+        """
         if (known := self._known.get((model, version))) is not None:
             return known
-        deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
                 path = await self._shelf.fetch(model, version)
@@ -228,7 +243,7 @@ class FactsBook:
                 break
             except ServiceError as error:
                 self.trouble[model] = f"version {version}: {error}"
-                if not error.retriable or asyncio.get_running_loop().time() > deadline:
+                if not error.retriable:
                     log.error(
                         "no bundle to judge labels by, its contract is assumed",
                         model=model,
@@ -237,9 +252,23 @@ class FactsBook:
                     )
                     facts = self._assumed(model, version)
                     break
-                await asyncio.sleep(0.5)
+                if self._stop is not None and self._stop.is_set():
+                    raise
+                self._complain(model, version, error)
+                self.waiting()
+                await asyncio.sleep(_RETRY_SECONDS)
         self._known[model, version] = facts
         return facts
+
+    def _complain(self, model: str, version: str, error: ServiceError) -> None:
+        if (held := self._complaints.admit()) is not None:
+            log.warning(
+                "a new version's bundle is waited for, and with it the labels of its partitions",
+                model=model,
+                model_version=version,
+                error=str(error),
+                held_back=held,
+            )
 
     def meet_in_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, str], Facts]:
         """Return :meth:`meet` for a worker thread, which waits while ``loop`` goes on."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 
 import msgspec
@@ -82,6 +87,34 @@ async def trimmed(stage: Stage) -> bool:
     return min((await first_offsets(stage.client, stage.topics.performance_log, PARTITIONS)).values()) > 0
 
 
+async def told_by_the_command_line(stage: Stage) -> None:
+    """What a person is told: KPIs of final windows, in JSON and as a table; nobody runs a registry here."""
+    reports = await stage.reports()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")} | {
+        "DRIFTLINE_KAFKA_BOOTSTRAP_SERVERS": str(stage.client["bootstrap_servers"]),
+        "DRIFTLINE_TOPIC_PREFIX": stage.topics.prefix,
+        "DRIFTLINE_REDIS_URL": "redis://127.0.0.1:1",
+    }
+
+    async def driftline(*arguments: str) -> str:
+        command = [sys.executable, "-m", "services.cli", "performance", *arguments]
+        done = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, timeout=120, env=environment, check=True
+        )
+        return done.stdout
+
+    told = {v["model_version"]: v for v in json.loads(await driftline("report", "demo", "--json"))}
+    final = [window for window in by_window(reports) if window.final and window.model_version == "1"]
+    assert told["1"]["provisional"] is False
+    for name in ("cost", "sales"):
+        sums = [window.kpis[name].value for window in final if name in window.kpis]
+        assert told["1"]["kpis"][name]["n"] == sum(kpi.n for kpi in sums)
+    labelled = sum(window.quality.labels for window in final)
+    assert told["1"]["realised"]["accuracy"]["n"] == labelled < told["1"]["labels"]["joined"]
+    assert told["1"]["estimated_open"]["predictions"] > 0
+    assert "demo" in await driftline("status")
+
+
 async def test_figures_equal_an_offline_computation_after_kills_rebalances_and_a_new_disk(
     stage: Stage,
 ) -> None:
@@ -112,6 +145,7 @@ async def test_figures_equal_an_offline_computation_after_kills_rebalances_and_a
         check(stage, await stage.reports())
         assert await third.metric("driftline_performance_recovery_seconds") > 0
         assert any(report.final for report in await stage.reports()), "a horizon has passed meanwhile"
+        await told_by_the_command_line(stage)
         third.part.stop()
     told = [
         msgspec.json.decode(record.value, type=Labelled)
