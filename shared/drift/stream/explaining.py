@@ -56,14 +56,16 @@ def explain(
     if change == "unseen":
         named = f": {', '.join(new)}" if new else ""
         return f"{_percent(window[-2], 0.0)} are categories that training did not contain{named}"
-    named_bin = _bin_of(channel, detail)
-    if named_bin is not None:
-        name = channel.bin_names[named_bin].strip("<>")
-        return f"{name} {_instead(window[named_bin], reference[named_bin])}"
+    numbers = ""
     if sums is not None and window[:-1].sum():
-        return _numbers(channel, counts[: len(channel.counts)].astype(np.float64), sums)
-    most = int(np.abs(window - reference).argmax())
-    return f"{channel.bin_names[most].strip('<>')} {_instead(window[most], reference[most])}"
+        numbers = _numbers(channel, counts[: len(channel.counts)].astype(np.float64), sums)
+    most = _bin_of(channel, detail)
+    if most is None:
+        if numbers:
+            return numbers
+        most = int(np.abs(window - reference).argmax())
+    share = f"{channel.bin_names[most].strip('<>')} {_instead(window[most], reference[most])}"
+    return f"{share}; {numbers}" if numbers else share
 
 
 def mean_and_sd(

@@ -67,3 +67,40 @@ async def test_a_baseline_is_learnt_and_a_new_champion_begins_with_its_own(
     reports = await stage.reports()
     assert {(r.model_version, r.baseline) for r in reports} >= {("1", "learnt"), ("2", "bundle")}
     assert sum(r.events for r in reports if r.model_version == "2") == 1_000
+
+
+@pytest.mark.faults
+async def test_a_rollback_past_three_champions_is_watched_and_counts_every_event(
+    stage: Stage, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """The state keeps three versions: the fourth-last was forgotten, and comes back to the merging half."""
+    prefix, store = stage.topics.prefix, str(tmp_path / "store")
+    settings = stage.settings | {
+        "DRIFTLINE_REDIS_URL": redis_server.url,
+        "DRIFTLINE_REDIS_PREFIX": prefix,
+        "DRIFTLINE_BUNDLE_STORE": store,
+        "DRIFTLINE_MODELS": "demo",
+    }
+    async with RedisRegistry(redis_server.url, store, tmp_path / "cache", prefix) as registry:
+        for version in "1234":
+            await registry.register(stage.bundle(version, fitted()), who="test", why="test")
+        await registry.promote("demo", "1", who="test", why="test")
+        with service("drift", stage.folder, settings) as drift:
+            await drift.ready()
+            for version in "12341":
+
+                async def watched(version: str = version) -> bool:
+                    return (
+                        await drift.metric(f'driftline_model_info{{model="demo",version="{version}"}}') == 1
+                    )
+
+                await registry.promote("demo", version, who="test", why="test")
+                await until(watched, seconds=60, what=f"version {version} as champion")
+                await stage.play(100, version=version)
+                merger = await stage.counted(100, 100, version=version)
+                assert merger.models["demo"].is_active(version)
+            assert merger.waiting == 0
+            orders = merger.models["demo"].versions["1"].orders.values()
+            assert [order.unordered for order in orders] == [0, 0]
+            assert set(merger.models["demo"].versions) == {"1", "3", "4"}
+            drift.part.stop()

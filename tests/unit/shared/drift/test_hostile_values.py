@@ -70,3 +70,33 @@ def test_a_clock_that_jumps_is_at_worst_a_missing_value(time):
     assert (slots.counts[0, 0, -1] == 16) == (time in (None, "noon") or time != time)
     with pytest.raises(ValueError, match="channel 'x' has a season: the events' times are needed"):
         SlotCounter(seasonal).add({"x": [0.0] * 16})
+
+
+def test_a_hundred_thousand_rare_categories_are_counted_as_other_and_raise_no_alarm():
+    """More than can be listed: none is ever unseen, and a change of the frequent ones is still found."""
+    rng = np.random.default_rng(31)
+
+    def drawn(rows, share):
+        rare = rng.integers(0, 100_000, rows)
+        frequent = rng.random(rows)
+        return [
+            "a" if f < share else "b" if f < 0.8 else f"c{r}" for f, r in zip(frequent, rare, strict=True)
+        ]
+
+    training = drawn(400_000, 0.5)
+    baseline = fit_baseline({"x": training}, {"x": "categorical"})
+    (channel,) = baseline.channels
+    assert channel.calibrated
+    assert channel.rare is None
+    assert len(baseline.encode()) < 5_000
+    counter = SlotCounter(baseline)
+    detector = Detector([channel_bets(channel)], 1e6)
+    assert detector.update(counter.add({"x": drawn(60_000, 0.5)})) == []
+    assert (
+        detector.update(
+            counter.add({"x": [f"new {i}" if i % 5 == 0 else v for i, v in enumerate(drawn(160, 0.5))]})
+        )
+        == []
+    )
+    first = detector.update(counter.add({"x": drawn(4_000, 0.3)}))[0]
+    assert first.change in ("category", "shape")

@@ -145,3 +145,12 @@ def test_a_channel_without_a_bin_of_that_name_is_told_in_numbers() -> None:
     counts = np.array(x.counts)
     text = explain(x, counts, np.array([20_000.0, 60_000.0]), change="shape", detail="heavier tails")
     assert text.startswith("mean 0.9")
+    both = explain(
+        x,
+        counts,
+        np.array([20_000.0, 60_000.0]),
+        change="shape",
+        detail=f"{x.bin_names[3]} x1.3, most of all bins",
+    )
+    assert both.startswith(f"{x.bin_names[3]} ")
+    assert both.endswith(text)
