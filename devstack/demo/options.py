@@ -16,6 +16,9 @@ Delivery = Literal["at-least-once", "exactly-once"]
 DEFAULT_RATE = 500.0
 """Events per second: half a year of flights in less than six minutes."""
 
+FIRST_WITHIN = 60.0
+"""Seconds after the command until a newcomer sees a prediction, where no model has to be trained first."""
+
 FIRST_DAY = date(2013, 7, 1)
 """A model of January to March meets summer: that shows what it is worth, and what a newer one is."""
 
@@ -36,6 +39,8 @@ class Options:
         One bad event after so many good ones; 0 for none.
     begin
         Day of 2013 whose flights come first.
+    first_within
+        Seconds after the command by which the first prediction is there, unless the model was trained first.
     """
 
     seconds: float | None = None
@@ -43,6 +48,7 @@ class Options:
     rate: float = DEFAULT_RATE
     faults_every: int = EVERY
     begin: date = FIRST_DAY
+    first_within: float = FIRST_WITHIN
 
     @property
     def delivery(self) -> Delivery:
@@ -87,6 +93,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         default=FIRST_DAY,
         metavar="MONTH-DAY",
         help="day of 2013 whose flights come first (default: 07-01)",
+    )
+    parser.add_argument(
+        "--first-within",
+        type=_positive,
+        default=FIRST_WITHIN,
+        metavar="SECONDS",
+        help="a first prediction later than that is a problem, unless the model was trained first "
+        "(default: %(default)g)",
     )
     return Options(**vars(parser.parse_args(arguments)))
 

@@ -38,7 +38,7 @@ def predictions_contribution(run: Run) -> Contribution:
     _, p99 = ledger.percentiles()
     return Contribution(
         {"predictions": ledger.predictions, "p99_ms": None if math.isnan(p99) else p99},
-        [*_prediction_problems(run), *ledger.problems[:5]],
+        [*_prediction_problems(run), *_slow_start(run), *ledger.problems[:5]],
         [] if run.first_prediction_seconds is None else [_timing(run, run.first_prediction_seconds)],
     )
 
@@ -49,6 +49,15 @@ def _timing(run: Run, first: float) -> str:
         f"first prediction {first:.1f} s after the command\n"
         f"from produce to visible prediction: p50 {p50:g} ms, p99 {p99:g} ms"
     )
+
+
+def _slow_start(run: Run) -> Iterator[str]:
+    first, promised = run.first_prediction_seconds, run.options.first_within
+    if first is not None and first > promised and not run.model.fresh:
+        yield (
+            f"the first prediction came {first:.0f} s after the command, and the model was there already: "
+            f"{promised:g} s were promised (--first-within)"
+        )
 
 
 def _prediction_problems(run: Run) -> Iterator[str]:

@@ -17,6 +17,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 150.0
+CALM = ("--rate", "200", "--faults-every", "50", "--first-within", "600")
+"""Beside other tests on a busy machine: how soon the first prediction comes is nothing to judge there."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -79,7 +81,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 def running_demo(folder: Path, *arguments: str) -> Iterator[Demo]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "devstack.demo", "--rate", "200", "--faults-every", "50", *arguments],
+        [sys.executable, "-m", "devstack.demo", *CALM, *arguments],
         cwd=folder,
         env=environment,
         text=True,

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -37,6 +38,17 @@ def test_when_all_is_well_the_last_line_says_so_in_its_order() -> None:
         ("promoted", None),
         ("refused", None),
     ]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_first_prediction_after_a_minute_is_late_unless_the_model_was_trained_first(fresh: bool) -> None:
+    run = finished_run()
+    run.model = dataclasses.replace(run.model, fresh=fresh)
+    run.began_at = 1.010 - 60.0
+    assert judge(run).problems == []
+    run.began_at -= 0.6
+    late = "the first prediction came 61 s after the command, and the model was there already"
+    assert [problem.partition(":")[0] for problem in judge(run).problems] == ([] if fresh else [late])
 
 
 def test_an_event_without_a_prediction_is_named() -> None:
