@@ -68,7 +68,7 @@ SERVICES = (
             "DRIFTLINE_SESSION_SECONDS": "10",
             "DRIFTLINE_REPORT_SECONDS": "1",
             "DRIFTLINE_IDLE_SECONDS": "3",
-            "DRIFTLINE_GRACE_SECONDS": "1",  # half a day of flights
+            "DRIFTLINE_GRACE_SECONDS": "3",  # a day and a half of flights, for a machine that is busy
         },
     ),
     Blueprint(
