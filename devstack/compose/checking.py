@@ -116,6 +116,7 @@ async def _down(compose: Compose) -> str:
 
 async def _records(topic: str) -> int:
     async with AIOKafkaConsumer(**_CLIENT) as consumer:
+        await asyncio.sleep(0)  # its own task must have begun before it can be ended: aiokafka awaits it
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         ends: dict[Any, int] = await consumer.end_offsets(partitions)
         return sum(ends.values())
