@@ -55,6 +55,11 @@ def _problems(run: Run, promoted: list[str], refused: list[str]) -> Iterator[str
         yield f"the better version {better} was not promoted: {_state(run, better)}"
     if mistake not in refused:
         yield f"the deliberately wrong version {mistake} was not refused: {_state(run, mistake)}"
+    yield from (
+        f"{told.model_version} was refused without the name of a segment: {told.reason}"
+        for told in run.shadow.decided("refused")
+        if told.model_version == mistake and "; segment " not in told.reason
+    )
 
 
 def _state(run: Run, version: str | None) -> str:

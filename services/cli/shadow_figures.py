@@ -53,11 +53,13 @@ def facts(one: Compared) -> list[tuple[str, str]]:
     unpaired += [(c.canary, "answered as canary"), (sums.repeated, "repeated"), (sums.late, "late")]
     text = ", ".join(f"{n:,} {what}" for n, what in unpaired if n)
     found.append(("unpaired", text or "none"))
+    found.append(("errors", _errors_text(evidence)))
     if sums.errors:
         found.append(("no answer", ", ".join(f"{n:,} {name}" for name, n in sorted(sums.errors.items()))))
     found.append(
         ("time/event", f"champion {_time(sums.champion_timing)}, candidate {_time(sums.candidate_timing)}")
     )
+    found += _latency_rows(evidence)
     if evidence.win_rate is not None:
         j = sums.judged
         found.append(
@@ -66,6 +68,31 @@ def facts(one: Compared) -> list[tuple[str, str]]:
     if evidence.trouble:
         found.append(("trouble", printable(evidence.trouble)))
     return found
+
+
+def _errors_text(evidence: Evidence) -> str:
+    """Return how often each of the two gave no answer, of the events that both were asked about."""
+    c = evidence.sums.comparison
+    asked = c.both + c.champion_only + c.candidate_only + c.neither
+    if asked == 0:
+        return "nothing but canary answers yet"
+    champion, candidate = c.candidate_only + c.neither, c.champion_only + c.neither
+    return (
+        f"champion {champion / asked:.2%} ({champion:,}), candidate {candidate / asked:.2%} ({candidate:,})"
+    )
+
+
+def _latency_rows(evidence: Evidence) -> list[tuple[str, str]]:
+    """Return the time from an event's append to each answer; the shadow runs behind, and may."""
+    sums = evidence.sums
+    texts = [
+        f"{who} p50 {quantile(h, 0.5) * 1e3:.0f} ms, p99 {quantile(h, 0.99) * 1e3:.0f} ms"
+        for who, h in (("champion", sums.champion_latency), ("candidate", sums.candidate_latency))
+        if h is not None and any(h.counts)
+    ]
+    return (
+        [("latency", f"{'; '.join(texts)} (from append to answer; the shadow runs behind)")] if texts else []
+    )
 
 
 def _score_text(evidence: Evidence) -> str:

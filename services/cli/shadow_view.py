@@ -135,7 +135,9 @@ def canary_text(one: Compared) -> str:
     if one.gates is not None and one.gates.canary_steps:
         taken = sum(step <= one.canary.percent for step in one.gates.canary_steps)
         wanted = f" of {taken * one.gates.step_events:,}"
-    return f" Canary at {one.canary.percent:g} %: {answered:,}{wanted} events answered."
+    failed = one.evidence.sums.fallbacks
+    but = f", {failed:,} it could not" if failed else ""
+    return f" Canary at {one.canary.percent:g} %: {answered:,}{wanted} events answered{but}."
 
 
 def as_json(shadow: Shadow, compared: Sequence[Compared]) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Group:
         The prediction of each good event, encoded.
     champion
         Who answers where ``model``, a canary, cannot; ``None`` for the champion itself.
+    instead_of
+        The canary whose events these are, where it could not answer them.
     """
 
     model: ServedModel
@@ -53,6 +55,7 @@ class Group:
     scores: Scores | None = None
     payloads: list[bytes] = field(default_factory=list)
     champion: ServedModel | None = None
+    instead_of: str | None = None
 
 
 @dataclass(slots=True)
@@ -157,12 +160,16 @@ class InferenceStep:
         routes = route(micro.values, models)
         work = Work(micro, [], {row: (error, None) for row, error in routes.rejected.items()})
         for name, rows in routes.rows.items():
-            left = self._decode_canary(work, canaries[name], rows) if name in canaries else rows
-            self._decode_group(work, models[name], left)
+            if name in canaries:
+                rows, refused = self._decode_canary(work, canaries[name], rows)  # noqa: PLW2901
+                self._decode_group(work, models[name], refused, instead_of=canaries[name].model.version)
+            self._decode_group(work, models[name], rows)
         return work
 
-    def _decode_canary(self, work: Work, canary: Canary, rows: list[int] | None) -> list[int]:
-        """Give the canary its share of the rows; return those that are left to the champion."""
+    def _decode_canary(
+        self, work: Work, canary: Canary, rows: list[int] | None
+    ) -> tuple[list[int], list[int]]:
+        """Give the canary its share of the rows; return the champion's, and those that the canary refuses."""
         values, keys = work.micro.values, work.micro.keys()
         every = range(len(values)) if rows is None else rows
         name = canary.model.name
@@ -176,16 +183,18 @@ class InferenceStep:
         if len(decoded):
             work.groups.append(Group(canary.model, decoded, kept, champion=self._models.current[name]))
         others = [row for row, hit in zip(every, chosen, strict=True) if not hit]
-        return sorted([*others, *refused])  # what the canary refuses is for the champion to judge
+        return others, sorted(refused)  # what the canary refuses is for the champion to judge
 
-    def _decode_group(self, work: Work, model: ServedModel, rows: list[int] | None) -> None:
+    def _decode_group(
+        self, work: Work, model: ServedModel, rows: list[int] | None, *, instead_of: str | None = None
+    ) -> None:
         if rows is not None and not rows:
             return
         decoded, kept, refused = decode_rows(model.decoder, work.micro, rows, max_future=self._max_future)
         for row, error in refused.items():
             work.rejected[row] = (error, model)
         if len(decoded):
-            work.groups.append(Group(model, decoded, kept))
+            work.groups.append(Group(model, decoded, kept, instead_of=instead_of))
 
     def compute(self, work: Work) -> None:
         """Score every group with one call each, and encode the predictions."""
@@ -194,7 +203,7 @@ class InferenceStep:
             if group.champion is not None and group.scores.failed:
                 failed = [int(group.rows[row]) for row in group.scores.failed]
                 _without_failed(group)
-                self._decode_group(work, group.champion, failed)
+                self._decode_group(work, group.champion, failed, instead_of=group.model.version)
         work.scored_at = self._clock()
         for group in work.groups:
             self._encode_group(work, group)
@@ -206,6 +215,7 @@ class InferenceStep:
         _without_failed(group)
         scores, decoded = group.scores, group.decoded
         spec = group.model.spec
+        told: list[Any] = [] if group.instead_of is None else [repeat(0), repeat(group.instead_of)]
         group.payloads = list(
             map(
                 _encode,
@@ -223,6 +233,7 @@ class InferenceStep:
                     scores.probabilities_by_label(spec),
                     group.model.segments(decoded.features, len(decoded)),
                     repeat(group.champion is not None),
+                    *told,
                 ),
             )
         )

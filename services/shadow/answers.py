@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from services.shadow.sides import Answered, Names
+from services.shadow.sides import FALLBACK, Answered, Ints, Names
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Records
 from shared.messages.common import NOT_JSON, EpochMs, Offset, Score
@@ -33,6 +33,7 @@ class _Prediction(msgspec.Struct, gc=False):
     source: _Source
     label: str | None = None
     canary: bool = False
+    instead_of: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Prediction).decode
@@ -51,7 +52,7 @@ def _decoder_of(topic: str, partition: int) -> Callable[[bytes], Any]:
 
 
 _FIELDS = msgspec.structs.fields(_Prediction)
-_canary = attrgetter("canary")
+_canary, _instead_of = attrgetter("canary"), attrgetter("instead_of")
 _offset, _model, _version = attrgetter("source.offset"), attrgetter("model"), attrgetter("model_version")
 _label, _score, _scored_at = attrgetter("label"), attrgetter("score"), attrgetter("scored_at")
 
@@ -99,9 +100,18 @@ def read_answers(records: Records, topic: str, names: Names) -> Answers:
         names.codes(list(map(_label, predictions))),
         np.fromiter(map(_score, predictions), np.float64, count),
         np.fromiter(map(_scored_at, predictions), np.int64, count),
-        np.fromiter(map(_canary, predictions), np.bool_, count),
+        _canaries(predictions, names),
     )
     return Answers(answered, int(offsets.max()) + 1, refused)
+
+
+def _canaries(predictions: list[Any], names: Names) -> Ints:
+    """Return for each prediction what a canary had to do with it; see :attr:`Answered.canary`."""
+    told = np.fromiter(map(_canary, predictions), np.int64, len(predictions))
+    failed = list(map(_instead_of, predictions))
+    if any(failed):
+        told += [0 if version is None else FALLBACK + names.code(version) for version in failed]
+    return told
 
 
 def _one_by_one(records: Records, topic: str) -> tuple[list[_Prediction], list[tuple[int, ServiceError]]]:

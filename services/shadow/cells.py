@@ -100,6 +100,7 @@ class Cell(msgspec.Struct):
     candidate_timing: tuple[int, float] = (0, 0.0)
     examples: list[Example] = []
     basis: int = 0
+    fallbacks: int = 0
     superseded: int = 0
     superseded_seconds: float = 0.0
 
@@ -264,6 +265,7 @@ class Cell(msgspec.Struct):
             errors=dict(self.errors),
             repeated=self.repeated,
             late=self.late,
+            fallbacks=self.fallbacks,
             superseded=self.superseded,
             superseded_seconds=self.superseded_seconds,
             difference=_histogram(differences, self.difference),

@@ -11,6 +11,7 @@ import numpy as np
 from services.shadow.cells import Cell, Rows
 from services.shadow.sides import (
     ANSWERED,
+    FALLBACK,
     NOTHING,
     Answered,
     Asked,
@@ -192,7 +193,8 @@ class PartitionComparison:
     def _count(self, asked: Asked, answered: Answered) -> None:
         answered = self._of_model(asked.model, answered)
         where, found = joined(asked, answered)
-        canary = found & answered.canary[where] if len(answered) else found
+        canary = found & (answered.canary[where] == 1) if len(answered) else found
+        fallback = self._fallbacks(asked, answered, where, found)
         ok = asked.status == ANSWERED
         kinds = np.where(found, np.where(ok, 0, 1), np.where(ok, 2, 3))
         kinds[canary] = 4
@@ -216,9 +218,16 @@ class PartitionComparison:
                 continue  # it is champion itself: there is nobody to compare it with
             mask = (starts == start) & (champions == champion)
             chosen = rows if mask.all() else _chosen(rows, mask)
-            self._windows.cell(asked, name, start, int(chosen.offsets[0])).count(
-                chosen, self._names.known, self._partition
-            )
+            cell = self._windows.cell(asked, name, start, int(chosen.offsets[0]))
+            cell.count(chosen, self._names.known, self._partition)
+            if fallback is not None:
+                cell.fallbacks += int((mask & fallback).sum())
+
+    def _fallbacks(self, asked: Asked, answered: Answered, where: Ints, found: Any) -> Any:
+        """Return which events the candidate, as the canary, could not answer; None for none."""
+        if not len(answered) or answered.canary.max() < FALLBACK:
+            return None
+        return found & (answered.canary[where] == FALLBACK + self._names.code(asked.version))
 
     def _superseded(self, asked: Asked, answered: Answered, where: Ints, starts: Ints, mask: Any) -> None:
         at = np.flatnonzero(mask)
@@ -261,14 +270,15 @@ class PartitionComparison:
         """Return the code of the champion's version in force at each event."""
         before = self._state.in_force.get(asked.model)
         carried = NOTHING if before is None else self._names.code(before)
-        champions = answered if not answered.canary.any() else answered.take(~answered.canary)
+        served = answered.canary != 1
+        champions = answered if served.all() else answered.take(served)
         if not len(champions):
             return np.full(len(asked), carried)
         at = np.searchsorted(champions.offsets, asked.offsets, side="right") - 1
         return np.where(at >= 0, champions.versions[np.maximum(at, 0)], carried)
 
     def _note_in_force(self, answered: Answered) -> None:
-        champions = answered.take(~answered.canary)
+        champions = answered.take(answered.canary != 1)
         for model in np.unique(champions.models).tolist():
             last = champions.versions[champions.models == model][-1]
             self._state.in_force[self._names.known[model]] = self._names.known[last]

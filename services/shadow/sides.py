@@ -29,6 +29,8 @@ Key = tuple[str, str, int]
 Spent = tuple[int, float]
 """Events, and the seconds of processor time that a model spent on them."""
 
+FALLBACK: Final = 2
+
 NOTHING: Final = -1
 """Code of a label that there is not."""
 
@@ -123,7 +125,8 @@ class Answered(msgspec.Struct):
     models, versions, labels
         Codes, by :class:`Names`.
     canary
-        Whether a candidate answered.
+        1 where a candidate answered; where one could not, so that the champion did, :data:`FALLBACK` and the
+        code of its version; else 0.
     """
 
     offsets: Ints
@@ -132,13 +135,13 @@ class Answered(msgspec.Struct):
     labels: Ints
     scores: Floats
     scored_at: Ints
-    canary: npt.NDArray[np.bool_]
+    canary: Ints
 
     @classmethod
     def none(cls) -> Answered:
         """Return no entries."""
         ints = np.empty(0, dtype=np.int64)
-        return cls(ints, ints, ints, ints, np.empty(0), ints, np.empty(0, dtype=np.bool_))
+        return cls(ints, ints, ints, ints, np.empty(0), ints, ints)
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -70,6 +70,8 @@ class Prediction(Message, frozen=True):
         Whether a candidate answered in the champion's place, for its share of the traffic.
     basis
         In the shadow: the registry's revision at which the comparison began that this answer belongs to.
+    instead_of
+        The canary that could not answer this event, so that the champion did.
     """
 
     event_id: str
@@ -85,3 +87,4 @@ class Prediction(Message, frozen=True):
     segments: dict[str, str] | None = None
     canary: bool = False
     basis: int = 0
+    instead_of: str | None = None

@@ -207,6 +207,8 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
     repeated, late
         Predictions of the champion that came a second time, and those that came after a later one's
         place had been settled without them; neither is counted again.
+    fallbacks
+        Events that the candidate was to answer as the canary and could not, so that the champion did.
     superseded, superseded_seconds
         Events that the candidate itself answered as champion, though the registry had named another one by
         then, and how long after the comparison began it last did.
@@ -239,6 +241,7 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     repeated: int = 0
     late: int = 0
+    fallbacks: int = 0
     superseded: int = 0
     superseded_seconds: float = 0.0
     waiting_seconds: float = 0.0

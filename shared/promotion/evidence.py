@@ -50,6 +50,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     repeated: int = 0
     late: int = 0
+    fallbacks: int = 0
     difference: Histogram | None = None
     champion_scores: Histogram | None = None
     candidate_scores: Histogram | None = None

@@ -38,6 +38,7 @@ def judge_candidate(evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Ve
         The gates in force.
     """
     found = [_events(evidence, gates), _candidate_errors(evidence, gates), _latency(evidence, gates)]
+    found += _canary(evidence, gates)
     found += _agreement(evidence, gates)
     metric = metric_of(gates, spec.task)
     if metric != "none":
@@ -150,6 +151,22 @@ def _ratio(theirs: Timing, ours: Timing) -> float:
     if theirs.seconds <= 0:
         return 0.0
     return (ours.seconds / ours.events) / (theirs.seconds / theirs.events)
+
+
+def _canary(evidence: Evidence, gates: GatesSpec) -> Iterator[Gate]:
+    """Judge what the candidate did with the traffic that it was given: what it could not answer, live."""
+    answered, failed = evidence.sums.comparison.canary, evidence.sums.fallbacks
+    tried = answered + failed
+    if tried == 0:
+        return
+    share = gates.max_error_rate
+    state: State = "pass" if failed <= share * tried else "wait"
+    if shown_above(failed, tried, share, gates.alpha):
+        state = "fail"
+    sentence = (
+        f"could not answer {failed:,} of its {tried:,} events ({failed / tried:.2%}; at most {share:.2%})"
+    )
+    yield Gate(name="canary", state=state, sentence=sentence)
 
 
 def _agreement(evidence: Evidence, gates: GatesSpec) -> Iterator[Gate]:

@@ -20,8 +20,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name
-        ``events``, ``probation``, ``answers``, ``errors``, ``latency``, ``agreement``, the metric, or
-        ``segment FEATURE``.
+        ``events``, ``probation``, ``answers``, ``errors``, ``latency``, ``canary``, ``agreement``, the
+        metric, or ``segment FEATURE``.
     state
         ``pass``; ``wait`` while there is too little to decide on; ``fail``.
     sentence

@@ -39,9 +39,9 @@ class Demo:
                 return
         pytest.fail("the demo ended before that:\n" + "\n".join(self.lines))
 
-    def finish(self) -> int:
+    def finish(self, within: float = DEADLINE) -> int:
         """Read to the end and return the exit code."""
-        output, _ = self.process.communicate(timeout=DEADLINE)
+        output, _ = self.process.communicate(timeout=within)
         self.lines += output.splitlines()
         return self.process.returncode
 
@@ -121,6 +121,25 @@ def test_it_stops_by_itself_and_all_is_well(tmp_path: Path) -> None:
     assert re.fullmatch(r"2013q1-[0-9a-f]{8}", last["champion"])
     assert "  Jan 0.92  Feb 0.92  Mar 0.94  Apr 0.89  May 0.93  Jun 0.92" in demo.lines
     wait_until(lambda: all(is_gone(pid) for pid in processes))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_the_better_version_is_promoted_and_the_mistake_refused_with_the_name_of_a_segment(
+    tmp_path: Path,
+) -> None:
+    with running_demo(tmp_path, "--seconds", "60", "--rate", "500") as demo:
+        assert demo.finish(within=800) == 0, "\n".join(demo.lines)
+    last = json.loads(demo.lines[-1])
+    assert last["promoted"] == last["champion"]
+    assert re.fullmatch(r"2013mayjune-[0-9a-f]{8}", last["promoted"])
+    assert re.fullmatch(r"2013hours-[0-9a-f]{8}", last["refused"])
+    assert 0.5 < last["win_rate"] < 1
+    assert 0.5 < last["agreement"] < 1
+    text = " ".join(" ".join(demo.lines).split())
+    assert re.search(
+        rf"{last['refused']} was refused by the gates: .*; segment carrier: .* in carrier=", text
+    )
 
 
 def test_after_ctrl_c_it_waits_for_the_answers_and_leaves_nothing_behind(tmp_path: Path) -> None:

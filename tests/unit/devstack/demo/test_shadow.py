@@ -58,7 +58,8 @@ def run_with(*reports: Message, good: int = 8, options: Options | None = None) -
 
 
 PROMOTED = decision(6, "promoted", BETTER, "v1")
-REFUSED = decision(5, "refused", WRONG)
+NAMED = "brier: worse; segment carrier: is shown to be worse in carrier=UA"
+REFUSED = msgspec.structs.replace(decision(5, "refused", WRONG), reason=NAMED)
 
 
 def test_when_both_are_decided_about_the_last_line_says_so():
@@ -69,11 +70,18 @@ def test_when_both_are_decided_about_the_last_line_says_so():
     assert found.problems == []
     assert found.remarks == [
         f"{BETTER} was promoted by the gates: because",
-        f"{WRONG} was refused by the gates: because",
+        f"{WRONG} was refused by the gates: {NAMED}",
     ]
-    assert list(run.shadow.news) == [f"{WRONG} refused: because", f"{BETTER} promoted: because"]
+    assert list(run.shadow.news) == [f"{WRONG} refused: {NAMED}", f"{BETTER} promoted: because"]
     assert settled(run)
     assert champion_contribution(run).problems == []
+
+
+def test_a_refusal_that_names_no_segment_is_not_well():
+    run = run_with(compared(), decision(5, "refused", WRONG), PROMOTED, good=DECIDED_AFTER)
+    assert shadow_contribution(run).problems == [
+        f"{WRONG} was refused without the name of a segment: because"
+    ]
 
 
 def test_a_run_that_was_long_enough_and_decided_nothing_is_not_well():

@@ -73,8 +73,8 @@ def test_what_the_candidate_refuses_the_champion_answers(harness: Harness) -> No
     harness.served.set_canary("demo", Canary(model, 1.0))
     wide = event("wide", features={"f0": 100, "f1": 0, "f2": 0})
     outputs = run(harness, [event("a"), wide, b"{", event("b")], [b"k"] * 4)
-    assert [(p.event_id, p.canary) for p in predictions(outputs)] == [
-        ("a", True), ("wide", False), ("b", True),
+    assert [(p.event_id, p.canary, p.instead_of) for p in predictions(outputs)] == [
+        ("a", True, None), ("wide", False, "2"), ("b", True, None),
     ]  # fmt: skip
     assert outputs["dead-letters"].values == [b"{"]
 
@@ -89,8 +89,8 @@ def test_what_the_candidate_fails_on_the_champion_answers(harness: Harness) -> N
     harness.served.set_canary("table", Canary(candidate, 1.0))
     values = [event(str(row), features={"row": row}) for row in (1, 3, 0, 9)]
     outputs = run(harness, values, [b"k"] * 4)
-    assert [(p.event_id, p.score, p.canary) for p in predictions(outputs)] == [
-        ("1", 11.0, True), ("3", 3.0, False), ("0", 10.0, True),
+    assert [(p.event_id, p.score, p.canary, p.instead_of) for p in predictions(outputs)] == [
+        ("1", 11.0, True, None), ("3", 3.0, False, "2"), ("0", 10.0, True, None),
     ]  # fmt: skip
     assert outputs["dead-letters"].values == [values[3]]
 

@@ -419,3 +419,16 @@ def test_the_time_limit_is_for_so_many_events_and_not_for_a_micro_batch(harness:
     assert counts(harness.report("2e")) == [count - refused, refused, 0, 0, 0]
     expected = sigmoid([float(i % 7 - i % 40) for i in range(count) if i % 500])
     assert [p.score for p in harness.shadowed] == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_a_canary_could_not_answer_is_counted_for_it_and_for_nobody_else(harness: Harness) -> None:
+    harness.line_up(harness.candidate("3"), harness.candidate("4"))
+    harness.ask([of(0, 1, f"e{i}") for i in range(6)])
+    live = {1: {"version": "3", "canary": True}, 2: {"instead_of": "3"}, 4: {"instead_of": "3"}}
+    harness.tell([answer(i, 0.5, **live.get(i, {})) for i in range(3)])
+    harness.restart(harness.step.snapshot("events", 0), 6)
+    harness.tell([answer(i, 0.5, **live.get(i, {})) for i in range(3, 6)])
+    found = {version: harness.report(version) for version in "34"}
+    assert {v: (counts(r), r.fallbacks) for v, r in found.items()} == {
+        "3": ([5, 0, 0, 0, 1], 2), "4": ([5, 0, 0, 0, 1], 0),
+    }  # fmt: skip

@@ -182,6 +182,23 @@ def test_sums_that_no_pairs_could_have_decide_nothing(metric):
         assert "nothing can be said" in gate(verdict, metric).sentence
 
 
+def test_what_a_canary_could_not_answer_is_judged():
+    def verdict(answered: int, failed: int):
+        live = report(comparison=Comparison(both=2_000, canary=answered), fallbacks=failed)
+        return judge_candidate(gathered(live), SPEC, GATES)
+
+    assert "canary" not in states(verdict(0, 0))
+    assert [states(verdict(1_000 - n, n))["canary"] for n in (0, 10, 15, 60)] == [
+        "pass",
+        "pass",
+        "wait",
+        "fail",
+    ]
+    assert gate(verdict(940, 60), "canary").sentence == (
+        "could not answer 60 of its 1,000 events (6.00%; at most 1.00%)"
+    )
+
+
 def test_a_slow_candidate_fails():
     def windows(*seconds: float) -> list[ShadowReport]:
         return [
