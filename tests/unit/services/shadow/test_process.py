@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import numpy as np
 import pytest
 
 from services.shadow.candidates import AT_ONCE
+from services.shadow.cells import DIFFERENCE_EDGES
 from services.shadow.process import MOST_AHEAD, MOST_WINDOWS
 from shared.dead_letters import read_dead_letter
+from shared.histograms import PROBABILITY_EDGES
 from shared.messages import ShadowReport
 from shared.promotion import Gathered, Pair
 from shared.scoring.isolated import ModelLost
@@ -70,9 +74,9 @@ def test_nothing_is_settled_before_both_have_gone_past_it(harness: Harness) -> N
     assert counts(harness.report()) == [20, 0, 0, 0, 0]
 
 
-def play(harness: Harness, seed: int) -> dict[str, Any]:
-    """Events and predictions of one fixed stream, cut and interleaved at random, with restarts."""
-    stream, rhythm = random.Random(1), random.Random(seed)
+def fixed_stream() -> tuple[list[bytes], list[bytes]]:
+    """Events of six hours in disorder, some unreadable, and predictions: missing, repeated, canary."""
+    stream = random.Random(1)
     events, answers = [], []
     for offset in range(300):
         at = NOW - HOUR * 6 + offset * HOUR // 60 + stream.randrange(-3 * HOUR, 1)
@@ -86,6 +90,12 @@ def play(harness: Harness, seed: int) -> dict[str, Any]:
             answers.append(answer(offset, score, version="2" if canary else version, canary=canary))
             if offset % 23 == 0:
                 answers.append(answers[-1])
+    return events, answers
+
+
+def play(harness: Harness, seed: int) -> dict[str, Any]:
+    """The fixed stream, cut and interleaved at random, with restarts."""
+    rhythm, (events, answers) = random.Random(seed), fixed_stream()
     asked = told = 0
     while asked < len(events) or told < len(answers):
         if asked < len(events) and rhythm.random() < 0.5:
@@ -122,6 +132,52 @@ def test_rhythm_and_restarts_change_nothing(tmp_path: Path) -> None:
         )
     assert len(played[0]) > 4
     assert played[1:] == played[:1] * 3
+
+
+def recomputed(harness: Harness) -> dict[tuple[str, int], dict[str, Counter[Any]]]:
+    """What each champion's windows must hold, event by event in plain Python."""
+    _, answers = fixed_stream()
+    theirs: dict[int, dict[str, Any]] = {}
+    for raw in answers:
+        said = msgspec.json.decode(raw)
+        theirs.setdefault(said["source"]["offset"], said)
+    ours = {prediction.source.offset: prediction for prediction in harness.shadowed}
+    cells: dict[tuple[str, int], dict[str, Counter[Any]]] = defaultdict(lambda: defaultdict(Counter))
+    champion, latest = "none", -1
+    for offset in range(299):  # the last one is not settled
+        mine, other = ours.get(offset), theirs.get(offset)
+        canary = other is not None and other.get("canary", False)
+        if other is not None and not canary:
+            champion = other["model_version"]
+        at = mine.occurred_at if mine is not None else -1
+        latest = max(latest, at)
+        at = at if at >= 0 else latest if latest >= 0 else NOW - 100
+        start, newest = at - at % HOUR, latest - latest % HOUR
+        cell = cells[champion, newest if latest >= 0 and start < newest - HOUR else start]
+        kind = "canary" if canary else {
+            (True, True): "both", (False, True): "champion_only", (True, False): "candidate_only",
+            (False, False): "neither",
+        }[mine is not None, other is not None]  # fmt: skip
+        cell["counts"][kind] += 1
+        if kind == "both" and mine is not None and other is not None:
+            cell["difference"][bisect_right(DIFFERENCE_EDGES, mine.score - other["score"])] += 1
+            cell["champion_scores"][bisect_right(PROBABILITY_EDGES, other["score"])] += 1
+            cell["candidate_scores"][bisect_right(PROBABILITY_EDGES, mine.score)] += 1
+    return cells
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_window_holds_what_the_events_say_one_by_one(harness: Harness, seed: int) -> None:
+    play(harness, seed)
+    found = {}
+    for (_, champion, start, _), report in harness.reported.items():
+        cell = {"counts": Counter(dict(zip(COUNTS, counts(report), strict=True)))}
+        for name in ("difference", "champion_scores", "candidate_scores"):
+            cell[name] = Counter(dict(enumerate(getattr(report, name).counts)))
+        found[champion, start] = {name: +counted for name, counted in cell.items() if +counted}
+    expected = {key: dict(cell) for key, cell in recomputed(harness).items()}
+    assert found == expected
+    assert len(found) > 4
 
 
 def test_a_prediction_that_comes_after_its_place_was_settled_is_late_not_counted_again(
