@@ -75,7 +75,8 @@ def _quix(job: Job) -> Launch:
 def _faust(job: Job) -> Launch:
     command = [
         str(environment("faust") / "bin" / "python"), str(PROGRAMS / "faust_app.py"), "--datadir",
-        str(job.folder / "faust"), "worker", "--loglevel", "warn", "--web-port", str(job.port),
+        str(job.folder / "faust"), "--loop", "uvloop", "worker",
+        "--loglevel", "warn", "--web-port", str(job.port),
     ]  # fmt: skip
     return Launch(command, _environment(job))
 

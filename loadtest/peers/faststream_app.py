@@ -5,13 +5,13 @@ It decodes by itself, with orjson where that is installed. Its Kafka client is a
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import orjson
+import uvloop
 from faststream import FastStream
 from faststream.kafka import KafkaBroker, KafkaPublishMessage
 
@@ -64,4 +64,4 @@ broker.subscriber(
 )(score)
 
 if __name__ == "__main__":
-    asyncio.run(FastStream(broker).run())
+    uvloop.run(FastStream(broker).run())  # as ``faststream run`` does where uvloop is installed

@@ -91,7 +91,7 @@ async def _rounds(
 ) -> Results:
     results: Results = {contender.name: [] for contender in contenders}
     for number in range(1, rounds + 1):
-        for contender in contenders:
+        for contender in in_turn(contenders, number):
             model = models[contender.model] if contender.model is not None else None
             try:
                 found = await _measured(contender, bootstrap_servers, loads[contender.share], model)
@@ -107,6 +107,18 @@ async def _rounds(
                 flush=True,
             )
     return results
+
+
+def in_turn(contenders: Sequence[Contender], number: int) -> list[Contender]:
+    """Return the order of a round, from 1: each begins with another one, so that none is always the first.
+
+    Examples
+    --------
+    >>> in_turn("abcdef", 1), in_turn("abcdef", 2)  # a third of them further on in each of three rounds
+    (['a', 'b', 'c', 'd', 'e', 'f'], ['c', 'd', 'e', 'f', 'a', 'b'])
+    """
+    begin = (number - 1) * max(1, len(contenders) // 3) % len(contenders)
+    return [*contenders[begin:], *contenders[:begin]]
 
 
 async def _measured(
