@@ -18,7 +18,6 @@ from devstack.kafka_node import KafkaNode
 from devstack.part import Part
 from shared.errors import RegistryError
 from tests.faults.evidence import is_held, said, was_killed_at
-from tests.faults.progress import positions
 from tests.faults.stage import HOLD, SESSION, Stage
 from tests.faults.traffic import Traffic
 from tests.streams import leader_of, until
@@ -84,31 +83,44 @@ def _killed_at(point: str) -> Fault:
 
 
 async def _freeze(stage: Stage, service: str, rng: random.Random, point: str) -> None:
+    """Freeze a process at a crash point until its heir has taken over; then wake it.
+
+    The heir is up before, so that the freeze need not last beyond a transaction's deadline. Of the alerting
+    service only one process works: there it must be the frozen one, and the heir comes afterwards.
+    """
+    alone = service == "alerting"
     for other in stage.fleet.alive(service):
         await stage.fleet.stop(other)
-    before = await positions(stage)
     here = _point(service, point)
     quiet = {"DRIFTLINE_REPORT_SECONDS": "3600"} if service == "inference" else {}  # it must hold answers
     frozen = stage.fleet.start(service, crash=f"{here}:1000000:hold=1.0", **quiet)
-
-    async def it_works() -> bool:
-        now = await positions(stage)
-        return any(at > before.get(p, 0) for p, at in now.items() if p[0].partition("-")[0] == service)
-
-    await until(it_works, seconds=90, what=f"the {service} process that will be frozen to own partitions")
+    await until(lambda: _works(frozen), seconds=_EXIT_SECONDS, what=f"{frozen.name} to own partitions")
+    if not alone:
+        heir = stage.fleet.start(service)
+        await until(lambda: _works(heir), seconds=_EXIT_SECONDS, what=f"{heir.name} to work beside it")
     await _wait(stage, rng, 0.0, 1.0)
     await _freeze_inside(stage, frozen, here)
-    heir = stage.fleet.start(service)
     asleep = time.monotonic()
-    if service != "alerting":
-        await until(lambda: _works(heir), seconds=_EXIT_SECONDS, what=f"{heir.name} to take over")
-    await asyncio.sleep(1.5)  # it commits
-    if service == "alerting" or (rng.random() < 0.5 and not stage.control):  # past every deadline, too
+    if alone:
+        stage.fleet.start(service)
+    else:
+        await _takes_over(heir)
+    if alone or (rng.random() < 0.5 and not stage.control):  # past every deadline, too
         await asyncio.sleep(max(0.0, asleep + SESSION + 10 - time.monotonic()))
     stage.journal.note("woken", process=frozen.name, after=round(time.monotonic() - asleep, 1))
     stage.fleet.signal(frozen, signal.SIGCONT)
     await _wait(stage, rng, 3.0, 5.0)
     await stage.fleet.kill(frozen)
+
+
+async def _takes_over(heir: Part) -> None:
+    opened = said(heir, "partition opened")
+    await until(
+        lambda: said(heir, "partition opened") > opened,
+        seconds=_EXIT_SECONDS,
+        what=f"{heir.name} to take over",
+    )
+    await asyncio.sleep(1.5)  # it commits
 
 
 async def _freeze_inside(stage: Stage, part: Part, point: str) -> None:

@@ -173,7 +173,7 @@ CONTROLS: dict[str, Control] = {
     "never-let-go": Control(
         "a process that should give up a partition waits for ever",
         _never_let_go,
-        ("zombie-before-begin",),
+        ("blocked-loop",),
         r"^no progress of every partition",
         traced="waiting_for_ever",
     ),
