@@ -162,11 +162,13 @@ QUALITY: Final = (
     ),
     Panel(
         title="Business figures",
-        description="Mean per answer of each KPI that model.toml declares.",
+        description="Mean per answer of each KPI that model.toml declares. Where no window of a version is "
+        "final yet, a provisional figure of the open ones: outcomes that come early are not like the others.",
         kind="timeseries",
         queries=[
             Query(
-                f"max by (model, version, kpi) (driftline_quality_kpi_mean{OF})",
+                f"max by (model, version, kpi) (driftline_quality_kpi_mean{OF}) or "
+                f"max by (model, version, kpi) (driftline_quality_kpi_provisional_mean{OF})",
                 "{{model}} {{version}} {{kpi}}",
             )
         ],

@@ -195,7 +195,7 @@ def test_a_hundred_thousand_categories_and_mixed_types(table: pa.Table) -> None:
     assert channel.reason == "more than 20,000 values, none of them frequent: it looks like an identifier"
     mixed = [1.0, "seven", None, True, float("nan"), float("inf"), 10**400, [1]] * 200
     channel = fit_baseline({"x": mixed}, {"x": "numeric"}).channels[0]
-    assert channel.reason == "only 400 usable training rows; 500 are needed"
+    assert channel.reason == "only 400 usable training rows; 512 are needed"
 
 
 def test_a_baseline_of_other_features_is_refused(model: Path, table: pa.Table, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def letter(*original: tuple[str, bytes | None], fault: str | None = "features.ho
 
 
 def test_a_mark_is_read_back_as_a_mark_of_its_letter() -> None:
-    output = mark_output(letter(), now=7)
+    output = mark_output(letter(), now=7, of=8)
     assert (output.topic, output.partition) == ("dead-letters", 1)
     assert output.headers is not None
     assert marked_offset(as_letter(Record(list(output.headers[0])))) == 8
