@@ -122,6 +122,7 @@ async def _drain(run: Run, readers: list[TopicReader]) -> None:
             and run.labels_unjoined <= 0
             and run.alerts.settled
             and settled(run)
+            and await champion(run.registry) == run.shadow.champion(run.model.version)
             and all([await reader.at_end() for reader in readers])
         ):
             return
