@@ -51,15 +51,20 @@ def test_sends_original_bytes_key_and_headers_where_they_came_from(cli: Cli) -> 
     ]
 
 
-def test_a_letter_is_sent_once_unless_again_is_asked_for(cli: Cli) -> None:
-    write_letters(cli.servers, cli.topics, [Bad(0, b"a"), Bad(0, b"b"), Bad(0, b"c")])
-    out, _ = cli("dead-letters", "replay", "0:1", "--yes")
+def send_each_once(cli: Cli, *, first: str) -> None:
+    """Replay one letter of the event b, then all of a, b and c: nothing is sent a second time."""
+    out, _ = cli("dead-letters", "replay", first, "--yes")
     assert "1 sent again" in out
     out, _ = cli("dead-letters", "replay", "--all", "--yes")
     assert "2 dead letters to send again; 1 was sent again before" in out
     assert [r.value for r in read(cli.servers, cli.topics.events)] == [b"b", b"a", b"c"]
     out, _ = cli("dead-letters", "replay", "--all", "--yes")
     assert "0 dead letters to send again; 3 were sent again before" in out
+
+
+def test_a_letter_is_sent_once_unless_again_is_asked_for(cli: Cli) -> None:
+    write_letters(cli.servers, cli.topics, [Bad(0, b"a"), Bad(0, b"b"), Bad(0, b"c")])
+    send_each_once(cli, first="0:1")
     cli("dead-letters", "replay", "0:0-1", "--again", "--yes")
     assert [r.value for r in read(cli.servers, cli.topics.events)] == [b"b", b"a", b"c", b"a", b"b"]
 
@@ -69,13 +74,7 @@ def test_letters_of_one_event_send_it_once(cli: Cli) -> None:
     same = [Bad(0, b"a"), Bad(0, b"b")]
     write_letters(cli.servers, cli.topics, same)
     write_letters(cli.servers, cli.topics, [*same, Bad(0, b"c")])
-    out, _ = cli("dead-letters", "replay", "0:3", "--yes")
-    assert "1 sent again" in out
-    out, _ = cli("dead-letters", "replay", "--all", "--yes")
-    assert "2 dead letters to send again; 1 was sent again before" in out
-    assert [r.value for r in read(cli.servers, cli.topics.events)] == [b"b", b"a", b"c"]
-    out, _ = cli("dead-letters", "replay", "--all", "--yes")
-    assert "0 dead letters to send again; 3 were sent again before" in out
+    send_each_once(cli, first="0:3")
     cli("dead-letters", "replay", "0:0", "0:2", "--again", "--yes")
     assert [r.value for r in read(cli.servers, cli.topics.events)] == [b"b", b"a", b"c", b"a"]
     listed, _ = cli("dead-letters", "list", "--json")

@@ -15,18 +15,29 @@ from tests.streams import until
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
 
+def by_registry(stage: Stage, redis_server: RedisServer, tmp_path: Path) -> dict[str, str]:
+    """Settings of a service that takes its model from a registry of its own."""
+    return stage.settings | {
+        "DRIFTLINE_REDIS_URL": redis_server.url,
+        "DRIFTLINE_REDIS_PREFIX": stage.topics.prefix,
+        "DRIFTLINE_BUNDLE_STORE": str(tmp_path / "store"),
+        "DRIFTLINE_MODELS": "demo",
+    }
+
+
+def registry_of(settings: dict[str, str], tmp_path: Path) -> RedisRegistry:
+    """The registry that these settings name."""
+    url, store, prefix = (
+        settings[f"DRIFTLINE_{name}"] for name in ("REDIS_URL", "BUNDLE_STORE", "REDIS_PREFIX")
+    )
+    return RedisRegistry(url, store, tmp_path / "cache", prefix)
+
+
 async def test_a_baseline_is_learnt_and_a_new_champion_begins_with_its_own(
     stage: Stage, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    prefix, store = stage.topics.prefix, str(tmp_path / "store")
-    settings = stage.settings | {
-        "DRIFTLINE_REDIS_URL": redis_server.url,
-        "DRIFTLINE_REDIS_PREFIX": prefix,
-        "DRIFTLINE_BUNDLE_STORE": store,
-        "DRIFTLINE_MODELS": "demo",
-        "DRIFTLINE_LEARN_EVENTS": "800",
-    }
-    async with RedisRegistry(redis_server.url, store, tmp_path / "cache", prefix) as registry:
+    settings = by_registry(stage, redis_server, tmp_path) | {"DRIFTLINE_LEARN_EVENTS": "800"}
+    async with registry_of(settings, tmp_path) as registry:
         await registry.register(stage.bundle("1"), who="test", why="test")
         await registry.register(stage.bundle("2", fitted()), who="test", why="test")
         await registry.promote("demo", "1", who="test", why="test")
@@ -74,14 +85,8 @@ async def test_a_rollback_past_three_champions_is_watched_and_counts_every_event
     stage: Stage, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """The state keeps three versions: the fourth-last was forgotten, and comes back to the merging half."""
-    prefix, store = stage.topics.prefix, str(tmp_path / "store")
-    settings = stage.settings | {
-        "DRIFTLINE_REDIS_URL": redis_server.url,
-        "DRIFTLINE_REDIS_PREFIX": prefix,
-        "DRIFTLINE_BUNDLE_STORE": store,
-        "DRIFTLINE_MODELS": "demo",
-    }
-    async with RedisRegistry(redis_server.url, store, tmp_path / "cache", prefix) as registry:
+    settings = by_registry(stage, redis_server, tmp_path)
+    async with registry_of(settings, tmp_path) as registry:
         for version in "1234":
             await registry.register(stage.bundle(version, fitted()), who="test", why="test")
         await registry.promote("demo", "1", who="test", why="test")

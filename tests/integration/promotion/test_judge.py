@@ -163,7 +163,8 @@ async def test_what_was_decided_long_ago_is_not_told_again(stage):
     assert later.decisions == []
 
 
-async def test_canary_steps_and_then_the_promotion(open_registry, register):
+async def at_the_first_step(open_registry, register):
+    """A judge that has just given the candidate its first share of the traffic, 5 of then 50 per cent."""
     registry, topic = open_registry(), ListedReports()
     gates = msgspec.structs.replace(AUTOMATIC, canary_steps=(5, 50), step_events=100)
     await register(registry, "1", "2", gates=gates)
@@ -172,6 +173,11 @@ async def test_canary_steps_and_then_the_promotion(open_registry, register):
     judge = Judge(registry, topic)
     topic.reports += reports(basis=4)
     assert [e.percent for e in await judge.turn()] == [5.0]
+    return registry, topic, judge
+
+
+async def test_canary_steps_and_then_the_promotion(open_registry, register):
+    registry, topic, judge = await at_the_first_step(open_registry, register)
     assert await judge.turn() == []
     canary = (await registry.pointers("flights")).canary
     assert canary is not None
@@ -225,14 +231,7 @@ async def test_a_model_without_gates_is_left_to_people(open_registry, register):
 
 
 async def test_a_canary_that_a_person_ended_is_held_until_a_person_gives_it_more(open_registry, register):
-    registry, topic = open_registry(), ListedReports()
-    gates = msgspec.structs.replace(AUTOMATIC, canary_steps=(5, 50), step_events=100)
-    await register(registry, "1", "2", gates=gates)
-    await registry.promote("flights", "1", **ANN)
-    await registry.set_candidate("flights", "2", **ANN)
-    judge = Judge(registry, topic)
-    topic.reports += reports(basis=4)
-    assert [e.percent for e in await judge.turn()] == [5.0]
+    registry, topic, judge = await at_the_first_step(open_registry, register)
     await registry.remove_canary("flights", **ANN)
     topic.reports.append(report(basis=4, partition=1, comparison=Comparison(canary=500)))
     for _ in range(3):
