@@ -100,7 +100,6 @@ class EventDecoder:
             partial(_numbers, len(spec.features)) if _all_numbers(spec) else _any_kind(spec)
         )
         self._decode = msgspec.json.Decoder(event_type(spec)).decode
-        self._models = {spec.name, None}  # an event may leave the model out where one is served
 
     def decode(self, values: Sequence[bytes | None]) -> DecodedEvents:
         """Return the columns of all good events among ``values``; never raises for a bad one."""
@@ -109,8 +108,6 @@ class EventDecoder:
                 return self._decode_one_by_one(values)
             events = list(map(self._decode, values))  # type: ignore[arg-type]
         except (*NOT_JSON, TypeError):  # TypeError: a null value
-            return self._decode_one_by_one(values)
-        if not {event.model for event in events} <= self._models:
             return self._decode_one_by_one(values)
         decoded = self._columns(events, None, [])
         if min(decoded.occurred_at, default=0) < 0:
@@ -136,8 +133,6 @@ class EventDecoder:
             event = self._decode(value)
         except NOT_JSON as error:
             raise explain(value, self._spec, str(error)) from error
-        if event.model not in self._models:
-            raise wrong_model(event.model, [self._spec.name])
         if epoch_ms(event.occurred_at) < 0:  # a string: of a number the decoder knows the bound
             raise ValidationError(f"occurred_at is {event.occurred_at}, before 1970", field="occurred_at")
         return event
@@ -184,7 +179,7 @@ def event_type(spec: ModelSpec) -> Any:
             ("event_id", EventId),
             ("features", features),
             ("occurred_at", OccurredAt),
-            ("model", str | None, None),
+            ("model", Literal[spec.name] | None, None),  # left out where one model is served
             ("entity_id", EntityId | None, None),
         ],
         gc=False,

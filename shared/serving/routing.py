@@ -73,7 +73,7 @@ class Micro:
 
 def _heavy(part: Records) -> Iterator[tuple[int, ServiceError]]:
     """Yield position and error of the records whose key and headers are too large to carry on."""
-    most = max((len(key) for key in part.keys if key), default=0)
+    most = max(map(len, filter(None, part.keys)), default=0)
     if most <= MAX_CARRIED_BYTES and not any(part.headers):
         return
     for at, (key, headers) in enumerate(zip(part.keys, part.headers, strict=True)):
