@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -143,8 +145,39 @@ class ColumnConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         return taken
 
 
-def _unwrapped(_tp: TopicPartition, record: Any) -> Any:
-    return record
+class _Batches:
+    """A fetch's batches for aiokafka to check, which keeps aside those whose records count.
+
+    aiokafka verifies checksums and skips aborted and control batches, all of that batch by batch, and then
+    takes the records one by one through a generator. Here that generator finds none to take: the kept
+    batches are unpacked afterwards, in C.
+    """
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.kept: list[Any] = []
+        self.has_next = records.has_next
+
+    def next_batch(self) -> Any:
+        return _Batch(self._records.next_batch(), self.kept)
+
+
+class _Batch:
+    """One batch as it is, except that iterating over it only keeps it."""
+
+    def __init__(self, batch: Any, kept: list[Any]) -> None:
+        self._batch = batch
+        self._kept = kept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)  # what a control batch says
+
+    def __iter__(self) -> Iterator[Any]:
+        self._kept.append(self._batch)
+        return iter(())
 
 
 def _drain(tp: TopicPartition, fetched: FetchResult) -> Records | None:
@@ -153,17 +186,30 @@ def _drain(tp: TopicPartition, fetched: FetchResult) -> Records | None:
         return None
     source = fetched._partition_records
     start = source.next_fetch_offset
-    source._consumer_record = _unwrapped  # the instance attribute hides the method that wraps
-    records = list(source._records_iterator)
+    source._records = batches = _Batches(source._records)
+    deque(source, maxlen=0)
+    records = list(chain.from_iterable(batches.kept))
+    if records and records[0].offset < start:  # a batch comes whole, though the position lies inside
+        records = [record for record in records if record.offset >= start]
     fetched._update_position()
     return Records(
         topic=tp.topic,
         partition=tp.partition,
         start=start,
         end=source.next_fetch_offset,
-        offsets=[record.offset for record in records],
+        offsets=_offsets(records),
         timestamps=[record.timestamp for record in records],
         keys=[record.key for record in records],
         values=[record.value for record in records],
         headers=[record.headers for record in records],
     )
+
+
+def _offsets(records: Sequence[Any]) -> Sequence[int]:
+    """Return the records' offsets; they ascend, so that without gaps the first and the last say them all."""
+    if not records:
+        return []
+    first, last = records[0].offset, records[-1].offset
+    if last - first == len(records) - 1:
+        return range(first, last + 1)
+    return [record.offset for record in records]
