@@ -24,10 +24,10 @@ from tests.faults import run as run_alone
 from tests.faults.campaign import Campaign
 from tests.faults.catalogue import CATALOGUE, SAMPLE, possible
 from tests.faults.controls import CONTROLS
+from tests.faults.fleet import SERVICES
 from tests.faults.nursling import nursery
 from tests.faults.result import Result
 from tests.faults.run import Servers, run
-from tests.faults.stage import SERVICES
 
 NODES = {"one": 1, "three": 3}
 PAIRS = tuple(("inference", other) for other in SERVICES[1:])

@@ -23,7 +23,8 @@ from tests.faults.journal import Journal
 from tests.faults.lane import Break, Lane
 from tests.faults.result import Result
 from tests.faults.run import Servers
-from tests.faults.stage import Stage, staged
+from tests.faults.stage import Stage
+from tests.faults.staging import staged
 from tests.faults.traffic import Traffic
 
 RATE: Final = 45.0

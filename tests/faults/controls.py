@@ -148,7 +148,7 @@ CONTROLS: dict[str, Control] = {
     "random-ids": Control(
         "a transactional id of its own for every process",
         _random_ids,
-        ("zombie-before-begin",),
+        ("zombie-before-begin", "scale-hung"),
         r"^predictions\[\d\]: (\d+ repeated|out of order)",
     ),
     "unawaited-sends": Control(

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from tests.faults.catalogue import CATALOGUE
+from tests.faults.limits import PARTITIONS, RESUMES_WITHIN
 from tests.faults.progress import Place, everybody_at_the_end, groups_at_the_end, moving_beyond, positions
 from tests.faults.result import Result
 from tests.faults.rules.alerting import alert_state, alerting
@@ -18,7 +19,7 @@ from tests.faults.rules.drifting import drifting
 from tests.faults.rules.found import Found
 from tests.faults.rules.quality import quality
 from tests.faults.rules.scoring import scoring
-from tests.faults.stage import PARTITIONS, RESUMES_WITHIN, Stage
+from tests.faults.stage import Stage
 from tests.faults.traffic import Traffic
 from tests.faults.witness import Witness
 from tests.streams import until

@@ -28,8 +28,10 @@ from shared.dead_letters import read_dead_letter
 from shared.messages import Prediction
 from tests.faults.answers import TOLERANCE, score
 from tests.faults.journal import Journal
+from tests.faults.limits import PARTITIONS
 from tests.faults.progress import inference_positions
-from tests.faults.stage import PARTITIONS, Stage, staged
+from tests.faults.stage import Stage
+from tests.faults.staging import staged
 from tests.faults.traffic import Expected, good_event, spoilt_event
 from tests.streams import Client, read_all, until
 

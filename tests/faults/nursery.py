@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from devstack.warden import PR_SET_PDEATHSIG
 from shared.pipeline import crash_points
 from tests.faults import inside
-from tests.faults.stage import SERVICES
+from tests.faults.fleet import SERVICES
 
 
 def _become(asked: dict[str, Any]) -> NoReturn:

@@ -12,8 +12,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.pipeline.state import StateReader
+from tests.faults.limits import PARTITIONS
 from tests.faults.rules.found import Found
-from tests.faults.stage import PARTITIONS, Stage
+from tests.faults.stage import Stage
 from tests.faults.traffic import MODEL
 from tests.streams import until
 

@@ -14,7 +14,8 @@ from tests.faults.controls import CONTROLS
 from tests.faults.journal import Journal
 from tests.faults.lane import Lane
 from tests.faults.result import Result
-from tests.faults.stage import Stage, staged
+from tests.faults.stage import Stage
+from tests.faults.staging import staged
 
 RATE: Final = 120.0
 

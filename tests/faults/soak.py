@@ -21,6 +21,7 @@ from typing import Final
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
 from tests.faults.__main__ import NODES
+from tests.faults.fleet import SERVICES
 from tests.faults.journal import Journal
 from tests.faults.lane import Lane
 from tests.faults.progress import inference_positions
@@ -28,7 +29,8 @@ from tests.faults.result import Result
 from tests.faults.run import Servers
 from tests.faults.seen import ENDING, ENDING_SHARE, SURVIVABLE, Seen, Series
 from tests.faults.soak_page import page
-from tests.faults.stage import SERVICES, Stage, staged
+from tests.faults.stage import Stage
+from tests.faults.staging import staged
 from tests.faults.traffic import Traffic
 
 SAMPLE_SECONDS: Final = 2.0

@@ -19,9 +19,9 @@ from devstack.part import Part
 from shared.pipeline.crash_points import HELD, KILLED, LET_GO
 from tests.faults import inside
 from tests.faults.evidence import is_held, said, was_killed_at
+from tests.faults.fleet import Fleet
 from tests.faults.journal import Journal
 from tests.faults.proxy import Proxy
-from tests.faults.stage import Fleet
 
 
 @asynccontextmanager
@@ -176,7 +176,7 @@ class Stubborn(Part):
 async def test_a_process_that_does_not_stop_when_told_is_a_violation_wherever_that_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.faults.stage.STOPS_WITHIN", 0.2)
+    monkeypatch.setattr("tests.faults.fleet.STOPS_WITHIN", 0.2)
     journal = Journal(tmp_path)
     fleet = Fleet({}, journal)
     part = Stubborn("inference-1", [], tmp_path)

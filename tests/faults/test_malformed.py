@@ -11,8 +11,8 @@ from shared.errors import ServiceError
 from shared.messages import Prediction, Source
 from shared.scoring.events import EventDecoder
 from tests.faults.answers import score
+from tests.faults.limits import PARTITIONS
 from tests.faults.malformed import GOOD_EVERY, Letters, compare, compare_good, values
-from tests.faults.stage import PARTITIONS
 from tests.models import numeric_spec
 
 COUNT = GOOD_EVERY + 500

@@ -13,8 +13,8 @@ from shared.scoring.events import EventDecoder
 from tests.faults.__main__ import faults, main, seeds, services_of
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.controls import CONTROLS
+from tests.faults.fleet import SERVICES
 from tests.faults.result import Result
-from tests.faults.stage import SERVICES
 from tests.faults.traffic import bad_event, good_event
 from tests.models import numeric_spec
 

@@ -19,14 +19,15 @@ from tests.alert_oracle import FAILING, oracle, stream
 from tests.drift_oracle import answer, settled_rows
 from tests.faults import progress
 from tests.faults.answers import score
+from tests.faults.limits import EVENTS_PER_DAY, PARTITIONS
 from tests.faults.rules import alerting as alerting_rule
 from tests.faults.rules import drifting as drifting_rule
 from tests.faults.rules.alerting import alert_state, alerting
 from tests.faults.rules.drifting import drifting
 from tests.faults.rules.found import Found
-from tests.faults.stage import EVENTS_PER_DAY, PARTITIONS, fitted
 from tests.faults.test_rules import Record
 from tests.faults.traffic import MODEL, POISON, STEP_MS, bad_event, good_event
+from tests.faults.versions import fitted
 from tests.reports import record
 from tests.webhooks import Request, WebhookReceiver
 
@@ -130,7 +131,7 @@ async def drift_says(
         return SimpleNamespace(models={MODEL: SimpleNamespace(versions={"1": counted})})
 
     monkeypatch.setattr(drifting_rule, "_merger", merger)
-    stage: Any = SimpleNamespace(champions=list(champions), baseline=fitted())
+    stage: Any = SimpleNamespace(champions=list(champions))
     return await drifting(stage, found)
 
 

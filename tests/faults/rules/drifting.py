@@ -13,9 +13,11 @@ from shared.drift.stream.merging import Merger
 from shared.messages import DriftReport
 from shared.pipeline.state import StateReader
 from tests.drift_oracle import Answer, Row, answer, settled_rows
+from tests.faults.limits import EVENTS_PER_DAY
 from tests.faults.rules.found import Found
-from tests.faults.stage import EVENTS_PER_DAY, Stage
+from tests.faults.stage import Stage
 from tests.faults.traffic import MODEL
+from tests.faults.versions import fitted
 
 
 async def drifting(stage: Stage, found: Found) -> list[str]:
@@ -33,7 +35,7 @@ async def drifting(stage: Stage, found: Found) -> list[str]:
         return problems
     watch = watches[stage.champions[0]]
     problems += [f"drift: {o.unordered} slots out of order" for o in watch.orders.values() if o.unordered]
-    baseline = stage.baseline
+    baseline = fitted()
     channels = len(baseline.calibrated) + len(baseline.of_predictions().calibrated)
     groups = {
         "features": (_event_rows(found), Baseline(channels=baseline.channels, joint=baseline.joint)),
