@@ -49,8 +49,7 @@ soak: $(VENV)/dev ## faults at random for hours; writes soak.html (HOURS=8)
 	$(BIN)/python -m tests.faults.soak --hours $(HOURS) --services $(AT_WORK) --html soak.html
 
 audit: $(VENV)/dev ## look up the locked packages in the database of known vulnerabilities
-	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/demo.lock
-	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m devstack.audit
 
 check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated files, tests
 	$(BIN)/ruff format --check .
@@ -58,6 +57,7 @@ check: $(VENV)/dev ## what CI runs: format, lint, types, layering, generated fil
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m shared.schemas --check
+	$(BIN)/python -m devstack.audit --where-reachable
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 monitoring: $(VENV)/dev ## Prometheus, Alertmanager and rsyslog from Debian's packages, without which some tests are skipped
