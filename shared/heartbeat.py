@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
+from shared.kafka.starting import start
 from shared.kafka.stopping import cut_off, stop_within
 from shared.logs import RateLimit, get_logger
 from shared.messages import ServiceReport
@@ -121,7 +122,7 @@ class Heartbeat:
             self._producer = AIOKafkaProducer(
                 **self._client, acks="all", request_timeout_ms=int(_DEADLINE * 1000), retry_backoff_ms=200
             )
-            await self._producer.start()
+            await start(self._producer)
         return self._producer
 
     async def _let_go(self, end: Callable[..., Any], *arguments: float) -> None:

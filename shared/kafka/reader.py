@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from shared.kafka.starting import start
 from shared.kafka.stopping import stop_within
 
 
@@ -36,7 +37,7 @@ async def reader(
     }
     consumer = AIOKafkaConsumer(*topics, **(dict(client) | chosen | options))
     try:
-        await consumer.start()
+        await start(consumer)
         await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
         yield consumer
     finally:

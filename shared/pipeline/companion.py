@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 
 from shared.kafka.consumer import ColumnConsumer
 from shared.kafka.records import Records
+from shared.kafka.starting import start
 from shared.kafka.stopping import stop_within
 from shared.logs import get_logger
 from shared.pipeline.ownership import BROKER_TROUBLE
@@ -68,7 +69,7 @@ class Companion:
         while True:
             consumer = self._consumer()
             try:
-                await consumer.start()
+                await start(consumer)
                 backoff = 0.2
                 await self._read(consumer)
             except BROKER_TROUBLE as error:

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from shared.kafka.consumer import ColumnConsumer
 from shared.kafka.records import Output, Records
+from shared.kafka.starting import start
 from shared.kafka.stopping import stop_within
 from shared.logs import get_logger
 from shared.metrics import PipelineMetrics
@@ -359,7 +360,7 @@ class Pipeline(Generic[Work]):
             metadata_max_age_ms=_METADATA_AGE_MS,
         )
         stack.push_async_callback(stop_within, consumer, 3.0)
-        await consumer.start()
+        await start(consumer)
         return consumer
 
     async def _writers(self, stack: AsyncExitStack) -> Any:
@@ -379,7 +380,7 @@ class Pipeline(Generic[Work]):
             compression_type=options.compression,
         )
         stack.push_async_callback(stop_within, producer, 5.0)
-        await producer.start()
+        await start(producer)
 
         def at_least_once(_tp: TopicPartition, max_batch_bytes: int) -> PartitionWriter:
             return AtLeastOnceWriter(options, producer=producer, max_batch_bytes=max_batch_bytes)

@@ -13,6 +13,7 @@ from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError, RecordLi
 from shared.kafka.batch import ColumnBatch
 from shared.kafka.producing import Addressed, BatchTooLarge
 from shared.kafka.records import Output
+from shared.kafka.starting import start
 from shared.kafka.stopping import cut_off
 from shared.kafka.transactions import Transactions
 from shared.pipeline.crash_points import crash_point
@@ -126,7 +127,7 @@ class TransactionalWriter:
             retry_backoff_ms=20,
         )
         async with asyncio.timeout(options.deadline):
-            await producer.start()  # 1
+            await start(producer)  # 1
             if self._producer is not producer:
                 raise IllegalOperation("the partition was given up while it was being opened")
             await settle(producer, self._tp, options)  # 2

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from shared.errors import TransientError
 from shared.kafka.reader import reader
+from shared.kafka.starting import start
 from shared.kafka.stopping import cut_off, stop_within
 from shared.messages import NOT_JSON, DecisionReport
 from shared.reports import AnyReport, decode_report, message_key
@@ -90,7 +91,7 @@ class ReportsTopic:
                     self._producer = AIOKafkaProducer(
                         **self._client, acks="all", request_timeout_ms=int(_DEADLINE * 1000)
                     )
-                    await self._producer.start()
+                    await start(self._producer)
                 await self._producer.send_and_wait(
                     self._topic, msgspec.json.encode(report), key=message_key(report)
                 )
