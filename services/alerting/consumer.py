@@ -76,6 +76,15 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         self.revocations += 1
         await super().on_partitions_revoked(revoked)
 
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Complain of a partition from which nothing is fetched, and of no more than that.
+
+        Faust goes on to ask for acknowledgements, which mean nothing here: to it the topic of the tables,
+        which is read at the start and written from then on, is a stream that stands still, which it logs as
+        an error again and again.
+        """
+        self._verify_aiokafka_event_path(now, tp)
+
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: Any = None
     ) -> Any:

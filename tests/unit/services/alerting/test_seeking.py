@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -246,3 +247,26 @@ async def test_a_seek_that_could_not_be_done_is_done_later() -> None:
     worker.rebalancing = False
     await Worker.read_on(worker)
     assert sought == ["sought"]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_the_topic_of_the_tables_is_no_stream_that_stands_still(
+    silent: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is read up to an end that the writer moves on; what matters is that Kafka is still asked."""
+    now = 1_700_000_000.0
+    partition = SimpleNamespace(timestamp=(now - 3_600 * silent) * 1_000, highwater=100, position=10)
+    assignment = SimpleNamespace(active=True, state_value=lambda tp: partition)
+    subscriptions = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    reader = thread()
+    reader.time_started = now - 3_600
+    reader.log = logging.getLogger("reader")
+    reader._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=subscriptions))
+    reader.tp_fetch_request_timeout_secs = reader.tp_stream_timeout_secs = 300
+    reader.consumer.app.monitor = SimpleNamespace(stream_inbound_time={})
+    reader.consumer.app.conf = SimpleNamespace(stream_processing_timeout=300)
+    driver.AIOKafkaConsumerThread.verify_event_path(reader, now, STATE)
+    assert len(caplog.records) == 1, "what Faust would say"
+    caplog.clear()
+    reader.verify_event_path(now, STATE)
+    assert len(caplog.records) == silent
