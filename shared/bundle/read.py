@@ -21,6 +21,18 @@ MAX_SPEC_BYTES = 1 << 20
 MAX_OTHER_BYTES = 64 << 20
 
 
+def limit_of(name: str) -> int:
+    """Return the bytes that a file of a bundle may have, for whoever receives one and has not checked it yet.
+
+    Examples
+    --------
+    >>> limit_of("model.toml"), limit_of("SHA256SUMS")
+    (1048576, 65536)
+    """
+    limits = {MODEL_NAME: MAX_MODEL_BYTES, SPEC_NAME: MAX_SPEC_BYTES, SUMS_NAME: MAX_SUMS_BYTES}
+    return limits.get(name, MAX_OTHER_BYTES)
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A verified bundle.

@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from shared.address import masked
 from shared.bundle.checksums import SUMS_NAME, parse_sums
-from shared.bundle.read import Bundle, load_bundle
+from shared.bundle.read import Bundle, limit_of, load_bundle
 from shared.errors import BundleError, ConfigError, RegistryError, ServiceError, TransientError
 
 _PARTIAL: Final = ".partial-"
@@ -181,21 +181,40 @@ class BundleStore:
         partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._cache))
         try:
             (partial / SUMS_NAME).write_bytes(raw)
-            for name in parse_sums(raw):
+            names = parse_sums(raw)
+            for name in names:
+                self._check_size(model, version, name)
+            for name in names:
                 self._get(model, version, name, partial / name)
             _verified(partial, model, version, digest)
             return self._settle(partial, target, model, version, digest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
+    def _check_size(self, model: str, version: str, name: str) -> None:
+        """Refuse what is larger than a bundle's file may be before it is on our disk."""
+        try:
+            with self._calling("reading"):
+                size = self._fs.size(self._path(model, version, name))
+        except FileNotFoundError as error:
+            raise self._gone(name, model, version) from error
+        if size is not None and size > limit_of(name):
+            raise BundleError(
+                f"{name} of version {version} of {model} in the bundle store {self.address} is {size} bytes, "
+                f"the limit is {limit_of(name)}"
+            )
+
     def _get(self, model: str, version: str, name: str, target: Path) -> None:
         try:
             with self._calling("reading"):
                 self._fs.get_file(self._path(model, version, name), str(target))
         except FileNotFoundError as error:
-            raise BundleError(
-                f"{name} of version {version} of {model} is missing in the bundle store {self.address}"
-            ) from error
+            raise self._gone(name, model, version) from error
+
+    def _gone(self, name: str, model: str, version: str) -> BundleError:
+        return BundleError(
+            f"{name} of version {version} of {model} is missing in the bundle store {self.address}"
+        )
 
     def _settle(self, partial: Path, target: Path, model: str, version: str, digest: str) -> Path:
         partial.chmod(0o755)

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _jobs(options: argparse.Namespace) -> Iterator[tuple[int, str, str]]:
+def jobs(options: argparse.Namespace) -> Iterator[tuple[int, str, str]]:
     """Seed, fault and control of every run of one topology."""
     if options.sample:
         yield from SAMPLE_JOBS
@@ -131,7 +131,7 @@ def _carry_out(options: argparse.Namespace, topology: str, took: Took) -> None:
 
 def _one_by_one(options: argparse.Namespace, servers: Servers, took: Took) -> None:
     """Carry out every job with a fleet of its own."""
-    for seed, fault, control in _jobs(options):
+    for seed, fault, control in jobs(options):
         services = CONTROLS[control].services if control else services_of(options.services, seed)
         if not possible(fault, services):
             continue

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.limits import PARTITIONS, RESUMES_WITHIN
+from tests.faults.patience import Patience
 from tests.faults.progress import Place, everybody_at_the_end, groups_at_the_end, moving_beyond, positions
 from tests.faults.result import Result
 from tests.faults.rules.alerting import alert_state, alerting
@@ -101,22 +101,33 @@ class Lane:
 
     async def _resumes(self, result: Result) -> float | None:
         """Return after how many seconds every partition had moved; trace and report a stall."""
-        began, stage = time.monotonic(), self.stage
+        stage, patience = self.stage, Patience(self.stage, RESUMES_WITHIN)
         before: dict[Place, int] = {}
-        try:
-            while not before and time.monotonic() < began + RESUMES_WITHIN:
-                before = await positions(stage)
-            await moving_beyond(stage, before, began + RESUMES_WITHIN - time.monotonic())
-        except AssertionError as error:
-            stage.journal.note("stall", positions=str(before))
-            stage.fleet.trace()
-            await asyncio.sleep(1)
-            result.violations.append(
-                f"no progress of every partition in {RESUMES_WITHIN:g} s after the fault: {error}; "
-                "where every task waits is in the logs of the processes"
-            )
-            return None
-        return round(time.monotonic() - began, 1)
+        while not before and patience.left() > 0:
+            before = await positions(stage)
+        while True:
+            try:
+                await moving_beyond(stage, before, max(0.0, patience.left()))
+            except AssertionError as error:
+                if patience.left() > 0:
+                    continue  # it was not let run as long as it seemed
+                await self._stall(result, before, str(error), patience)
+                return None
+            result.starved = round(patience.starved(), 1)
+            return round(patience.gone(), 1)
+
+    async def _stall(
+        self, result: Result, before: dict[Place, int], missing: str, patience: Patience
+    ) -> None:
+        """Report that somebody stands still, and have every process say where its tasks wait."""
+        starved = round(patience.starved(), 1)
+        self.stage.journal.note("stall", positions=str(before), starved=starved)
+        self.stage.fleet.trace()
+        await asyncio.sleep(1)
+        result.violations.append(
+            f"no progress of every partition in {RESUMES_WITHIN:g} s after the fault, beside {starved:g} s "
+            f"without a processor: {missing}; where every task waits is in the logs of the processes"
+        )
 
     async def judge(self, result: Result) -> None:
         """Pause the traffic and wait until every rule holds; report those that do not in time.
@@ -125,13 +136,13 @@ class Lane:
         """
         await self.traffic.pause()
         await asyncio.sleep(_REPORTED_AFTER)
-        began = deadline = time.monotonic()
-        deadline += RESUMES_WITHIN
+        patience = Patience(self.stage, RESUMES_WITHIN)
+        shortened = False
         while broken := await self.broken():
-            now = time.monotonic()
-            if result.control and deadline == began + RESUMES_WITHIN and not await self.unfinished():
-                deadline = now + _PATIENCE
-            if now > deadline:
+            if result.control and not shortened and not await self.unfinished():
+                patience, shortened = Patience(self.stage, _PATIENCE), True
+            if patience.left() <= 0:
+                result.starved = round(patience.starved(), 1)
                 self.stage.fleet.trace()
                 result.violations += (await self.unfinished() if result.control else []) or broken
                 return

@@ -16,6 +16,8 @@ class Result:
         A sentence per rule that was broken; none is what everybody hopes for.
     resumed_after
         Seconds from the end of the fault until every partition had moved; ``None`` if not in time.
+    starved
+        Seconds beside the limit for which a thread of the fleet wanted a processor and had none.
     events
         How many were sent while it was broken.
     services, rate
@@ -34,6 +36,7 @@ class Result:
     control: str = ""
     violations: list[str] = field(default_factory=list)
     resumed_after: float | None = None
+    starved: float = 0.0
     events: int = 0
     seconds: float = 0.0
     folder: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from shared.errors import ServiceError
 from shared.scoring.events import EventDecoder
-from tests.faults.__main__ import faults, main, seeds, services_of
+from tests.faults.__main__ import Took, faults, jobs, main, seeds, services_of
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.controls import CONTROLS
 from tests.faults.fleet import SERVICES
@@ -64,6 +65,23 @@ def test_a_control_is_noticed_only_by_what_it_is(name: str, sentence: str) -> No
     ]
     assert not control.is_noticed(others, "waiting_for_ever")
     assert not control.traced or not control.is_noticed([sentence], "nobody waits")
+
+
+@pytest.mark.parametrize(("unnoticed", "code"), [("", 0), ("state-outside", 2)])
+def test_all_controls_run_in_one_command_and_one_that_passes_makes_it_red(
+    unnoticed: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[tuple[str, str]] = []
+
+    def carry_out(options: argparse.Namespace, topology: str, took: Took) -> None:
+        for seed, fault, control in jobs(options):
+            done.append((control, fault))
+            took(Result(seed, fault, topology, control, noticed=control != unnoticed))
+
+    monkeypatch.setattr("tests.faults.__main__._carry_out", carry_out)
+    assert main(["--controls"]) == code
+    assert done == [(name, fault) for name, control in CONTROLS.items() for fault in control.faults]
+    assert ("NOT NOTICED: the suite is blind to it" in capsys.readouterr().out) == bool(code)
 
 
 @pytest.mark.parametrize("arguments", [["--controls", "--lanes", "2"], ["--sample", "--lanes", "1"]])

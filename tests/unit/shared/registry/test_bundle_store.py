@@ -159,6 +159,19 @@ def test_a_file_that_is_missing_in_the_store_is_named(memory_url, tmp_path, make
         store.fetch("flights", "1", digest(bundle))
 
 
+def test_a_file_that_is_too_large_is_refused_before_it_is_downloaded(
+    memory_url, tmp_path, make_bundle, monkeypatch
+):
+    bundle = make_bundle("1", baseline_json=b"{}")
+    store = BundleStore(memory_url, tmp_path / "cache")
+    store.upload(load_bundle(bundle))
+    put(memory_url, "flights/1/baseline.json", bytes((64 << 20) + 1))
+    monkeypatch.setattr(store._fs, "get_file", None)
+    with pytest.raises(BundleError, match=r"baseline\.json of version 1 .* is 67108865 bytes, the limit is"):
+        store.fetch("flights", "1", digest(bundle))
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_another_bundle_than_was_registered_is_refused(url, tmp_path, make_bundle):
     store = BundleStore(url, tmp_path / "cache")
     store.upload(load_bundle(make_bundle()))
