@@ -19,6 +19,7 @@ from services.cli.shadow_reading import Shadow, read_shadow
 @click.argument("version", required=False)
 @click.option("--json", "json_output", is_flag=True, help="Print JSON.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots.")
+@click.option("--windows", is_flag=True, help="Print every window too (--json and --html always have them).")
 @click.option("--all", "everything", is_flag=True, help="Former comparisons too.")
 @partial(connection_options, registry=True)
 def report(
@@ -26,6 +27,7 @@ def report(
     version: str | None,
     json_output: bool,
     html: Path | None,
+    windows: bool,
     everything: bool,
     connection: Connection,
 ) -> None:
@@ -47,7 +49,7 @@ def report(
     if json_output:
         click.echo(json.dumps(view.as_json(shadow, chosen), indent=2, allow_nan=False))
     elif html is None:
-        view.print_shadow(shadow, chosen)
+        view.print_shadow(shadow, chosen, windows=windows)
 
 
 async def _read(connection: Connection, model: str) -> Shadow:

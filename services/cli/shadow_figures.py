@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 from services.cli.printing import moment
+from services.cli.shadow_answers import Answers
 from services.cli.shadow_reading import Compared
 from shared.bundle.gates import Metric
-from shared.drift.figures import psi
-from shared.messages import DecisionReport, Histogram, Timing
-from shared.promotion.evidence import Evidence
+from shared.messages import DecisionReport, Timing
+from shared.promotion.evidence import Evidence, Sums
 from shared.promotion.measure import UNITS, Measured, measure, measure_pairs
+from shared.promotion.merging import added
 from shared.promotion.segments import segment_count
 from shared.registry.records import printable
 from shared.sequential import BinnedScores, auc
@@ -33,7 +32,7 @@ def decision_row(decision: DecisionReport) -> tuple[str, ...]:
 
 def facts(one: Compared) -> list[tuple[str, str]]:
     """Return the figures of a comparison, name and text."""
-    evidence, sums = one.evidence, one.evidence.sums
+    evidence, sums, answers = one.evidence, one.evidence.sums, one.answers
     c = sums.comparison
     found = [
         ("compared", f"{c.both:,} pairs, event time {moment(evidence.since)} to {moment(evidence.until)}")
@@ -43,8 +42,8 @@ def facts(one: Compared) -> list[tuple[str, str]]:
     if evidence.agreement is not None and one.spec.task != "regression":
         flips = "; ".join(f"{a} -> {b}: {n:,}" for a, row in c.flips.items() for b, n in sorted(row.items()))
         found.append(("agreement", f"{evidence.agreement:.2%}" + (f"; {flips}" if flips else "")))
-    if c.difference.n:
-        found.append(("score", _score_text(evidence)))
+    if answers.score_difference is not None:
+        found.append(("score", _score_text(answers)))
     unpaired = [
         (c.champion_only, "champion only"),
         (c.candidate_only, "candidate only"),
@@ -53,13 +52,13 @@ def facts(one: Compared) -> list[tuple[str, str]]:
     unpaired += [(c.canary, "answered as canary"), (sums.repeated, "repeated"), (sums.late, "late")]
     text = ", ".join(f"{n:,} {what}" for n, what in unpaired if n)
     found.append(("unpaired", text or "none"))
-    found.append(("errors", _errors_text(evidence)))
+    found.append(("errors", _errors_text(evidence, answers)))
     if sums.errors:
         found.append(("no answer", ", ".join(f"{n:,} {name}" for name, n in sorted(sums.errors.items()))))
     found.append(
         ("time/event", f"champion {_time(sums.champion_timing)}, candidate {_time(sums.candidate_timing)}")
     )
-    found += _latency_rows(evidence)
+    found += _latency_rows(answers)
     if evidence.win_rate is not None:
         j = sums.judged
         found.append(
@@ -70,62 +69,35 @@ def facts(one: Compared) -> list[tuple[str, str]]:
     return found
 
 
-def _errors_text(evidence: Evidence) -> str:
+def _errors_text(evidence: Evidence, answers: Answers) -> str:
     """Return how often each of the two gave no answer, of the events that both were asked about."""
-    c = evidence.sums.comparison
-    asked = c.both + c.champion_only + c.candidate_only + c.neither
-    if asked == 0:
+    if answers.champion_error_rate is None or answers.candidate_error_rate is None:
         return "nothing but canary answers yet"
+    c = evidence.sums.comparison
     champion, candidate = c.candidate_only + c.neither, c.champion_only + c.neither
     return (
-        f"champion {champion / asked:.2%} ({champion:,}), candidate {candidate / asked:.2%} ({candidate:,})"
+        f"champion {answers.champion_error_rate:.2%} ({champion:,}), "
+        f"candidate {answers.candidate_error_rate:.2%} ({candidate:,})"
     )
 
 
-def _latency_rows(evidence: Evidence) -> list[tuple[str, str]]:
+def _latency_rows(answers: Answers) -> list[tuple[str, str]]:
     """Return the time from an event's append to each answer; the shadow runs behind, and may."""
-    sums = evidence.sums
-    texts = [
-        f"{who} p50 {quantile(h, 0.5) * 1e3:.0f} ms, p99 {quantile(h, 0.99) * 1e3:.0f} ms"
-        for who, h in (("champion", sums.champion_latency), ("candidate", sums.candidate_latency))
-        if h is not None and any(h.counts)
-    ]
-    return (
-        [("latency", f"{'; '.join(texts)} (from append to answer; the shadow runs behind)")] if texts else []
-    )
+    both = (("champion", answers.champion_latency), ("candidate", answers.candidate_latency))
+    texts = [f"{who} p50 {o.p50 * 1e3:.0f} ms, p99 {o.p99 * 1e3:.0f} ms" for who, o in both if o is not None]
+    if not texts:
+        return []
+    return [("latency", f"{'; '.join(texts)} (from append to answer; the shadow runs behind)")]
 
 
-def _score_text(evidence: Evidence) -> str:
-    sums = evidence.sums
-    d = sums.comparison.difference
-    deviation = max(d.squares / d.n - (d.total / d.n) ** 2, 0.0) ** 0.5
-    text = f"candidate minus champion {d.total / d.n:+.4f} on average, standard deviation {deviation:.4f}"
-    if sums.difference is not None:
-        low, high = quantile(sums.difference, 0.05), quantile(sums.difference, 0.95)
-        text += f", 90 % between {low:+.3f} and {high:+.3f}"
-    shift = stability(evidence)
+def _score_text(answers: Answers) -> str:
+    d = answers.score_difference
+    assert d is not None
+    text = f"candidate minus champion {d.mean:+.4f} on average, standard deviation {d.deviation:.4f}"
+    if d.quantiles:
+        text += f", 90 % between {d.quantiles['0.05']:+.3f} and {d.quantiles['0.95']:+.3f}"
+    shift = answers.population_stability_index
     return text if shift is None else f"{text}; population stability index {shift:.4f}"
-
-
-def stability(evidence: Evidence) -> float | None:
-    """Return the population stability index of the candidate's scores against the champion's."""
-    champion, candidate = evidence.sums.champion_scores, evidence.sums.candidate_scores
-    if champion is None or candidate is None:
-        return None
-    return psi(np.array(champion.counts, dtype=float), np.array(candidate.counts, dtype=float))
-
-
-def quantile(histogram: Histogram, q: float) -> float:
-    """Return a quantile, straight lines between the edges; beyond the outermost ones, that edge.
-
-    Examples
-    --------
-    >>> quantile(Histogram(edges=(0.0, 1.0, 2.0), counts=(0, 5, 5, 0)), 0.25)
-    0.5
-    """
-    counts = np.array(histogram.counts, dtype=float)
-    reached = np.cumsum(counts)[:-1] / counts.sum()
-    return float(np.interp(q, reached, histogram.edges))
 
 
 def _time(timing: Timing) -> str:
@@ -189,16 +161,33 @@ def segment_measures(one: Compared) -> list[tuple[str, str, Measured]]:
 
 
 def segment_rows(one: Compared) -> list[tuple[str, ...]]:
-    """Return one row per segment, the worst in front."""
+    """Return one row per segment with labels, the worst in front."""
     rows: list[tuple[str, ...]] = []
     for feature, value, measured in segment_measures(one):
-        segment = one.evidence.sums.segments[feature][value]
-        c, j = segment.comparison, segment.judged
-        agreement = f"{c.agreed / c.both:.1%}" if c.both else "-"
+        j = one.evidence.sums.segments[feature][value].judged
         wins = f"{j.wins / (j.wins + j.losses):.1%}" if j.wins + j.losses else "-"
         name = printable(f"{feature}={value}")
-        rows.append((name, f"{c.both:,}", agreement, f"{j.pairs:,}", wins, *_interval_cells(measured)))
+        rows.append((name, f"{j.pairs:,}", wins, *_interval_cells(measured)))
     return rows
+
+
+def segment_answers(one: Compared) -> list[tuple[str, str, Answers]]:
+    """Return feature, value and figures of every segment that both were asked about, the largest in front."""
+    sums = one.evidence.sums
+    found = [
+        (feature, value, Answers.of_segment(segment, sums))
+        for feature, values in sums.segments.items()
+        for value, segment in values.items()
+    ]
+    return sorted((row for row in found if row[2].asked), key=lambda row: (row[0], -row[2].asked, row[1]))
+
+
+def window_answers(one: Compared) -> list[tuple[int, int, Answers]]:
+    """Return start, end and figures of every window of the events' time, the oldest in front."""
+    merged: dict[tuple[int, int], Sums] = {}
+    for (_, _, start, end), sums in one.series.answers.items():
+        merged[start, end] = added(merged.get((start, end), Sums()), sums)
+    return [(*window, Answers.of(merged[window])) for window in sorted(merged)]
 
 
 def example_rows(evidence: Evidence) -> list[tuple[str, ...]]:

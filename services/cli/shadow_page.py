@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from services.cli.page import COLOURS, Page, new_figure
+from services.cli.shadow_answers import COLUMNS, Answers, cells
 from services.cli.shadow_figures import (
     decision_row,
     example_rows,
     facts,
     metric_rows,
+    segment_answers,
     segment_measures,
     segment_rows,
+    window_answers,
 )
 from services.cli.shadow_reading import Compared, Shadow
-from services.cli.shadow_view import headline, outcome
+from services.cli.shadow_view import SEGMENT_COLUMNS, headline, outcome
 from shared.messages import Histogram
 from shared.promotion.measure import UNITS
 from shared.sequential import LOSS_BOUNDS, PairedSums, difference
@@ -62,7 +65,7 @@ def _comparison(page: Page, one: Compared) -> None:
         )
         _advantage(page, one)
     _scores(page, one)
-    _agreement(page, one)
+    _windows(page, one)
     _segments(page, one)
     examples = example_rows(one.evidence)
     if examples:
@@ -79,7 +82,7 @@ def _advantage(page: Page, one: Compared) -> None:
     """Draw the advantage and its confidence sequence as the labels came in."""
     metric = "brier" if one.metric in ("auc", "none") else one.metric
     by_window: dict[int, PairedSums] = {}
-    for (_, _, start), sums in one.series.labels.items():
+    for (_, _, start, _), sums in one.series.labels.items():
         by_window[start] = by_window.get(start, PairedSums()) + sums
     alpha = one.gates.alpha if one.gates else 0.05
     bound = LOSS_BOUNDS.get(metric, 1.0)
@@ -159,52 +162,98 @@ def _steps(axes: Axes, histogram: Histogram, colour: str, label: str) -> None:
     )
 
 
-def _agreement(page: Page, one: Compared) -> None:
+def _windows(page: Page, one: Compared) -> None:
+    """Draw what the two answered over the events' time."""
+    found = window_answers(one)
+    if len(found) < 2:
+        return
+    when: Any = [datetime.fromtimestamp(start / 1000, UTC) for start, _, _ in found]
+    answers = [figures for _, _, figures in found]
+    page.heading("By window")
+    figure = new_figure(height=4.4)
+    (agreement, difference), (stability, errors) = figure.subplots(2, 2, sharex=True)
     if one.spec.task == "regression":
-        return
-    by_window: dict[int, tuple[int, int]] = {}
-    for (_, _, start), (both, agreed) in one.series.answers.items():
-        before = by_window.get(start, (0, 0))
-        by_window[start] = (before[0] + both, before[1] + agreed)
-    if len(by_window) < 2:
-        return
-    starts = sorted(by_window)
-    figure = new_figure(height=1.8)
-    axes = figure.subplots()
-    axes.plot(
-        [datetime.fromtimestamp(start / 1000, UTC) for start in starts],  # type: ignore[arg-type]
-        [by_window[start][1] / by_window[start][0] for start in starts],
-        color=COLOURS["candidate"],
-    )
-    axes.set_title("Share of the events with the same label, by window")
+        _line(agreement, when, [a.pairs for a in answers], "candidate")
+        agreement.set_title("Pairs")
+    else:
+        _line(agreement, when, [_number(a.agreement) for a in answers], "candidate")
+        agreement.set_title("Share with the same label")
+    differences = [a.score_difference for a in answers]
+    low, high = ([_number(d.quantiles.get(q) if d else None) for d in differences] for q in ("0.05", "0.95"))
+    difference.fill_between(when, low, high, color=COLOURS["candidate"], alpha=0.18, linewidth=0)
+    _line(difference, when, [_number(d.mean if d else None) for d in differences], "candidate")
+    difference.set_title("Score: candidate minus champion (mean, 5 to 95 %)")
+    _line(stability, when, [_number(a.population_stability_index) for a in answers], "candidate")
+    stability.set_title("Population stability index")
+    _line(errors, when, [_number(a.champion_error_rate) for a in answers], "champion")
+    _line(errors, when, [_number(a.candidate_error_rate) for a in answers], "candidate")
+    errors.set_title("Share without an answer")
+    errors.legend(frameon=False)
     figure.autofmt_xdate(rotation=0, ha="center")
-    page.plot(figure, "agreement by window")
+    page.plot(figure, "agreement, score difference, population stability and errors by window")
+
+
+def _line(axes: Axes, when: Any, values: Sequence[float], who: str) -> None:
+    axes.plot(when, values, color=COLOURS[who], label=who, linewidth=1.2)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _segments(page: Page, one: Compared) -> None:
-    measures = segment_measures(one)
-    if not measures:
+    answered = segment_answers(one)
+    judged = segment_rows(one)
+    if not answered and not judged:
         return
     page.heading("Segments")
-    worst = [
-        row for row in measures if row[2].interval.n >= (one.gates.min_segment_labels if one.gates else 1)
-    ]
-    worst = worst[:SEGMENTS_DRAWN]
-    if worst:
-        figure = new_figure(height=1.2 + 0.22 * len(worst))
-        axes = figure.subplots()
-        for y, (_, _, measured) in enumerate(reversed(worst)):
-            i = measured.interval
-            axes.plot([i.lower, i.upper], [y, y], color=COLOURS["candidate"], linewidth=2, alpha=0.4)
-            axes.plot([i.estimate], [y], "o", color=COLOURS["candidate"], markersize=4)
-        axes.set_yticks(range(len(worst)), [f"{feature} {value}" for feature, value, _ in reversed(worst)])
-        guarded = one.gates is not None and bool(one.gates.guard_segments)
-        margin = one.gates.tolerated_in_segments if one.gates is not None else None
-        if guarded:
-            _lines(axes, one, horizontal=False, margin=margin)
-        else:
-            axes.axvline(0, color=COLOURS["champion"], linewidth=0.8)
-        axes.set_title(f"Advantage in {UNITS[worst[0][2].metric]} by segment, the worst in front")
-        page.plot(figure, "the candidate's advantage by segment with confidence sequences")
-    columns = ("Segment", "Pairs", "Agreement", "Labels", "Win rate", "Advantage", "From", "To")
-    page.table(columns, segment_rows(one))
+    if judged:
+        _advantages(page, one)
+        page.table(SEGMENT_COLUMNS, judged)
+    if answered:
+        _differences(page, answered)
+        page.table(("Segment", *COLUMNS), [(f"{f}={v}", *cells(answers)) for f, v, answers in answered])
+
+
+def _advantages(page: Page, one: Compared) -> None:
+    """Draw the advantage of the segments that are worst beside the truth."""
+    least = one.gates.min_segment_labels if one.gates else 1
+    worst = [row for row in segment_measures(one) if row[2].interval.n >= least][:SEGMENTS_DRAWN]
+    if not worst:
+        return
+    figure = new_figure(height=1.2 + 0.22 * len(worst))
+    axes = figure.subplots()
+    for y, (_, _, measured) in enumerate(reversed(worst)):
+        i = measured.interval
+        axes.plot([i.lower, i.upper], [y, y], color=COLOURS["candidate"], linewidth=2, alpha=0.4)
+        axes.plot([i.estimate], [y], "o", color=COLOURS["candidate"], markersize=4)
+    axes.set_yticks(range(len(worst)), [f"{feature} {value}" for feature, value, _ in reversed(worst)])
+    if one.gates is not None and one.gates.guard_segments:
+        _lines(axes, one, horizontal=False, margin=one.gates.tolerated_in_segments)
+    else:
+        axes.axvline(0, color=COLOURS["champion"], linewidth=0.8)
+    axes.set_title(f"Advantage in {UNITS[worst[0][2].metric]} by segment, the worst in front")
+    page.plot(figure, "the candidate's advantage by segment with confidence sequences")
+
+
+def _differences(page: Page, answered: Sequence[tuple[str, str, Answers]]) -> None:
+    """Draw how the scores differ in the segments with most pairs."""
+    known = [row for row in answered if row[2].score_difference and row[2].score_difference.quantiles]
+    largest = sorted(known, key=lambda row: -row[2].pairs)[:SEGMENTS_DRAWN]
+    if not largest:
+        return
+    figure = new_figure(height=1.2 + 0.22 * len(largest))
+    axes = figure.subplots()
+    for y, (_, _, answers) in enumerate(reversed(largest)):
+        d = answers.score_difference
+        assert d is not None
+        outer, inner = (("0.05", "0.95"), ("0.25", "0.75"))
+        axes.plot(
+            [d.quantiles[q] for q in outer], [y, y], color=COLOURS["candidate"], linewidth=1.5, alpha=0.4
+        )
+        axes.plot([d.quantiles[q] for q in inner], [y, y], color=COLOURS["candidate"], linewidth=5, alpha=0.4)
+        axes.plot([d.mean], [y], "o", color=COLOURS["candidate"], markersize=4)
+    axes.axvline(0, color=COLOURS["champion"], linewidth=0.8)
+    axes.set_yticks(range(len(largest)), [f"{feature} {value}" for feature, value, _ in reversed(largest)])
+    axes.set_title("Candidate's score minus champion's by segment (mean, 25 to 75 %, 5 to 95 %)")
+    page.plot(figure, "the difference of the scores by segment")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from services.cli.connection import Connection
 from services.cli.report_reading import all_reports
+from services.cli.shadow_answers import Answers
 from shared.bundle.gates import GatesSpec, Metric, metric_of
 from shared.bundle.read import read_spec
 from shared.bundle.spec import ModelSpec
 from shared.errors import RegistryError, ServiceError
+from shared.messages import Comparison as Answered
 from shared.messages import DecisionReport, ShadowReport
 from shared.promotion import Evidence, Gathered, Pair, Verdict, judge_candidate, judge_probation
-from shared.promotion.evidence import pair_of
+from shared.promotion.evidence import Sums, pair_of
 from shared.promotion.judge import HISTORY, gates_in_force
 from shared.promotion.measure import Measured, measure_pairs
 from shared.promotion.rule import hold
@@ -21,34 +24,39 @@ from shared.promotion.standing import Comparison, Standing, standing
 from shared.registry import CanaryShare, HistoryEntry, Registry
 from shared.sequential import PairedSums
 
-Key = tuple[str, int, int]
+Key = tuple[str, int, int, int]
+_OF_WINDOW: Final = (
+    "comparison", "errors", "difference", "champion_scores", "candidate_scores",
+    "champion_latency", "candidate_latency",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
 class Series:
-    """A few numbers of every window, so that a plot can show how it came about.
+    """What is kept of every window, so that it can be seen how it came about.
 
     Attributes
     ----------
     answers
-        Pairs and agreements by source topic, partition and start of the window.
+        Counts of the events, by source topic, partition, start and end of the window; no segments.
     labels
         Paired differences of the metric likewise.
     """
 
-    answers: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    answers: dict[Key, Sums] = field(default_factory=dict)
     labels: dict[Key, PairedSums] = field(default_factory=dict)
     _ages: dict[Key, tuple[int, bool, int]] = field(default_factory=dict)
 
     def take(self, report: ShadowReport, metric: Metric) -> None:
         """Keep the newest report of every window and partition."""
-        key = (report.source_topic, report.partition, report.window.start)
+        key = (report.source_topic, report.partition, report.window.start, report.window.end)
         age = (report.next_offset, report.final, report.written_at)
         if age <= self._ages.get(key, (-1, False, 0)):
             return
         self._ages[key] = age
-        if report.comparison.both:
-            self.answers[key] = (report.comparison.both, report.comparison.agreed)
+        if report.comparison != Answered():
+            kept: dict[str, Any] = {name: getattr(report, name) for name in _OF_WINDOW}
+            self.answers[key] = Sums(**kept)
         if report.judged.pairs and metric != "none":
             self.labels[key] = paired_sums(report, metric)
 
@@ -91,6 +99,11 @@ class Compared:
     comparison: Comparison | None
     canary: CanaryShare | None = None
     hold: HistoryEntry | None = None
+
+    @property
+    def answers(self) -> Answers:
+        """What the two answered, in figures."""
+        return Answers.of(self.evidence.sums)
 
     @property
     def metric(self) -> Metric:

@@ -10,29 +10,36 @@ import msgspec
 import numpy as np
 from rich.text import Text
 
-from services.cli.printing import table
+from services.cli.printing import moment, table
+from services.cli.shadow_answers import COLUMNS, Answers, cells
 from services.cli.shadow_figures import (
     METRICS,
     decision_row,
     example_rows,
     facts,
     metric_rows,
+    segment_answers,
     segment_measures,
+    segment_metric,
     segment_rows,
-    stability,
+    window_answers,
 )
 from services.cli.shadow_reading import Compared, Shadow
+from shared.promotion.evidence import Sums
 from shared.promotion.measure import Measured, measure
 from shared.registry.records import printable
+from shared.sequential.interval import unknown
 
 COLOURS: Final = {"pass": "green", "wait": "yellow", "fail": "red"}
 WORST: Final = 8
+LARGEST: Final = 20
+SEGMENT_COLUMNS: Final = ("Segment", "Labels", "Win rate", "Advantage", "From", "To")
 
 
-def print_shadow(shadow: Shadow, compared: Sequence[Compared]) -> None:
-    """Print comparisons, and what was decided."""
+def print_shadow(shadow: Shadow, compared: Sequence[Compared], *, windows: bool = False) -> None:
+    """Print comparisons, on request window by window, and what was decided."""
     for one in compared:
-        print_compared(one)
+        print_compared(one, windows=windows)
         click.echo()
     if not compared:
         click.echo(f"{shadow.model}: nothing is compared, and no report says that anything ever was")
@@ -43,7 +50,7 @@ def print_shadow(shadow: Shadow, compared: Sequence[Compared]) -> None:
         )
 
 
-def print_compared(one: Compared) -> None:
+def print_compared(one: Compared, *, windows: bool = False) -> None:
     """Print one comparison."""
     click.echo(headline(one))
     for name, text in facts(one):
@@ -52,15 +59,11 @@ def print_compared(one: Compared) -> None:
     if rows:
         click.echo()
         table(("Beside the truth", "Champion", "Candidate", "Advantage", "From", "To", "Labels"), rows)
-    segments = segment_rows(one)
-    if segments:
+    _print_segments(one)
+    if windows:
         click.echo()
-        table(
-            ("Segment", "Pairs", "Agreement", "Labels", "Win rate", "Advantage", "From", "To"),
-            segments[:WORST],
-        )
-        if len(segments) > WORST:
-            click.echo(f"  and {len(segments) - WORST} segments with a smaller loss (--json, --html)")
+        rows = [(moment(start), *cells(answers)) for start, _, answers in window_answers(one)]
+        table(("Window from", *COLUMNS), rows)
     examples = example_rows(one.evidence)
     if examples:
         click.echo()
@@ -73,6 +76,22 @@ def print_compared(one: Compared) -> None:
         ]
         table(("Gate", "State", "Why"), gates)
     click.echo(outcome(one))
+
+
+def _print_segments(one: Compared) -> None:
+    """Print the segments that are worst beside the truth, and the largest ones with all other figures."""
+    judged = segment_rows(one)
+    if judged:
+        click.echo()
+        table(SEGMENT_COLUMNS, judged[:WORST])
+        if len(judged) > WORST:
+            click.echo(f"  and {len(judged) - WORST} segments with a smaller loss (--json, --html)")
+    answered = [(printable(f"{f}={v}"), *cells(answers)) for f, v, answers in segment_answers(one)]
+    if answered:
+        click.echo()
+        table(("Segment", *COLUMNS), answered[:LARGEST])
+        if len(answered) > LARGEST:
+            click.echo(f"  and {len(answered) - LARGEST} segments more (--json, --html)")
 
 
 def headline(one: Compared) -> str:
@@ -162,20 +181,38 @@ def _comparison_json(one: Compared) -> dict[str, Any]:
         "until": evidence.until,
         "agreement": evidence.agreement,
         "win_rate": evidence.win_rate,
-        "population_stability_index": stability(evidence),
+        "population_stability_index": one.answers.population_stability_index,
+        "answers": msgspec.to_builtins(one.answers),
         "trouble": evidence.trouble,
         "canary_percent": one.canary.percent if one.canary else None,
         "held_since_revision": one.hold.revision if one.hold else None,
         "state": one.verdict.state if one.verdict else None,
         "gates": msgspec.to_builtins(one.verdict.gates) if one.verdict else [],
         "advantage": {metric: _measured_json(measure(evidence, metric, alpha)) for metric in metrics},
-        "segments": [
-            {"feature": feature, "value": value, **_measured_json(measured)}
-            for feature, value, measured in segment_measures(one)
+        "segments": _segments_json(one),
+        "windows": [
+            {"start": start, "end": end, "answers": msgspec.to_builtins(answers)}
+            for start, end, answers in window_answers(one)
         ],
         "sums": msgspec.to_builtins(evidence.sums),
         "examples": msgspec.to_builtins(evidence.examples),
     }
+
+
+def _segments_json(one: Compared) -> list[dict[str, Any]]:
+    """Return every segment, the worst beside the truth in front."""
+    measured = {(feature, value): found for feature, value, found in segment_measures(one)}
+    answered = {(feature, value): found for feature, value, found in segment_answers(one)}
+    nothing = Measured(segment_metric(one), unknown(1.0))
+    return [
+        {
+            "feature": feature,
+            "value": value,
+            **_measured_json(measured.get((feature, value), nothing)),
+            "answers": msgspec.to_builtins(answered.get((feature, value), Answers.of(Sums()))),
+        }
+        for feature, value in measured | answered
+    ]
 
 
 def _measured_json(measured: Measured) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.shadow.candidates import Candidate, Lineup
-from services.shadow.sides import NOTHING, REASONS, Asked, Names, Spent
+from services.shadow.sides import NOTHING, REASONS, Asked, Names, Spent, Texts
 from shared.bundle.spec import ModelSpec
 from shared.errors import ServiceError
 from shared.kafka.records import Records
@@ -21,7 +21,7 @@ from shared.scoring.events import DecodedEvents
 from shared.scoring.isolated import ModelLost
 from shared.serving.models import ServedModel
 from shared.serving.routing import Micro, Rows, decode_rows
-from shared.serving.segments import segment_column
+from shared.serving.segments import Coded, coded, combined
 
 _encode = msgspec.json.Encoder().encode
 _WINDOW = 60_000
@@ -88,7 +88,7 @@ class Ask:
     classes: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     occurred_at: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     event_ids: list[str] = field(default_factory=list)
-    segments: dict[str, list[str | None]] = field(default_factory=dict)
+    segments: dict[str, Texts] = field(default_factory=dict)
     answered: Rows = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     payloads: list[bytes] = field(default_factory=list)
     timing: tuple[Spent, Spent] | None = None
@@ -117,7 +117,7 @@ class Ask:
         answers, seconds = candidate.predict(events.features) if len(events) else (None, 0.0)
         scored_at = clock()
         at = np.searchsorted(self.rows, decoded.kept)
-        self._describe(events, spec, at)
+        segments = self._describe(events, spec, at)
         for row, error in decoded.refused.items():
             self.status[np.searchsorted(self.rows, row)] = REASONS.index(type(error).__name__)
         if answers is None:
@@ -137,6 +137,7 @@ class Ask:
         if answers.failed:
             good = [position for position in range(len(events)) if position not in answers.failed]
             events, answers, self.answered = events.select(good), answers.select(good), self.answered[good]
+            segments = {name: Coded(texts, codes[good]) for name, (texts, codes) in segments.items()}
             self.scores[self.status != 0] = np.nan
         rows = self.answered.tolist()
         self.payloads = list(
@@ -154,7 +155,7 @@ class Ask:
                     events.entity_ids,
                     answers.labels(spec),
                     answers.probabilities_by_label(spec),
-                    candidate.model.segments(events.features, len(events)),
+                    combined(list(segments), list(segments.values())) if segments else repeat(None),
                     repeat(False),
                     repeat(self.basis),
                 ),
@@ -162,17 +163,23 @@ class Ask:
         )
         return scored_at
 
-    def _describe(self, events: DecodedEvents, spec: ModelSpec, at: npt.NDArray[np.intp]) -> None:
-        """Note what is known of each event itself."""
+    def _describe(self, events: DecodedEvents, spec: ModelSpec, at: npt.NDArray[np.intp]) -> dict[str, Coded]:
+        """Note what is known of each event itself; return the segments of those that were decoded."""
         self.occurred_at[at] = events.occurred_at
         whole = len(at) == len(self.rows)
         self.event_ids = (
             list(events.event_ids) if whole else _spread(events.event_ids, at, len(self.rows), "")
         )
+        found: dict[str, Coded] = {}
         for feature, column in zip(spec.features, events.features, strict=True):
             if feature.name in spec.segments:
-                texts = segment_column(column)
-                self.segments[feature.name] = texts if whole else _spread(texts, at, len(self.rows), None)
+                texts, codes = found[feature.name] = coded(column)
+                self.segments[feature.name] = Texts(texts, codes)
+                if not whole:
+                    every = np.full(len(self.rows), len(texts), dtype=np.int32)
+                    every[at] = codes
+                    self.segments[feature.name] = Texts([*texts, None], every)
+        return found
 
     def _time(self, ours: Spent) -> None:
         """Ask the champion too; what either of them fails on is time that it took all the same."""
@@ -209,8 +216,8 @@ class Ask:
             np.array(part.timestamps, dtype=np.int64)[at],
             np.full(last - first, scored_at, dtype=np.int64),
             self.event_ids[here],
-            {name: texts[here] for name, texts in self.segments.items()},
-            self.basis,
+            basis=self.basis,
+            texts={name: texts.take(here) for name, texts in self.segments.items()},
         )
 
 

@@ -8,20 +8,19 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from services.shadow.sides import REASONS, Floats, Ints
-from shared.histograms import LATENCY_EDGES, PROBABILITY_EDGES, VALUE_EDGES, bucket_counts
-from shared.messages import Comparison, Example, Histogram, Segment, ShadowReport, Sums, Timing, Window
+from services.shadow.binning import PROBABILITIES, VALUES, Layout
+from services.shadow.segmented import (
+    KINDS,
+    Counted,
+    Counts,
+    SegmentTable,
+    add_flips,
+    flip_counts,
+)
+from services.shadow.sides import REASONS, Floats, Ints, Texts
+from shared.messages import Example, Histogram, ShadowReport, Timing, Window
 
-KINDS: Final = ("both", "champion_only", "candidate_only", "neither", "canary")
-"""What became of an event, in the order of :class:`shared.messages.Comparison`."""
-
-MOST_VALUES: Final = 50
-OTHER: Final = "(other)"
 MOST_EXAMPLES: Final = 10
-
-_STEPS: Final = tuple(step * 10.0**exponent for exponent in range(-4, 0) for step in (1, 2, 5))
-DIFFERENCE_EDGES: Final = (*(-step for step in reversed(_STEPS)), 0.0, *_STEPS)
-"""Edges for the difference of two probabilities: 1-2-5 steps from 0.0001 to 0.5, either sign."""
 
 _FIXED_POINT: Final = 2.0**32
 """Differences of probabilities are added up as whole numbers of 2**-32, so that their sum is the same
@@ -42,42 +41,19 @@ class Rows(msgspec.Struct):
     candidate_latency: Floats
     occurred_at: Ints
     event_ids: list[str]
-    segments: dict[str, list[str | None]]
-
-
-class Counts(msgspec.Struct):
-    """What is counted of a whole window and of each of its segments."""
-
-    kinds: list[int]
-    agreed: int = 0
-    flips: dict[str, dict[str, int]] = {}
-    total: float = 0.0
-    squares: float = 0.0
-
-    @classmethod
-    def none(cls) -> Counts:
-        """Return no counts."""
-        return cls([0] * len(KINDS))
-
-    def message(self, scale: float) -> Comparison:
-        """Return the counts as a report carries them."""
-        both = self.kinds[0]
-        difference = Sums(n=both, total=self.total / scale, squares=self.squares / scale)
-        return Comparison(
-            **dict(zip(KINDS, self.kinds, strict=True)),
-            agreed=self.agreed,
-            flips={champion: dict(by) for champion, by in self.flips.items()},
-            difference=difference,
-        )
-
-    def add_flip(self, champion: str, candidate: str, count: int) -> None:
-        """Count decisions that went from one label to another."""
-        by = self.flips.setdefault(champion, {})
-        by[candidate] = by.get(candidate, 0) + count
+    segments: dict[str, Texts]
 
 
 class Cell(msgspec.Struct):
-    """One candidate, champion and window; sums of a regression are plain floats, ``scale`` 1."""
+    """One candidate, champion and window; sums of a regression are plain floats, ``scale`` 1.
+
+    Attributes
+    ----------
+    segments
+        By feature and value: how former releases kept ``tables``. Read, never written.
+    tables
+        By feature: the counts of its values.
+    """
 
     model: str
     version: str
@@ -103,6 +79,16 @@ class Cell(msgspec.Struct):
     fallbacks: int = 0
     superseded: int = 0
     superseded_seconds: float = 0.0
+    tables: dict[str, SegmentTable] = {}
+
+    def __post_init__(self) -> None:
+        """Take over what a former release has left in the state."""
+        if self.segments:
+            width = self.layout.width
+            self.tables = {
+                feature: SegmentTable.former(values, width) for feature, values in self.segments.items()
+            }
+            self.segments = {}
 
     @classmethod
     def empty(
@@ -118,8 +104,8 @@ class Cell(msgspec.Struct):
         basis: int,
     ) -> Cell:
         """Return a cell without counts."""
-        scores = len(VALUE_EDGES if regression else PROBABILITY_EDGES) + 1
-        differences = len(VALUE_EDGES if regression else DIFFERENCE_EDGES) + 1
+        edges = (VALUES if regression else PROBABILITIES).edges
+        histograms: Any = {name: np.zeros(len(e) + 1, dtype=np.int64) for name, e in edges.items()}
         return cls(
             model,
             version,
@@ -129,13 +115,14 @@ class Cell(msgspec.Struct):
             regression,
             offset,
             Counts.none(),
-            difference=_zeros(differences),
-            champion_scores=_zeros(scores),
-            candidate_scores=_zeros(scores),
-            champion_latency=_zeros(len(LATENCY_EDGES) + 1),
-            candidate_latency=_zeros(len(LATENCY_EDGES) + 1),
+            **histograms,
             basis=basis,
         )
+
+    @property
+    def layout(self) -> Layout:
+        """Where the bins of the histograms lie."""
+        return VALUES if self.regression else PROBABILITIES
 
     @property
     def scale(self) -> float:
@@ -145,23 +132,42 @@ class Cell(msgspec.Struct):
     def count(self, rows: Rows, labels: list[str], partition: int) -> None:
         """Count events; ``labels`` gives the text of each code."""
         self.first_offset = min(self.first_offset, int(rows.offsets[0]))
-        both = np.flatnonzero(rows.kinds == 0)
-        difference = rows.candidate_scores[both] - rows.champion_scores[both]
-        decided = (rows.champion_labels[both] >= 0) & (rows.candidate_labels[both] >= 0)
-        agreed = decided & (rows.champion_labels[both] == rows.candidate_labels[both])
-        flips = both[decided & ~agreed]
-        self._count_histograms(rows, both, difference)
         self._count_errors(rows.status)
-        sums = self._summed(difference)
-        counts = self.counts
-        counts.kinds = _plus(counts.kinds, np.bincount(rows.kinds, minlength=len(KINDS)))
-        counts.agreed += int(agreed.sum())
-        counts.total += float(sums[0].sum())
-        counts.squares += float(sums[1].sum())
-        _add_flips(counts, rows, flips, labels)
+        both = np.flatnonzero(rows.kinds == 0)
+        whole = len(both) == len(rows.kinds)  # as a rule: then nothing has to be picked out
+        pick: Any = slice(None) if whole else both
+        scores, theirs = rows.candidate_scores[pick], rows.champion_scores[pick]
+        champion, candidate = rows.champion_labels[pick], rows.candidate_labels[pick]
+        difference = scores - theirs
+        same, decided = champion == candidate, (champion >= 0) & (candidate >= 0)
+        agreed, flipped = same & decided, np.flatnonzero(decided & ~same)
+        flips = both[flipped], champion[flipped], candidate[flipped]
+        waited = rows.champion_latency[pick], rows.candidate_latency[pick]
+        bins = self.layout.bins(difference, theirs, scores, *waited)
+        counted = Counted(rows.kinds, both, agreed, *self._summed(difference), bins, flips)
+        self._count_whole(counted, labels)
         for feature, texts in rows.segments.items():
-            self._count_segment(feature, texts, rows, (both, agreed, sums, flips), labels)
+            table = self.tables.get(feature)
+            if table is None:
+                table = self.tables[feature] = SegmentTable.empty(self.layout.width)
+            table.count(texts, counted, labels)
         self._keep_examples(rows, both, difference, labels, partition)
+
+    def _count_whole(self, counted: Counted, labels: list[str]) -> None:
+        counts, layout = self.counts, self.layout
+        kinds = np.bincount(counted.kinds, minlength=len(KINDS)).tolist()
+        counts.kinds = [a + b for a, b in zip(counts.kinds, kinds, strict=True)]
+        counts.agreed += int(counted.agreed.sum())
+        counts.total += float(counted.totals.sum())
+        counts.squares += float(counted.squares.sum())
+        found = np.bincount(counted.bins.ravel(), minlength=layout.width)
+        for name, where in layout.slices.items():
+            histogram: Ints = getattr(self, name)
+            histogram += found[where]
+        if len(counted.flips[0]):
+            at, champion, candidate = counted.flips
+            for _, one, other, size in flip_counts(len(labels), np.zeros_like(at), champion, candidate):
+                add_flips(counts.flips, labels[one], labels[other], size)
 
     def _summed(self, difference: Floats) -> tuple[Floats, Floats]:
         """Return differences and their squares, in units of :attr:`scale`."""
@@ -170,51 +176,12 @@ class Cell(msgspec.Struct):
             return difference, squares
         return np.rint(difference * _FIXED_POINT), np.rint(squares * _FIXED_POINT)
 
-    def _count_histograms(self, rows: Rows, both: npt.NDArray[np.intp], difference: Floats) -> None:
-        scores = _VALUE if self.regression else _PROBABILITY
-        self.difference += bucket_counts(difference, _VALUE if self.regression else _DIFFERENCE)
-        self.champion_scores += bucket_counts(rows.champion_scores[both], scores)
-        self.candidate_scores += bucket_counts(rows.candidate_scores[both], scores)
-        self.champion_latency += bucket_counts(rows.champion_latency[both], _LATENCY)
-        self.candidate_latency += bucket_counts(rows.candidate_latency[both], _LATENCY)
-
     def _count_errors(self, status: npt.NDArray[np.uint8]) -> None:
         if not status.any():
             return
         for code, count in enumerate(np.bincount(status).tolist()):
             if code and count:
                 self.errors[REASONS[code]] = self.errors.get(REASONS[code], 0) + count
-
-    def _count_segment(
-        self, feature: str, texts: list[str | None], rows: Rows, paired: tuple[Any, ...], labels: list[str]
-    ) -> None:
-        both, agreed, (totals, squares), flips = paired
-        order = list(dict.fromkeys(texts))  # by first appearance: the same however events were cut up
-        codes = {text: code for code, text in enumerate(order)}
-        at = np.fromiter(map(codes.__getitem__, texts), np.int64, len(texts))
-        kinds = np.bincount(at * len(KINDS) + rows.kinds, minlength=len(order) * len(KINDS))
-        by_code = kinds.reshape(len(order), len(KINDS)).tolist()
-        sizes = {"minlength": len(order)}
-        agree = np.bincount(at[both], weights=agreed, **sizes)
-        total = np.bincount(at[both], weights=totals, **sizes)
-        square = np.bincount(at[both], weights=squares, **sizes)
-        values = self.segments.setdefault(feature, {})
-        for code, text in enumerate(order):
-            if text is None:
-                continue
-            if text not in values and len(values) >= MOST_VALUES:
-                text = OTHER  # noqa: PLW2901
-            counts = values.get(text)
-            if counts is None:
-                counts = values[text] = Counts.none()
-            counts.kinds = _plus(counts.kinds, by_code[code])
-            counts.agreed += int(agree[code])
-            counts.total += float(total[code])
-            counts.squares += float(square[code])
-        for row in flips.tolist():
-            if (text := texts[row]) is not None:
-                counts = values.get(text) or values[OTHER]
-                counts.add_flip(labels[rows.champion_labels[row]], labels[rows.candidate_labels[row]], 1)
 
     def _keep_examples(
         self, rows: Rows, both: npt.NDArray[np.intp], difference: Floats, labels: list[str], partition: int
@@ -233,7 +200,7 @@ class Cell(msgspec.Struct):
 
     def _example(self, rows: Rows, row: int, labels: list[str], partition: int) -> Example:
         champion, candidate = int(rows.champion_labels[row]), int(rows.candidate_labels[row])
-        segments = {name: text for name, texts in rows.segments.items() if (text := texts[row]) is not None}
+        segments = {n: text for n, texts in rows.segments.items() if (text := texts.at(row)) is not None}
         return Example(
             event_id=rows.event_ids[row],
             partition=partition,
@@ -248,8 +215,10 @@ class Cell(msgspec.Struct):
 
     def report(self, **envelope: Any) -> ShadowReport:
         """Return the report of this cell; ``envelope`` is what only its partition knows."""
-        scores = VALUE_EDGES if self.regression else PROBABILITY_EDGES
-        differences = VALUE_EDGES if self.regression else DIFFERENCE_EDGES
+        histograms: Any = {
+            name: Histogram(edges=edges, counts=tuple(getattr(self, name).tolist()))
+            for name, edges in self.layout.edges.items()
+        }
         return ShadowReport(
             model=self.model,
             model_version=self.version,
@@ -259,8 +228,7 @@ class Cell(msgspec.Struct):
             first_offset=self.first_offset,
             comparison=self.counts.message(self.scale),
             segments={
-                feature: {text: Segment(comparison=c.message(self.scale)) for text, c in values.items()}
-                for feature, values in self.segments.items()
+                feature: table.messages(self.layout, self.scale) for feature, table in self.tables.items()
             },
             errors=dict(self.errors),
             repeated=self.repeated,
@@ -268,11 +236,7 @@ class Cell(msgspec.Struct):
             fallbacks=self.fallbacks,
             superseded=self.superseded,
             superseded_seconds=self.superseded_seconds,
-            difference=_histogram(differences, self.difference),
-            champion_scores=_histogram(scores, self.champion_scores),
-            candidate_scores=_histogram(scores, self.candidate_scores),
-            champion_latency=_histogram(LATENCY_EDGES, self.champion_latency),
-            candidate_latency=_histogram(LATENCY_EDGES, self.candidate_latency),
+            **histograms,
             champion_timing=Timing(events=self.champion_timing[0], seconds=self.champion_timing[1]),
             candidate_timing=Timing(events=self.candidate_timing[0], seconds=self.candidate_timing[1]),
             examples=tuple(self.examples),
@@ -280,32 +244,5 @@ class Cell(msgspec.Struct):
         )
 
 
-_PROBABILITY = np.array(PROBABILITY_EDGES)
-_VALUE = np.array(VALUE_EDGES)
-_DIFFERENCE = np.array(DIFFERENCE_EDGES)
-_LATENCY = np.array(LATENCY_EDGES)
-
-
-def _zeros(size: int) -> Ints:
-    return np.zeros(size, dtype=np.int64)
-
-
-def _histogram(edges: tuple[float, ...], counts: Ints) -> Histogram:
-    return Histogram(edges=edges, counts=tuple(counts.tolist()))
-
-
 def _apart(example: Example) -> float:
     return abs(example.candidate_score - example.champion_score)
-
-
-def _plus(counts: list[int], more: Any) -> list[int]:
-    return [a + int(b) for a, b in zip(counts, more, strict=True)]
-
-
-def _add_flips(counts: Counts, rows: Rows, flips: npt.NDArray[np.intp], labels: list[str]) -> None:
-    if not len(flips):
-        return
-    pairs = np.stack((rows.champion_labels[flips], rows.candidate_labels[flips]))
-    found, sizes = np.unique(pairs, axis=1, return_counts=True)
-    for champion, candidate, size in zip(*found.tolist(), sizes.tolist(), strict=True):
-        counts.add_flip(labels[champion], labels[candidate], size)

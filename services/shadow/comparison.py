@@ -263,7 +263,7 @@ class PartitionComparison:
             (asked.scored_at - asked.timestamps) / 1000,
             asked.occurred_at,
             asked.event_ids,
-            asked.segments,
+            asked.texts,
         )
 
     def _champions(self, asked: Asked, answered: Answered) -> Ints:
@@ -332,5 +332,5 @@ def _chosen(rows: Rows, mask: Any) -> Rows:
         for name in Rows.__struct_fields__
         if name not in ("event_ids", "segments")
     }
-    texts = {name: [values[row] for row in at.tolist()] for name, values in rows.segments.items()}
+    texts = {name: found.take(at) for name, found in rows.segments.items()}
     return Rows(**arrays, event_ids=[rows.event_ids[row] for row in at.tolist()], segments=texts)

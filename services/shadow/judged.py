@@ -7,8 +7,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from services.shadow.cells import MOST_VALUES, OTHER
 from services.shadow.judging import Loss, Pair
+from services.shadow.segmented import MOST_VALUES, OTHER
 from services.shadow.sides import Ints
 from shared.messages import Judged, Quality, Ranking, Segment, ShadowReport, Sums, Window
 

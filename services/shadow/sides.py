@@ -35,6 +35,51 @@ NOTHING: Final = -1
 """Code of a label that there is not."""
 
 
+class Texts(msgspec.Struct):
+    """Texts of many events: each different one once, and which of them every event has.
+
+    Attributes
+    ----------
+    values
+        None is the text of events whose value is missing or could not be read.
+    codes
+        Positions among the values; shape ``(n,)``.
+    """
+
+    values: list[str | None]
+    codes: npt.NDArray[np.int32]
+
+    def take(self, which: Any) -> Texts:
+        """Return the texts of the chosen events."""
+        return Texts(self.values, self.codes[which]).compact()
+
+    def compact(self) -> Texts:
+        """Return the same without values that no event has, where there are many: they are kept with it."""
+        if len(self.values) <= _FEW_VALUES:
+            return self
+        used, codes = np.unique(self.codes, return_inverse=True)
+        return Texts([self.values[code] for code in used.tolist()], codes.astype(np.int32))
+
+    def at(self, row: int) -> str | None:
+        """Return one event's text."""
+        return self.values[int(self.codes[row])]
+
+    @classmethod
+    def of(cls, texts: Sequence[str | None]) -> Texts:
+        """Return texts coded.
+
+        Examples
+        --------
+        >>> Texts.of(["UA", None, "UA"]).codes.tolist()
+        [0, 1, 0]
+        """
+        order = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+        return cls(list(order), np.fromiter(map(order.__getitem__, texts), np.int32, len(texts)))
+
+
+_FEW_VALUES: Final = 64
+
+
 class Asked(msgspec.Struct):
     """What one candidate was asked in a stretch of a partition; one entry per event, in order.
 
@@ -63,7 +108,9 @@ class Asked(msgspec.Struct):
     event_ids
         Empty where they could not be read.
     segments
-        By feature: the event's value as text, None where it is missing or could not be read.
+        By feature, one text per event: how former releases kept ``texts``. Read, never written.
+    texts
+        By feature: the events' values as texts.
     """
 
     model: str
@@ -78,8 +125,15 @@ class Asked(msgspec.Struct):
     timestamps: Ints
     scored_at: Ints
     event_ids: list[str]
-    segments: dict[str, list[str | None]]
+    segments: dict[str, list[str | None]] = {}
     basis: int = 0
+    texts: dict[str, Texts] = {}
+
+    def __post_init__(self) -> None:
+        """Code the texts that a former release has left in the state."""
+        if self.segments:
+            self.texts = {name: Texts.of(texts) for name, texts in self.segments.items()}
+            self.segments = {}
 
     @property
     def key(self) -> Key:
@@ -107,8 +161,8 @@ class Asked(msgspec.Struct):
             self.timestamps[here],
             self.scored_at[here],
             self.event_ids[here],
-            {name: values[here] for name, values in self.segments.items()},
-            self.basis,
+            basis=self.basis,
+            texts={name: texts.take(here) for name, texts in self.texts.items()},
         )
 
     def split(self, bound: int) -> tuple[Asked | None, Asked | None]:
@@ -193,7 +247,7 @@ def joined(asked: Asked, answered: Answered) -> tuple[Ints, npt.NDArray[np.bool_
     >>> def at(*offsets): return np.array(offsets, dtype=np.int64)
     >>> answers = Answered.none()
     >>> answers.offsets = at(2, 3, 7)
-    >>> asked = Asked("m", "2", 1, False, at(1, 3, 7, 9), *[at()] * 6, [], {})
+    >>> asked = Asked("m", "2", 1, False, at(1, 3, 7, 9), *[at()] * 6, [])
     >>> where, found = joined(asked, answers)
     >>> found.tolist(), where[found].tolist()
     ([False, True, True, False], [1, 2])
@@ -205,13 +259,24 @@ def joined(asked: Asked, answered: Answered) -> tuple[Ints, npt.NDArray[np.bool_
 
 
 def encode_array(value: Any) -> Any:
-    """Return an array as MessagePack can hold it (an ``enc_hook``)."""
-    if isinstance(value, np.ndarray):
+    """Return an array as MessagePack can hold it (an ``enc_hook``): type, bytes, and the shape of a table.
+
+    Whole numbers in a table are counts: they take as few bytes as the largest of them needs.
+    """
+    if not isinstance(value, np.ndarray):
+        raise NotImplementedError(type(value))
+    if value.ndim == 1:
         return value.dtype.str, value.tobytes()
-    raise NotImplementedError(type(value))
+    if value.dtype == np.int64:
+        value = value.astype(np.min_scalar_type(int(value.max(initial=0))))
+    return value.dtype.str, value.tobytes(), value.shape
 
 
 def decode_array(_kind: type, value: Any) -> Any:
     """Return the array again (a ``dec_hook``)."""
-    dtype, raw = value
-    return np.frombuffer(raw, dtype=dtype).copy()
+    dtype, raw, *shape = value
+    array = np.frombuffer(raw, dtype=dtype)
+    if not shape:
+        return array.copy()
+    table = array.reshape(shape[0])
+    return table.astype(np.int64 if table.dtype.kind in "iu" else table.dtype)

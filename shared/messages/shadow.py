@@ -155,10 +155,21 @@ class Timing(Message, frozen=True, kw_only=True):
 
 
 class Segment(Message, frozen=True, kw_only=True):
-    """The same counts over the events of one segment."""
+    """The same counts over the events of one segment; merged by addition.
+
+    Attributes
+    ----------
+    difference, champion_scores, candidate_scores, champion_latency, candidate_latency
+        Counts over the edges of the report's own histogram of that name; empty without a pair.
+    """
 
     comparison: Comparison = Comparison()
     judged: Judged = Judged()
+    difference: tuple[int, ...] = ()
+    champion_scores: tuple[int, ...] = ()
+    candidate_scores: tuple[int, ...] = ()
+    champion_latency: tuple[int, ...] = ()
+    candidate_latency: tuple[int, ...] = ()
 
 
 class Example(Message, frozen=True, kw_only=True):

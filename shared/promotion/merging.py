@@ -44,6 +44,8 @@ def _added(one: Any, other: Any) -> Any:
         return type(one)(**{f: _added(getattr(one, f), getattr(other, f)) for f in one.__struct_fields__})
     if isinstance(one, dict):
         return {key: _added(one.get(key), other.get(key)) for key in one | other}
+    if isinstance(one, tuple):  # counts over the edges of another field's histogram
+        return _elementwise(one, other)
     return one + other
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.bundle.spec import ModelSpec
 from shared.scoring.matrix import Column
@@ -43,19 +44,69 @@ def segments_of(spec: ModelSpec) -> Callable[[Sequence[Column], int], Iterable[d
     names = [spec.features[index].name for index in positions]
     if not positions:
         return lambda columns, count: repeat(None, count)
-    if len(positions) == 1:
-        (position,), (name,) = positions, names
-        return lambda columns, count: [
-            {} if text is None else {name: text} for text in segment_column(columns[position])
-        ]
-    return lambda columns, count: [
-        {name: text for name, text in zip(names, texts, strict=True) if text is not None}
-        for texts in zip(*(segment_column(columns[position]) for position in positions), strict=True)
-    ]
+    return lambda columns, count: combined(names, [coded(columns[position]) for position in positions])
 
 
-def segment_column(column: Column) -> list[str | None]:
-    """Return a feature's values as text; each distinct one is made once."""
+class Coded(NamedTuple):
+    """A column of texts: each different one once, and which of them every event has.
+
+    Attributes
+    ----------
+    texts
+        By code; two codes may have the same text.
+    codes
+        Shape ``(n,)``.
+    """
+
+    texts: list[str | None]
+    codes: npt.NDArray[np.int32]
+
+
+def coded(column: Column) -> Coded:
+    """Return a feature's values as text; each distinct one is made once.
+
+    Examples
+    --------
+    >>> texts, codes = coded(["UA", None, "UA"])
+    >>> texts, codes.tolist()
+    (['UA', None], [0, 1, 0])
+    """
     values = column.tolist() if isinstance(column, np.ndarray) else column
-    texts = {value: segment_text(value) for value in set(values)}
-    return [texts[value] for value in values]
+    order, codes = _numbered(values)
+    return Coded([segment_text(value) for value in order], codes)
+
+
+def combined(names: Sequence[str], columns: Sequence[Coded]) -> list[dict[str, str]]:
+    """Return each event's segments; events with the same values share one mapping.
+
+    Parameters
+    ----------
+    names
+        Of the features, at least one.
+    columns
+        Their texts, in the same order.
+
+    Examples
+    --------
+    >>> combined(["c", "d"], [coded(["a", "b", "a"]), coded([None, "e", None])])
+    [{'c': 'a'}, {'c': 'b', 'd': 'e'}, {'c': 'a'}]
+    """
+    codes = columns[0].codes
+    mappings = [_named(names[0], text) for text in columns[0].texts]
+    for name, column in zip(names[1:], columns[1:], strict=True):
+        width = len(column.texts)
+        order, pairs = _numbered((codes.astype(np.int64) * width + column.codes).tolist())
+        mappings = [mappings[key // width] | _named(name, column.texts[key % width]) for key in order]
+        codes = pairs
+    return list(map(mappings.__getitem__, codes.tolist()))
+
+
+def _named(name: str, text: str | None) -> dict[str, str]:
+    return {} if text is None else {name: text}
+
+
+def _numbered(values: Sequence[Any]) -> tuple[Sequence[Any], npt.NDArray[np.int32]]:
+    """Return the different values in the order in which they first come, and which of them each one is."""
+    order = dict.fromkeys(values)
+    numbers = {value: number for number, value in enumerate(order)}
+    return list(order), np.fromiter(map(numbers.__getitem__, values), np.int32, len(values))

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -95,8 +96,10 @@ def test_the_report_tells_what_was_compared_and_what_the_gates_say(compared):
     assert "segment carrier fail" in text
     assert "carrier=WN" in text
     assert "A gate fails: it is not promoted." in text
-    one, _ = compared.cli("shadow", "report", "flights", "3")
+    assert re.search(r"carrier=WN \S+ \d+\.\d% [\d,]+ [+-]0\.\d{4} .* 0\.00% 0\.00% \d+ ms", text)
+    one, _ = compared.cli("shadow", "report", "flights", "3", "--windows")
     assert "candidate 2" not in one
+    assert re.search(r"2015-08-19 16:00:00Z +750 ", one)
 
 
 def test_the_json_has_every_figure(compared):
@@ -114,6 +117,19 @@ def test_the_json_has_every_figure(compared):
     assert good["advantage"]["auc"]["exact"] is False
     assert [good["state"], bad["state"]] == ["pass", "fail"]
     assert bad["segments"][0]["value"] == "WN"
+    carrier = GOOD[0]
+    for segment in good["segments"]:
+        mine = carrier == segment["value"]
+        answers, apart = segment["answers"], (candidate - champion)[mine]
+        assert answers["pairs"] == mine.sum()
+        assert answers["score_difference"]["mean"] == pytest.approx(apart.mean())
+        assert answers["score_difference"]["quantiles"]["0.5"] == pytest.approx(np.median(apart), abs=0.05)
+        assert sum(answers["score_difference"]["histogram"]["counts"]) == mine.sum()
+        assert 0 <= answers["population_stability_index"] < 0.1
+        assert answers["candidate_error_rate"] == 0
+        assert answers["champion_latency"]["p99"] < answers["candidate_latency"]["p50"]
+    assert [window["answers"]["pairs"] for window in good["windows"]] == [750] * 12
+    assert good["windows"][3]["answers"]["champion_latency"]["p50"] < 0.05
     assert found["decisions"] == []
 
 
@@ -121,7 +137,9 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(compared, tmp_path):
     page = tmp_path / "shadow.html"
     compared.cli("shadow", "report", "flights", "--html", str(page))
     html = page.read_text()
-    assert html.count("<svg") == 8  # advantage, scores, agreement and segments, for both candidates
+    # Advantage, scores, windows, and two of segments, for both candidates.
+    assert html.count("<svg") == 10
+    assert "<td>carrier=WN</td>" in html
     assert "candidate 3 against champion 1" in html
     assert "<script" not in html
     assert not re.search(r"(?:src|href)=.http", html)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from typing import Any
 
 import msgspec
 
+from services.shadow.binning import DIFFERENCE_EDGES
+from shared.histograms import PROBABILITY_EDGES
 from shared.messages import ShadowReport
 from tests.integration.shadow.conftest import Stage
 from tests.streams import read_all
@@ -64,6 +67,12 @@ def _judge(truth: Truth, ours: Any, theirs: Any, champion: str) -> None:
     else:
         truth["flips"][theirs["label"], ours["label"]] += 1
     difference = ours["score"] - theirs["score"]
+    if "f1" in ours.get("segments", {}):
+        segment = truth["segments"][ours["segments"]["f1"]]
+        segment["agreed"] += ours["label"] == theirs["label"]
+        segment["difference", bisect_right(DIFFERENCE_EDGES, difference)] += 1
+        segment["champion_scores", bisect_right(PROBABILITY_EDGES, theirs["score"])] += 1
+        segment["candidate_scores", bisect_right(PROBABILITY_EDGES, ours["score"])] += 1
     truth["difference"] += difference
     truth["squares"] += difference * difference
 
@@ -86,6 +95,10 @@ def added_up(reports: list[ShadowReport], candidate: str, champion: str) -> Trut
         for text, segment in report.segments.get("f1", {}).items():
             for kind in ("both", "champion_only", "candidate_only", "neither", "canary"):
                 total["segments"][text][kind] += getattr(segment.comparison, kind)
+            total["segments"][text]["agreed"] += segment.comparison.agreed
+            for name in ("difference", "champion_scores", "candidate_scores"):
+                for place, count in enumerate(getattr(segment, name)):
+                    total["segments"][text][name, place] += count
     return total
 
 

@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.shadow.binning import DIFFERENCE_EDGES, HISTOGRAMS
 from services.shadow.candidates import AT_ONCE
-from services.shadow.cells import DIFFERENCE_EDGES
 from services.shadow.process import MOST_AHEAD, MOST_WINDOWS
 from shared.dead_letters import read_dead_letter
-from shared.histograms import PROBABILITY_EDGES
+from shared.histograms import LATENCY_EDGES, PROBABILITY_EDGES
 from shared.messages import ShadowReport
 from shared.promotion import Gathered, Pair
 from shared.scoring.isolated import ModelLost
@@ -80,9 +80,9 @@ def fixed_stream() -> tuple[list[bytes], list[bytes]]:
     events, answers = [], []
     for offset in range(300):
         at = NOW - HOUR * 6 + offset * HOUR // 60 + stream.randrange(-3 * HOUR, 1)
-        features = {"f0": stream.random(), "f1": 0, "f2": stream.random() * (2000 if offset % 17 == 0 else 2)}
-        extra = {"carrier": stream.choice("ABCD")}
-        events.append(event(f"e{offset}", at=at, features=features, **extra) if offset % 41 else b"{")
+        f2 = stream.random() * (2000 if offset % 17 == 0 else 2)
+        features = {"f0": stream.random(), "f1": stream.randrange(7), "f2": f2}
+        events.append(event(f"e{offset}", at=at, features=features) if offset % 41 else b"{")
         if offset % 13:
             version = "1" if offset < 150 else "1b"
             canary = offset % 29 == 0
@@ -111,19 +111,32 @@ def play(harness: Harness, seed: int) -> dict[str, Any]:
         if rhythm.random() < 0.2:
             harness.restart(harness.step.snapshot("events", 0), asked)
     harness.flush()
+    return {"/".join(map(str, key)): plain(report) for key, report in harness.reported.items()}
+
+
+def plain(report: ShadowReport) -> Any:
+    """A report without what depends on when a micro-batch was scored."""
     nothing = {"written_at": 0, "final": False, "repeated": 0, "next_offset": 0}
-    untimed = {"champion_latency": None, "candidate_latency": None}
-    return {
-        "/".join(map(str, key)): msgspec.to_builtins(msgspec.structs.replace(report, **nothing, **untimed))
-        for key, report in harness.reported.items()
+    untimed: dict[str, Any] = {"champion_latency": None, "candidate_latency": None}
+    segments = {
+        feature: {
+            text: msgspec.structs.replace(found, candidate_latency=()) for text, found in values.items()
+        }
+        for feature, values in report.segments.items()
     }
+    return msgspec.to_builtins(msgspec.structs.replace(report, **nothing, **untimed, segments=segments))
+
+
+def by_f1(harness: Harness) -> Any:
+    """The candidate, with the second feature as segment: it weighs nothing."""
+    return harness.candidate(spec=numeric_spec(3, version="2", window=3600, segments=("f1",)))
 
 
 def test_rhythm_and_restarts_change_nothing(tmp_path: Path) -> None:
     played = []
     for seed in range(4):
         harness = Harness(tmp_path / str(seed))
-        harness.line_up(harness.candidate())
+        harness.line_up(by_f1(harness))
         played.append(play(harness, seed))
         total = [sum(counts(r)[i] for r in harness.reported.values()) for i in range(5)]
         assert sum(total) == 299, "the last event has no answer after it yet"
@@ -134,15 +147,19 @@ def test_rhythm_and_restarts_change_nothing(tmp_path: Path) -> None:
     assert played[1:] == played[:1] * 3
 
 
-def recomputed(harness: Harness) -> dict[tuple[str, int], dict[str, Counter[Any]]]:
+Cells = dict[tuple[str, int, str | None], dict[str, Counter[Any]]]
+"""By champion, start of the window, and value of the segment (None for the whole): what is counted."""
+
+
+def recomputed(harness: Harness) -> Cells:
     """What each champion's windows must hold, event by event in plain Python."""
-    _, answers = fixed_stream()
+    events, answers = fixed_stream()
     theirs: dict[int, dict[str, Any]] = {}
     for raw in answers:
         said = msgspec.json.decode(raw)
         theirs.setdefault(said["source"]["offset"], said)
     ours = {prediction.source.offset: prediction for prediction in harness.shadowed}
-    cells: dict[tuple[str, int], dict[str, Counter[Any]]] = defaultdict(lambda: defaultdict(Counter))
+    cells: Cells = defaultdict(lambda: defaultdict(Counter))
     champion, latest = "none", -1
     for offset in range(299):  # the last one is not settled
         mine, other = ours.get(offset), theirs.get(offset)
@@ -153,31 +170,76 @@ def recomputed(harness: Harness) -> dict[tuple[str, int], dict[str, Counter[Any]
         latest = max(latest, at)
         at = at if at >= 0 else latest if latest >= 0 else NOW - 100
         start, newest = at - at % HOUR, latest - latest % HOUR
-        cell = cells[champion, newest if latest >= 0 and start < newest - HOUR else start]
+        start = newest if latest >= 0 and start < newest - HOUR else start
         kind = "canary" if canary else {
             (True, True): "both", (False, True): "champion_only", (True, False): "candidate_only",
             (False, False): "neither",
         }[mine is not None, other is not None]  # fmt: skip
-        cell["counts"][kind] += 1
-        if kind == "both" and mine is not None and other is not None:
-            cell["difference"][bisect_right(DIFFERENCE_EDGES, mine.score - other["score"])] += 1
-            cell["champion_scores"][bisect_right(PROBABILITY_EDGES, other["score"])] += 1
-            cell["candidate_scores"][bisect_right(PROBABILITY_EDGES, mine.score)] += 1
+        value = None if mine is None else str(msgspec.json.decode(events[offset])["features"]["f1"])
+        for segment in {None, value}:
+            cell = cells[champion, start, segment]
+            cell["counts"][kind] += 1
+            if kind == "both" and mine is not None and other is not None:
+                count_pair(cell, mine, other)
     return cells
 
 
+def count_pair(cell: dict[str, Counter[Any]], mine: Any, other: dict[str, Any]) -> None:
+    difference = mine.score - other["score"]
+    cell["difference"][bisect_right(DIFFERENCE_EDGES, difference)] += 1
+    cell["champion_scores"][bisect_right(PROBABILITY_EDGES, other["score"])] += 1
+    cell["candidate_scores"][bisect_right(PROBABILITY_EDGES, mine.score)] += 1
+    waited = [(at - (NOW - 100)) / 1000 for at in (other["scored_at"], mine.scored_at)]
+    cell["champion_latency"][bisect_right(LATENCY_EDGES, waited[0])] += 1
+    cell["candidate_latency"][bisect_right(LATENCY_EDGES, waited[1])] += 1
+    cell["labels"][other["label"], mine.label] += 1
+    cell["sums"]["total"] += round(difference * 2**32)
+    cell["sums"]["squares"] += round(difference * difference * 2**32)
+
+
+def told(comparison: Any, counts_of: Any) -> dict[str, Counter[Any]]:
+    """The same counts of a report, or of one of its segments."""
+    labels = Counter({(a, b): n for a, by in comparison.flips.items() for b, n in by.items()})
+    sums = comparison.difference
+    cell: dict[str, Counter[Any]] = {
+        "counts": Counter({name: getattr(comparison, name) for name in COUNTS}),
+        "flips": labels,
+        "agreed": Counter({"": comparison.agreed}),
+        "sums": Counter({"total": round(sums.total * 2**32), "squares": round(sums.squares * 2**32)}),
+    }
+    return cell | {name: Counter(dict(enumerate(counts_of(name)))) for name in HISTOGRAMS}
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-def test_every_window_holds_what_the_events_say_one_by_one(harness: Harness, seed: int) -> None:
+def test_every_window_and_segment_holds_what_the_events_say_one_by_one(tmp_path: Path, seed: int) -> None:
+    harness = Harness(tmp_path)
+    harness.line_up(by_f1(harness))
     play(harness, seed)
-    found = {}
+    found: Cells = {}
     for (_, champion, start, _), report in harness.reported.items():
-        cell = {"counts": Counter(dict(zip(COUNTS, counts(report), strict=True)))}
-        for name in ("difference", "champion_scores", "candidate_scores"):
-            cell[name] = Counter(dict(enumerate(getattr(report, name).counts)))
-        found[champion, start] = {name: +counted for name, counted in cell.items() if +counted}
-    expected = {key: dict(cell) for key, cell in recomputed(harness).items()}
-    assert found == expected
-    assert len(found) > 4
+        whole: Any = report
+        found[champion, start, None] = told(
+            report.comparison, lambda name, whole=whole: getattr(whole, name).counts
+        )
+        for value, segment in report.segments.get("f1", {}).items():
+            found[champion, start, value] = told(
+                segment.comparison, lambda name, of=segment: getattr(of, name)
+            )
+    expected = recomputed(harness)
+    for cell in expected.values():
+        labels = cell.pop("labels", Counter())
+        cell["agreed"] = Counter({"": sum(n for (a, b), n in labels.items() if a == b)})
+        cell["flips"] = Counter({(a, b): n for (a, b), n in labels.items() if a != b})
+    assert _nonzero(found) == _nonzero(expected)
+    assert len(found) > 30
+
+
+def _nonzero(cells: Cells) -> dict[Any, dict[str, dict[Any, int]]]:
+    kept = {
+        key: {name: {k: n for k, n in counted.items() if n} for name, counted in cell.items()}
+        for key, cell in cells.items()
+    }
+    return {key: {name: counted for name, counted in cell.items() if counted} for key, cell in kept.items()}
 
 
 def test_a_prediction_that_comes_after_its_place_was_settled_is_late_not_counted_again(
@@ -488,3 +550,53 @@ def test_what_a_canary_could_not_answer_is_counted_for_it_and_for_nobody_else(ha
     assert {v: (counts(r), r.fallbacks) for v, r in found.items()} == {
         "3": ([5, 0, 0, 0, 1], 2), "4": ([5, 0, 0, 0, 1], 0),
     }  # fmt: skip
+
+
+def test_what_a_former_release_has_left_in_the_state_is_taken_over(tmp_path: Path) -> None:
+    """It kept the texts of segments event by event, and of a segment no histograms."""
+    harness = Harness(tmp_path)
+    harness.line_up(by_f1(harness))
+    harness.ask([event(f"e{i}", features={"f0": 0, "f1": i % 3, "f2": i - 5}) for i in range(12)])
+    harness.tell([answer(i, 0.3) for i in range(8)])
+    before = harness.report()
+    state = msgspec.msgpack.decode(harness.step.snapshot("events", 0))
+    (cell,), (asked,) = state["cells"], state["asked"]
+    del cell["tables"], asked["texts"]
+    asked["segments"] = {"f1": ["2", "0", "1", None]}  # of the four that wait; the last one had none
+    cell["segments"] = {
+        "f1": {
+            value: {
+                "kinds": [getattr(segment.comparison, name) for name in COUNTS],
+                "agreed": segment.comparison.agreed,
+                "flips": segment.comparison.flips,
+                "total": segment.comparison.difference.total * 2**32,
+                "squares": segment.comparison.difference.squares * 2**32,
+            }
+            for value, segment in before.segments["f1"].items()
+        }
+    }
+    harness.restart(msgspec.msgpack.encode(state), 12)
+    harness.tell([answer(i, 0.3) for i in range(8, 12)], 8)
+    found = harness.report().segments["f1"]
+    assert {value: segment.comparison.both for value, segment in found.items()} == {"0": 4, "1": 4, "2": 3}
+    assert sum(sum(segment.champion_scores) for segment in found.values()) == 3, "of those since then"
+    assert found["0"].comparison.difference.total == pytest.approx(
+        sum(p.score - 0.3 for p in harness.shadowed if p.source.offset in (0, 3, 6, 9)), abs=1e-8
+    )
+
+
+def test_a_segments_figures_take_so_much_state(tmp_path: Path) -> None:
+    """Counts are kept as narrow as they are small: a segment takes about 300 bytes, at most 900."""
+    harness = Harness(tmp_path)
+    harness.line_up(by_f1(harness))
+    count = 3000
+    harness.ask([event(f"e{i}", features={"f0": i % 11, "f1": i % 60, "f2": i % 7}) for i in range(count)])
+    harness.tell([answer(i, (i % 97) / 97) for i in range(count)])
+    whole = harness.step.snapshot("events", 0)
+    harness.report()
+    (cell,) = msgspec.msgpack.decode(whole)["cells"]
+    table = cell["tables"]["f1"]
+    assert len(table["names"]) == 51
+    assert len(msgspec.msgpack.encode(table)) < 51 * 400
+    report = msgspec.json.encode(harness.everything[-1])
+    assert len(report) < 51 * 900

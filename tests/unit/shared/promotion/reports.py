@@ -141,6 +141,21 @@ def histogram(values: np.ndarray, edges: tuple[float, ...]) -> Histogram:
     return Histogram(edges=edges, counts=tuple(counts.tolist()))
 
 
+def histograms(champion: np.ndarray, candidate: np.ndarray, waited: np.ndarray, late: np.ndarray) -> Any:
+    return {
+        "difference": histogram(candidate - champion, WIDE),
+        "champion_scores": histogram(champion, EDGES),
+        "candidate_scores": histogram(candidate, EDGES),
+        "champion_latency": histogram(waited, EDGES),
+        "candidate_latency": histogram(late, EDGES),
+    }
+
+
+def segment(*columns: np.ndarray) -> Segment:
+    counts = {name: found.counts for name, found in histograms(*columns).items()}
+    return Segment(comparison=comparison(*columns[:2]), **counts)
+
+
 def ranking(champion: np.ndarray, candidate: np.ndarray, truth: np.ndarray) -> Ranking:
     named = {
         f"{who}_{what}": histogram(scores[truth == value], EDGES).counts
@@ -170,17 +185,14 @@ def story(data: Any, windows: int = 12, **fields: Any) -> list[ShadowReport]:
         far = np.argsort(-np.abs(candidate - champion))[:3]
         flips = {"no": {"yes": int(((champion < 0.5) & (candidate >= 0.5)).sum())}}
         flips["yes"] = {"no": int(((champion >= 0.5) & (candidate < 0.5)).sum())}
+        slow = np.linspace(0.01, 0.02, len(rows)), np.linspace(0.1, 0.4, len(rows))
         events = msgspec.structs.replace(
             events,
             comparison=msgspec.structs.replace(events.comparison, flips=flips),
-            difference=histogram(candidate - champion, WIDE),
-            champion_scores=histogram(champion, EDGES),
-            candidate_scores=histogram(candidate, EDGES),
+            **histograms(champion, candidate, *slow),
             segments={
                 "carrier": {
-                    name: Segment(
-                        comparison=comparison(champion[carrier == name], candidate[carrier == name])
-                    )
+                    name: segment(*(values[carrier == name] for values in (champion, candidate, *slow)))
                     for name in sorted(set(carrier.tolist()))
                 }
             },
