@@ -129,7 +129,7 @@ def test_the_json_has_every_figure(compared):
         assert answers["candidate_error_rate"] == 0
         assert answers["champion_latency"]["p99"] < answers["candidate_latency"]["p50"]
     assert [window["answers"]["pairs"] for window in good["windows"]] == [750] * 12
-    assert good["windows"][3]["answers"]["champion_latency"]["p50"] < 0.05
+    assert good["windows"][3]["answers"]["champion_latency"]["p50"] <= 0.05
     assert found["decisions"] == []
 
 
