@@ -31,6 +31,7 @@ async def watched(
     checks: Mapping[str, Check],
     pages: Mapping[str, Page] | None = None,
     trouble: Callable[[], Mapping[str, str]] = dict,
+    not_loaded: Callable[[], Mapping[str, Mapping[str, str]]] = dict,
 ) -> AsyncIterator[HealthServer]:
     """Serve health and metrics over HTTP, and say on the reports topic that this process lives.
 
@@ -46,6 +47,8 @@ async def watched(
         What else is served, by path.
     trouble
         Returns why a model is not at the version the registry wants, by model.
+    not_loaded
+        Returns why a version cannot be loaded, by model and version.
     """
     health = HealthServer(
         collectors,
@@ -66,6 +69,7 @@ async def watched(
         every=settings.heartbeat_seconds,
         not_ready=health.failing,
         model_trouble=trouble,
+        not_loaded=not_loaded,
     )
     async with health, heartbeat:
         yield health

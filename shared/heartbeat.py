@@ -51,6 +51,8 @@ class Heartbeat:
         Returns why the service is not ready, by name of the check.
     model_trouble
         Returns why a model is not at the version the registry wants, by model.
+    not_loaded
+        Returns why a version cannot be loaded, by model and version.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Heartbeat:
         every: float,
         not_ready: Callable[[], Mapping[str, str]] = dict,
         model_trouble: Callable[[], Mapping[str, str]] = dict,
+        not_loaded: Callable[[], Mapping[str, Mapping[str, str]]] = dict,
     ) -> None:
         self._service = service
         self._client = client
@@ -71,6 +74,7 @@ class Heartbeat:
         self._every = every
         self._not_ready = not_ready
         self._model_trouble = model_trouble
+        self._not_loaded = not_loaded
         self._instance = instance_name()
         self._started_at = _now()
         self._producer: AIOKafkaProducer | None = None
@@ -140,6 +144,7 @@ class Heartbeat:
             interval=int(self._every * 1000),
             not_ready=self._not_ready(),
             model_trouble=self._model_trouble(),
+            not_loaded=self._not_loaded(),
             stopping=stopping,
         )
 

@@ -38,6 +38,7 @@ def vitals(
     interval: int,
     not_ready: Mapping[str, str],
     model_trouble: Mapping[str, str],
+    not_loaded: Mapping[str, Mapping[str, str]] | None = None,
     stopping: bool = False,
 ) -> ServiceReport:
     """Return the report of a process, from what its collectors hold now.
@@ -95,5 +96,6 @@ def vitals(
         prediction_failures=dead_letters.get(MODEL_FAILED, 0),
         model_load_failures=load_failures,
         model_trouble=dict(model_trouble),
+        not_loaded={model: dict(versions) for model, versions in (not_loaded or {}).items()},
         registry_up=registry_up,
     )

@@ -14,12 +14,13 @@ from shared.bundle.read import read_spec
 from shared.bundle.spec import ModelSpec
 from shared.errors import RegistryError, ServiceError
 from shared.messages import Comparison as Answered
-from shared.messages import DecisionReport, ShadowReport
-from shared.promotion import Evidence, Gathered, Pair, Verdict, judge_candidate, judge_probation
+from shared.messages import DecisionReport, ServiceReport, ShadowReport
+from shared.promotion import Evidence, Gathered, Pair, Verdict
 from shared.promotion.evidence import Sums, pair_of
-from shared.promotion.judge import HISTORY, gates_in_force
+from shared.promotion.judge import HISTORY, gates_in_force, verdict
 from shared.promotion.measure import Measured, measure_pairs
 from shared.promotion.rule import hold
+from shared.promotion.serving import Serving
 from shared.promotion.standing import Comparison, Standing, standing
 from shared.registry import CanaryShare, HistoryEntry, Registry
 from shared.sequential import PairedSums
@@ -164,18 +165,21 @@ async def read_shadow(connection: Connection, registry: Registry, model: str) ->
     in_force = None if pointers.champion is None else await gates_in_force(registry, stands, specs)
     spec = in_force[0] if in_force else await _any_spec(registry, stands)
     gates = in_force[1] if in_force else None
-    gathered = Gathered()
+    gathered, serving = Gathered(), Serving()
     series: dict[tuple[Pair, int], Series] = {}
     decisions = []
     metric = metric_of(gates or GatesSpec(), spec.task)
     async for report in all_reports(connection):
         if isinstance(report, DecisionReport) and report.model == model:
             decisions.append(report)
+        elif isinstance(report, ServiceReport):
+            serving.take(report)
         elif isinstance(report, ShadowReport) and report.model == model:
             gathered.take(report)
             series.setdefault((pair_of(report), report.basis), Series()).take(report, metric)
     compared = [
-        _compared(pair, stands, gathered, series, spec, gates, history) for pair in _ordered(stands, gathered)
+        _compared(pair, stands, gathered, series, spec, gates, history, serving)
+        for pair in _ordered(stands, gathered)
     ]
     told = {decision.revision: decision for decision in decisions}
     return Shadow(model, stands, compared, sorted(told.values(), key=lambda d: -d.revision))
@@ -198,15 +202,14 @@ def _compared(
     spec: ModelSpec,
     gates: GatesSpec | None,
     history: Sequence[HistoryEntry],
+    serving: Serving,
 ) -> Compared:
     comparison = next((c for c in stands.comparisons if c.pair == pair), None)
     in_probation = stands.probation is not None and stands.probation.pair == pair
     role = "former" if comparison is None else "probation" if in_probation else "candidate"
     basis = gathered.newest(pair) if comparison is None else comparison.basis
     evidence = gathered.evidence(pair, basis)
-    verdict = None
-    if gates is not None:
-        verdict = (judge_probation if in_probation else judge_candidate)(evidence, spec, gates)
+    found = None if gates is None else verdict(stands, evidence, spec, gates, serving)
     canary = stands.pointers.canary
     return Compared(
         pair,
@@ -215,7 +218,7 @@ def _compared(
         series.get((pair, basis), Series()),
         spec,
         gates,
-        verdict,
+        found,
         comparison,
         canary if canary is not None and canary.version == pair.candidate and comparison else None,
         None if comparison is None else hold(comparison, history),

@@ -72,6 +72,7 @@ async def serve(settings: InferenceSettings) -> None:
                 last_turn=lambda: pipeline.last_turn,
                 checks={"models": champions.missing, "partitions": opened(pipeline)},
                 trouble=lambda: champions.loader.trouble,
+                not_loaded=lambda: champions.loader.not_loaded,
             )
         )
         background.start("registry watch", champions.loader.watch())

@@ -25,6 +25,7 @@ from shared.pipeline.companion import Companion
 from shared.pipeline.pipeline import Pipeline
 from shared.promotion.following import ReportsTopic
 from shared.promotion.judge import Judge
+from shared.promotion.serving import SERVICE
 from shared.registry import RedisRegistry
 from shared.registry.opening import redis_registry
 from shared.serving.trouble import ModelTrouble
@@ -59,7 +60,7 @@ async def serve(settings: ShadowSettings) -> None:
         registry = await stack.enter_async_context(redis_registry(settings, collectors))
         lineups = _lineups(settings, registry, candidates, metrics)
         stack.callback(lineups.close)
-        reports = ReportsTopic(client, topics.reports, kinds=("shadow", "decision"))
+        reports = ReportsTopic(client, topics.reports, kinds=("shadow", "decision", f"service/{SERVICE}"))
         stack.push_async_callback(reports.close)
         # After the registry, so that its watcher has ended before the registry is closed under it.
         background = await stack.enter_async_context(Background(stop))

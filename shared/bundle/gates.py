@@ -64,7 +64,8 @@ class GatesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         left out, ``margin`` where the rule is ``non-inferior``, else what is tolerated in segments.
     answer_within
         Seconds in which a new champion in probation has to answer: as long without any answer, or with the
-        old version's only, and it is rolled back.
+        old version's only, and it is rolled back. A canary that inference cannot load, or with which nobody
+        answers any more, is given up after as long.
     automatic
         Whether promotions, refusals and canary steps happen without a person.
     canary_steps

@@ -40,6 +40,9 @@ class ServiceReport(Message, frozen=True, kw_only=True, tag_field="kind", tag="s
         Attempts to load a model version that failed.
     model_trouble
         Why a model is not at the version the registry wants, by model.
+    not_loaded
+        Of the inference service: why a version that it is to answer with cannot be loaded, by model and
+        version.
     registry_up
         Whether the model registry answers; absent where the service asks none.
     """
@@ -59,4 +62,5 @@ class ServiceReport(Message, frozen=True, kw_only=True, tag_field="kind", tag="s
     prediction_failures: int = 0
     model_load_failures: int = 0
     model_trouble: dict[str, str] = msgspec.field(default_factory=dict)
+    not_loaded: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     registry_up: bool | None = None

@@ -33,7 +33,7 @@ class ReportsTopic:
     topic
         The reports topic.
     kinds
-        Which kinds of report to hand over, by the first part of a record's key; none given means all.
+        Which kinds of report to hand over, by the first parts of a record's key; none given means all.
         The others are not even decoded.
     """
 

@@ -10,6 +10,7 @@ from shared.messages import Timing
 from shared.promotion.evidence import Evidence
 from shared.promotion.measure import Measured, measure
 from shared.promotion.segments import guarded_segments
+from shared.promotion.serving import CanaryNow
 from shared.promotion.verdict import Gate, State, Verdict
 from shared.sequential import PairedSums, difference
 
@@ -25,7 +26,9 @@ TIMED_EVENTS = 500
 one event in eight."""
 
 
-def judge_candidate(evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Verdict:
+def judge_candidate(
+    evidence: Evidence, spec: ModelSpec, gates: GatesSpec, canary: CanaryNow | None = None
+) -> Verdict:
     """Return what the gates say about a candidate that wants to be champion.
 
     Parameters
@@ -36,9 +39,11 @@ def judge_candidate(evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Ve
         The champion's contract: its task and the values of its segments.
     gates
         The gates in force.
+    canary
+        The share of the traffic that it is to answer now.
     """
     found = [_events(evidence, gates), _candidate_errors(evidence, gates), _latency(evidence, gates)]
-    found += _canary(evidence, gates)
+    found += _canary(evidence, gates, canary)
     found += _agreement(evidence, gates)
     metric = metric_of(gates, spec.task)
     if metric != "none":
@@ -81,7 +86,8 @@ def _candidate_errors(evidence: Evidence, gates: GatesSpec) -> Gate:
     classes = ", ".join(f"{count:,} {name}" for name, count in sorted(evidence.sums.errors.items()) if count)
     gate = _errors(failed, evidence.asked, gates, "the candidate")
     if gate.state == "fail" and classes:
-        return Gate(name=gate.name, state=gate.state, sentence=f"{gate.sentence} ({classes})")
+        why = f": {evidence.trouble}" if evidence.trouble else ""
+        return Gate(name=gate.name, state=gate.state, sentence=f"{gate.sentence} ({classes}{why})")
     return gate
 
 
@@ -153,19 +159,32 @@ def _ratio(theirs: Timing, ours: Timing) -> float:
     return (ours.seconds / ours.events) / (theirs.seconds / theirs.events)
 
 
-def _canary(evidence: Evidence, gates: GatesSpec) -> Iterator[Gate]:
-    """Judge what the candidate did with the traffic that it was given: what it could not answer, live."""
+def _canary(evidence: Evidence, gates: GatesSpec, canary: CanaryNow | None) -> Iterator[Gate]:
+    """Judge what the candidate does with the traffic that it is given: live, not in the shadow.
+
+    Fail when it could not answer, when inference cannot load it, and when nobody answers any more.
+    """
     answered, failed = evidence.sums.comparison.canary, evidence.sums.fallbacks
-    tried = answered + failed
-    if tried == 0:
+    tried, share, limit = answered + failed, gates.max_error_rate, gates.answer_within
+    if tried == 0 and canary is None:
         return
-    share = gates.max_error_rate
-    state: State = "pass" if failed <= share * tried else "wait"
+    state: State = "wait"
+    if tried and failed <= share * tried:
+        state = "pass"
     if shown_above(failed, tried, share, gates.alpha):
         state = "fail"
-    sentence = (
-        f"could not answer {failed:,} of its {tried:,} events ({failed / tried:.2%}; at most {share:.2%})"
-    )
+    found = f"{failed / tried:.2%}; at most {share:.2%}" if tried else ""
+    sentence = f"could not answer {failed:,} of its {tried:,} events ({found})"
+    if canary is not None and tried == 0:
+        sentence = f"none of its {canary.percent:g} % of the traffic has been answered yet"
+    missing = canary.not_loaded if canary is not None else None
+    if missing is not None:
+        state = "fail" if state == "fail" or missing.seconds > limit else "wait"
+        long = f"for {missing.seconds:,.0f} s ({missing.instance}; at most {limit:,} s)"
+        sentence += f"; inference cannot load it {long}: {missing.why}"
+    elif canary is not None and evidence.waiting_seconds > limit:
+        state = "fail"
+        sentence += f"; nobody has answered for {evidence.waiting_seconds:,.0f} s (at most {limit:,} s)"
     yield Gate(name="canary", state=state, sentence=sentence)
 
 

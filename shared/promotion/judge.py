@@ -11,11 +11,12 @@ from shared.bundle.read import read_spec
 from shared.bundle.spec import ModelSpec
 from shared.errors import ProcessError, ServiceError
 from shared.logs import get_logger
-from shared.messages import DecisionReport, ShadowReport
+from shared.messages import DecisionReport, ServiceReport, ShadowReport
 from shared.promotion.act import carry_out, decision_report
 from shared.promotion.evidence import Evidence, Gathered
 from shared.promotion.gates import judge_candidate, judge_probation
 from shared.promotion.rule import hold, next_act
+from shared.promotion.serving import CanaryNow, Serving
 from shared.promotion.standing import Standing, standing
 from shared.promotion.verdict import Verdict
 from shared.registry import HistoryEntry, Registry
@@ -84,6 +85,7 @@ class Judge:
         self._interval = interval
         self._clock = clock
         self._gathered = Gathered()
+        self._serving = Serving()
         self._told: set[tuple[str, int]] = set()
         self._specs: dict[tuple[str, str], ModelSpec] = {}
         self._trouble: str | None = None
@@ -138,6 +140,8 @@ class Judge:
     def _take(self, report: AnyReport) -> None:
         if isinstance(report, ShadowReport):
             self._gathered.take(report)
+        elif isinstance(report, ServiceReport):
+            self._serving.take(report)
         elif isinstance(report, DecisionReport):
             self._told.add((report.model, report.revision))
 
@@ -166,8 +170,7 @@ class Judge:
         return entry
 
     def _verdict(self, stands: Standing, evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Verdict:
-        probation = stands.probation is not None and evidence.pair == stands.probation.pair
-        return (judge_probation if probation else judge_candidate)(evidence, spec, gates)
+        return verdict(stands, evidence, spec, gates, self._serving)
 
     async def _gates(self, stands: Standing) -> tuple[ModelSpec, GatesSpec] | None:
         return await gates_in_force(self._registry, stands, self._specs)
@@ -190,6 +193,25 @@ class Judge:
             else:
                 log.info("judging again")
             self._trouble = trouble
+
+
+def verdict(
+    stands: Standing, evidence: Evidence, spec: ModelSpec, gates: GatesSpec, serving: Serving
+) -> Verdict:
+    """Return what the gates say of one comparison, whichever of the two kinds it is.
+
+    Parameters
+    ----------
+    serving
+        What the inference processes say of themselves.
+    """
+    pair, canary = evidence.pair, stands.pointers.canary
+    if stands.probation is not None and pair == stands.probation.pair:
+        return judge_probation(evidence, spec, gates)
+    if canary is None or canary.version != pair.candidate:
+        return judge_candidate(evidence, spec, gates)
+    missing = serving.not_loaded(pair.model, pair.candidate)
+    return judge_candidate(evidence, spec, gates, CanaryNow(canary.percent, missing))
 
 
 async def gates_in_force(

@@ -93,6 +93,14 @@ class VersionLoader(Generic[Loaded]):
         return found
 
     @property
+    def not_loaded(self) -> dict[str, dict[str, str]]:
+        """Why a version is not loaded, by model and version."""
+        found: dict[str, dict[str, str]] = {}
+        for (model, version), text in self.troubles.items():
+            found.setdefault(model, {})[version] = text
+        return found
+
+    @property
     def trouble(self) -> dict[str, str]:
         """Why a model is not at the versions the registry wants, by model."""
         found: dict[str, list[str]] = {}

@@ -9,7 +9,7 @@ import pytest
 
 from shared.bundle.write import encode_spec
 from shared.errors import ProcessError
-from shared.messages import Comparison, DecisionReport, Histogram, Window
+from shared.messages import Comparison, DecisionReport, Histogram, ServiceReport, Window
 from shared.promotion.judge import Judge
 from shared.registry.order import now_ms
 from tests.integration.promotion.conftest import ANN, AUTOMATIC, ListedReports
@@ -267,3 +267,45 @@ async def test_reports_of_one_model_that_cannot_be_added_up_stop_no_other_ones_j
         await judge.turn()
     assert (await registry.pointers("flights")).champion == "2"
     assert kinds(topic) == ["promoted"]
+
+
+def unloaded(at: int) -> ServiceReport:
+    """Inference says of itself that it cannot load the canary."""
+    return ServiceReport(
+        service="inference",
+        instance="box:1",
+        version="1",
+        started_at=0,
+        written_at=at,
+        interval=5_000,
+        not_loaded={"flights": {"2": "version 2: no such operator"}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("gates", "decided", "action"),
+    [
+        (AUTOMATIC, "refused", "remove-candidate"),
+        (msgspec.structs.replace(AUTOMATIC, automatic=False), "canary-paused", "remove-canary"),
+    ],
+)
+async def test_a_canary_that_inference_cannot_load_is_given_up_with_the_error(
+    open_registry, register, gates, decided, action
+):
+    registry, topic = open_registry(), ListedReports()
+    await register(registry, "1", "2", gates=msgspec.structs.replace(gates, min_events=10**6))
+    await registry.promote("flights", "1", **ANN)
+    await registry.set_candidate("flights", "2", **ANN)
+    await registry.set_canary("flights", "2", percent=5, **ANN)
+    judge, now = Judge(registry, topic), now_ms()
+    topic.reports += [*reports(basis=4), *[unloaded(now + 5_000 * number) for number in range(100)]]
+    assert await judge.turn() == [], "its patience is 600 s"
+    judge = Judge(registry, topic)  # another one, which reads it all again
+    topic._read = 0
+    topic.reports += [unloaded(now + 5_000 * number) for number in range(100, 125)]
+    (entry,) = await judge.turn()
+    assert entry.action == action
+    assert "inference cannot load it for 620 s (box:1; at most 600 s): version 2: no such op" in entry.why
+    assert (await registry.pointers("flights")).canary is None
+    assert [(told.decision, told.reason) for told in topic.decisions] == [(decided, entry.why)]
+    assert await judge.turn() == []

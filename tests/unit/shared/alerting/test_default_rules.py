@@ -170,7 +170,13 @@ CASES: dict[str, tuple[Reports, Reports, str]] = {
     ),
     "shadow-regression": (judged(-0.05), judged(-0.01), "candidate 2 of m is worse than its champion 1"),
     "shadow-without-answers": (compared(20), compared(5), "candidate 2 of m gives no answer to 2 %"),
-    "rolled-back": (decided("rolled-back"), decided("refused"), "m 1 was rolled back by rule: errors"),
+    "rolled-back": (decided("rolled-back"), decided("promoted"), "m 1 was rolled back by rule: errors"),
+    "candidate-refused": (
+        decided("refused"), decided("promoted"), "candidate 1 of m was refused by rule: errors"
+    ),
+    "canary-paused": (
+        decided("canary-paused"), decided("canary-step"), "canary 1 of m answers no traffic any more, by rule"
+    ),
 }  # fmt: skip
 
 

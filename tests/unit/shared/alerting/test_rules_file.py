@@ -48,6 +48,7 @@ def test_without_a_file_the_built_in_rules_hold_and_nobody_is_told() -> None:
         "service-dead-letters", "auc-drop", "log-loss-rise",
         "service-not-ready", "model-load-failed", "registry-away", "drift", "quality-drop", "error-rise",
         "shadow-regression", "shadow-without-answers", "rolled-back",
+        "candidate-refused", "canary-paused",
     }  # fmt: skip
     assert rulebook.receivers == ()
 
