@@ -10,7 +10,7 @@ from devstack.demo.contract import GATES
 from devstack.demo.contribution import Contribution
 from devstack.demo.recipes import CANDIDATE, MISTAKE
 from devstack.demo.state import Run
-from devstack.demo.story import APPEAR_AFTER, DECIDED_AFTER
+from devstack.demo.story import APPEAR_AFTER, DECIDED_AFTER, MISTAKE_AFTER
 from shared.bundle.read import load_bundle
 from shared.promotion import judge_candidate
 
@@ -77,7 +77,7 @@ def _remarks(run: Run) -> Iterator[str]:
         text = f"{told.model_version} was {told.decision} by the gates: {told.reason}"
         yield textwrap.fill(text, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     if run.events < DECIDED_AFTER and not run.shadow.decisions:
-        when = f"{APPEAR_AFTER:,} events (SECONDS=60 at the usual rate shows all of it)"
+        when = f"{MISTAKE_AFTER:,} and {APPEAR_AFTER:,} events (SECONDS=60 at the usual rate shows all of it)"
         yield f"no newer version was decided about: two appear in the shadow after {when}"
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
+from devstack.demo.contract import GATES
 from devstack.demo.model import FlightModel
 from devstack.demo.options import Options
 from devstack.demo.recipes import CANDIDATE, CHAMPION, MISTAKE
 from devstack.demo.shadow_verdict import settled, shadow_contribution
-from devstack.demo.story import APPEAR_AFTER, DECIDED_AFTER, prepare_challengers
+from devstack.demo.story import (
+    APPEAR_AFTER,
+    DECIDED_AFTER,
+    MISTAKE_AFTER,
+    POLL_SECONDS,
+    introduce,
+    prepare_challengers,
+)
 from devstack.demo.verdict import champion_contribution
 from devstack.demo.watch import report_taker
 from shared.messages import Comparison, DecisionReport, Judged, Message, ShadowReport, Window
@@ -148,3 +157,33 @@ def test_newer_versions_are_made_only_for_runs_in_which_they_appear(year):
     hours = MISTAKE.rows(year)
     assert hours["dep_delay"].max() < 24
     assert set(hours["month"]) == {5, 6}
+
+
+async def test_the_mistake_appears_first_and_the_better_version_much_later(tmp_path):
+    """A promotion begins every other comparison anew: the mistake has to be judged before."""
+    run, over = run_with(), asyncio.Event()
+    run.challengers = run.challengers[::-1]
+    run.registry = registry = Registry()
+    run.ledger.bad.clear()
+    run.ledger.good = MISTAKE_AFTER - 1
+    telling = asyncio.create_task(introduce(run, over))
+    seen = {}
+    for events in (MISTAKE_AFTER, APPEAR_AFTER - 1, APPEAR_AFTER):
+        run.ledger.good = events
+        await asyncio.sleep(3 * POLL_SECONDS)
+        seen[events] = list(registry.candidates)
+    assert seen == {MISTAKE_AFTER: [WRONG], APPEAR_AFTER - 1: [WRONG], APPEAR_AFTER: [WRONG, BETTER]}
+    await telling
+    assert GATES.min_labels < APPEAR_AFTER - MISTAKE_AFTER
+
+
+class Registry:
+    """Takes note of candidates."""
+
+    def __init__(self) -> None:
+        self.candidates: list[str] = []
+
+    async def register(self, *_: Any, **__: Any) -> None: ...
+
+    async def set_candidate(self, _: str, version: str, **__: Any) -> None:
+        self.candidates.append(version)
