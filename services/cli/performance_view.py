@@ -49,11 +49,12 @@ def interval(figure: Figure | None) -> str:
     return f"{number(figure.low)} to {number(figure.high)}"
 
 
-def note(figure: Figure | None) -> str:
+def note(figure: Figure | None, *, averaged: bool = False) -> str:
     """Return what else to know of a figure."""
     if figure is None or not figure.resolution:
         return ""
-    return f"binned, within {number(figure.resolution)}"
+    each = "each class against the others, " if averaged else ""
+    return f"{each}binned, within {number(figure.resolution)}"
 
 
 def figure_rows(version: VersionQuality) -> list[list[str]]:
@@ -71,7 +72,7 @@ def figure_rows(version: VersionQuality) -> list[list[str]]:
             interval(promised.get(name)),
             number(waiting[name].value) if name in waiting else "-",
             interval(waiting.get(name)),
-            note(realised.get(name)),
+            note(realised.get(name), averaged=name == "auc" and version.realised.task == "multiclass"),
         ]
         for name in names
     ]

@@ -14,6 +14,11 @@ from shared.messages import LabelCounts
 MOST_SEGMENTS: Final = 50
 OTHER: Final = "(other)"
 
+MOST_RANKED: Final = 20
+"""Classes of a model whose probabilities are kept by class, for AUC: two rows of bins for each."""
+
+MOST_RANKED_IN_SEGMENTS: Final = 5
+
 _MOST_IN_64_BITS: Final = 1 << 63
 
 Counts = npt.NDArray[np.int64]
@@ -39,16 +44,19 @@ class Cell:
         By name, ``[count, total, squares]`` in units of 2**-100.
     residuals
         Labels by bin of the residual.
+    ranks
+        Labels by bin of the probability of each class: two rows for each, of those whose truth is another
+        one and of those whose truth it is. No rows where AUC is not of several classes.
     slot
         Its place in the batch that is being counted; -1 otherwise.
     """
 
     __slots__ = (
-        "confusion", "correct", "labelled", "labels", "positives", "predictions", "residuals", "score_sums",
-        "scores", "slot", "sums",
+        "confusion", "correct", "labelled", "labels", "positives", "predictions", "ranks", "residuals",
+        "score_sums", "scores", "slot", "sums",
     )  # fmt: skip
 
-    def __init__(self, bins: int) -> None:
+    def __init__(self, bins: int, ranked: int = 0) -> None:
         self.slot = -1
         self.predictions = self.labels = self.correct = 0
         self.scores: Counts = np.zeros(bins, np.int64)
@@ -58,6 +66,7 @@ class Cell:
         self.confusion: dict[int, int] = {}
         self.sums: dict[str, list[int]] = {}
         self.residuals: dict[int, int] = {}
+        self.ranks: Counts = np.zeros((2 * ranked, bins), np.int64)
 
     def add_sum(self, name: str, count: int, total: int, squares: int) -> None:
         """Add to one of the exact sums."""
@@ -73,13 +82,17 @@ class Cell:
         sums = {
             name: [count, str(total), str(squares)] for name, (count, total, squares) in self.sums.items()
         }
-        return [self.predictions, self.labels, self.correct, packed, self.confusion, sums, self.residuals]
+        ranks = [len(self.ranks), _sparse(self.ranks.ravel())]
+        whole = [self.predictions, self.labels, self.correct, packed, self.confusion, sums, self.residuals]
+        return [*whole, *([ranks] if len(self.ranks) else [])]
 
     @classmethod
     def unpack(cls, raw: list[Any], bins: int) -> Cell:
-        """Return a packed cell."""
-        cell = cls(bins)
-        cell.predictions, cell.labels, cell.correct, packed, cell.confusion, sums, cell.residuals = raw
+        """Return a packed cell; one of before there were ranks has none, since labels are missing in them."""
+        whole, (rows, ranks) = raw[:7], raw[7] if len(raw) > 7 else (0, [])
+        cell = cls(bins, rows // 2)
+        cell.predictions, cell.labels, cell.correct, packed, cell.confusion, sums, cell.residuals = whole
+        cell.ranks.ravel()[ranks[::2]] = ranks[1::2]
         for array, pairs in zip(
             (cell.scores, cell.score_sums, cell.labelled, cell.positives), packed, strict=True
         ):
@@ -185,8 +198,15 @@ class WindowCells:
         if cell is None:
             if feature and sum(name == feature for name, _ in self.cells) >= MOST_SEGMENTS and value != OTHER:
                 return self._cell(feature, OTHER)
-            cell = self.cells[feature, value] = Cell(self.bins)
+            cell = self.cells[feature, value] = Cell(self.bins, self._ranked(feature))
         return cell
+
+    def _ranked(self, feature: str) -> int:
+        """Return of how many classes a cell keeps the probabilities."""
+        if self.facts.task != "multiclass":
+            return 0
+        classes = len(self.facts.classes)
+        return classes if classes <= (MOST_RANKED_IN_SEGMENTS if feature else MOST_RANKED) else 0
 
     def kpi(self, name: str) -> KpiCell:
         """Return the sums of a KPI."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from services.performance.cells import Cell, Counts, KpiCell, WindowCells
 from services.performance.facts import Facts
 from shared.drift.label_baseline import SCORE_EDGES
-from shared.messages import KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
+from shared.messages import ClassScores, KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
 from shared.quality.exact import as_float
 
 _SCORE_UNIT: Final = float(1 << 30)
@@ -75,6 +75,7 @@ def _realised(facts: Facts, cell: Cell) -> Realised:
         labelled=_whole(cell.labelled),
         positives=_whole(cell.positives),
         confusion=_confusion(facts, cell),
+        by_class=_by_class(facts, cell),
         **sums,
     )
 
@@ -98,6 +99,15 @@ def _expected(facts: Facts, cell: Cell) -> tuple[float, ...]:
     lower = np.array([-np.inf, *facts.edges])
     rates = facts.label_baseline.calibration[np.searchsorted(SCORE_EDGES, lower, side="right")]
     return tuple((cell.scores * rates).tolist())
+
+
+def _by_class(facts: Facts, cell: Cell) -> dict[str, ClassScores]:
+    rows = zip(facts.classes, cell.ranks[0::2], cell.ranks[1::2], strict=False)
+    return {
+        name: ClassScores(positives=_whole(positives), negatives=_whole(negatives))
+        for name, negatives, positives in rows
+        if positives.any() or negatives.any()
+    }
 
 
 def _confusion(facts: Facts, cell: Cell) -> dict[str, dict[str, int]]:

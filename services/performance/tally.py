@@ -210,7 +210,10 @@ def _count_classes(
         brier = (scores - positive) ** 2
     else:
         positive = right
-        given, brier = _multiclass(facts, zip(scores.tolist(), labels, probabilities, strict=True), truth)
+        table = _table(facts, zip(scores.tolist(), labels, probabilities, strict=True), len(truth))
+        given, brier = _of_the_truth(table, truth)
+        told = np.array([its is not None for its in probabilities])
+        _rank(facts, spread, table, truth, signs * told)
     loss = -np.log(np.clip(given, LOWEST, 1.0))
     for cell, number in zip(spread.cells, spread.totals(signs * right), strict=True):
         cell.correct += number
@@ -231,15 +234,33 @@ def _count_classes(
     spread.tally(truth * classes + chosen, signs, add, classes * classes)
 
 
-def _multiclass(facts: Facts, answers: Iterable[Any], truth: Ints) -> tuple[Floats, Floats]:
-    """Return the probability given to the true class, and the Brier score (summed over the classes)."""
-    table = np.zeros((len(truth), len(facts.classes)))
+def _table(facts: Facts, answers: Iterable[Any], rows: int) -> Floats:
+    """Return the probability that each answer gave to each class, shape ``(rows, classes)``."""
+    table = np.zeros((rows, len(facts.classes)))
     for row, (score, label, probabilities) in enumerate(answers):
         given = probabilities or ({label: score} if label is not None else {})
         for name, value in given.items():
             if (place := facts.places.get(name)) is not None:
                 table[row, place] = value
+    return table
+
+
+def _of_the_truth(table: Floats, truth: Ints) -> tuple[Floats, Floats]:
+    """Return the probability given to the true class, and the Brier score (summed over the classes)."""
     rows = np.arange(len(truth))
     target = np.zeros_like(table)
     target[rows, truth] = 1
     return table[rows, truth], ((table - target) ** 2).sum(axis=1)
+
+
+def _rank(facts: Facts, spread: _Spread, table: Floats, truth: Ints, signs: Ints) -> None:
+    """Count labels by bin of each class's probability, apart by whether it was the truth."""
+    cells = [(at, cell) for at, cell in enumerate(spread.cells) if len(cell.ranks)]
+    if not cells:
+        return
+    width = len(facts.edges) + 1
+    for place in range(len(facts.classes)):
+        bins = bins_of(table[:, place], facts.edges).astype(np.int64)
+        sums = spread.by_bin(bins + width * (truth == place), signs, 2 * width).reshape(-1, 2, width)
+        for at, cell in cells:
+            cell.ranks[2 * place : 2 * place + 2] += sums[at]

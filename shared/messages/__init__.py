@@ -29,7 +29,7 @@ from shared.messages.drift import (
     DriftSegment,
     DriftSource,
 )
-from shared.messages.performance import KpiSums, LabelCounts, PerformanceReport, Realised
+from shared.messages.performance import ClassScores, KpiSums, LabelCounts, PerformanceReport, Realised
 from shared.messages.reports import Histogram, InferenceReport, Report, Window
 from shared.messages.scoring import Event, Prediction, Source
 from shared.messages.service import ServiceReport
@@ -69,6 +69,7 @@ __all__ = [
     "Alert",
     "AlertCommand",
     "Answer",
+    "ClassScores",
     "Comparison",
     "DecisionReport",
     "DriftAlarm",

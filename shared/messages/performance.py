@@ -41,6 +41,19 @@ class LabelCounts(Message, frozen=True, kw_only=True):
     unusable: int = 0
 
 
+class ClassScores(Message, frozen=True, kw_only=True):
+    """Labels of a multiclass model by bin of the probability that was given to one of its classes.
+
+    Attributes
+    ----------
+    positives, negatives
+        Those whose truth is the class, and all others.
+    """
+
+    positives: tuple[int, ...] = ()
+    negatives: tuple[int, ...] = ()
+
+
 class Realised(Message, frozen=True, kw_only=True):
     """The sums that a version's quality is computed from (:mod:`shared.quality`).
 
@@ -67,6 +80,9 @@ class Realised(Message, frozen=True, kw_only=True):
         labels that are 0.
     residuals
         Labels by bin of answer minus truth (:mod:`shared.quality.residuals`), regression.
+    by_class
+        By class, the labels whose answer told the probabilities of all classes (multiclass, 20 classes at
+        most, in segments 5): what AUC is computed from.
     """
 
     predictions: int = 0
@@ -84,6 +100,7 @@ class Realised(Message, frozen=True, kw_only=True):
     squared_error: Sums | None = None
     percentage_error: Sums | None = None
     residuals: dict[str, int] = msgspec.field(default_factory=dict)
+    by_class: dict[str, ClassScores] = msgspec.field(default_factory=dict)
 
 
 class KpiSums(Message, frozen=True, kw_only=True):

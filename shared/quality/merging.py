@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shared.messages import KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
+from shared.messages import ClassScores, KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
 
 Number = TypeVar("Number", int, float)
 
@@ -94,12 +94,23 @@ def _merged(name: str, parts: Sequence[Realised]) -> Any:
             for truth, row in table.items():
                 _add(confusion.setdefault(truth, {}), row)
         return confusion
+    if name == "by_class":
+        return _by_class(values)
     if name == "residuals":
         residuals: dict[str, int] = {}
         for counts in values:
             _add(residuals, counts)
         return residuals
     return _sums([value for value in values if value is not None])
+
+
+def _by_class(parts: Sequence[Mapping[str, ClassScores]]) -> dict[str, ClassScores]:
+    merged = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        its = [part[name] for part in parts if name in part]
+        positives, negatives = [one.positives for one in its], [one.negatives for one in its]
+        merged[name] = ClassScores(positives=_columns(positives), negatives=_columns(negatives))
+    return merged
 
 
 def _columns(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -10,12 +10,14 @@ import pytest
 from river import metrics as river
 from sklearn import metrics as sk
 
+from services.performance.cells import Cell, unpack
 from services.performance.facts import Facts
 from services.performance.packets import Answered, Known
-from shared.messages import KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
+from shared.messages import ClassScores, KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
+from shared.quality.bins import EDGES, bins_of
 from shared.quality.estimate import estimated
 from shared.quality.exact import as_float, exact_sums
-from shared.quality.figures import auc, calibration_curve, figures_of, share
+from shared.quality.figures import auc, averaged_auc, calibration_curve, figures_of, share
 from shared.quality.kpis import advise, difference, mean_sequence
 from shared.quality.residuals import bins_of_residuals
 from tests.unit.services.performance.harness import HOUR, START, Harness, Log, binary
@@ -80,8 +82,18 @@ def test_multiclass_figures_equal_scikit_learn(tmp_path: Path) -> None:
         answer(i, float(p.max()), classes[c], probabilities=dict(zip(classes, p.tolist(), strict=True)))
         for i, (p, c) in enumerate(zip(probabilities, chosen, strict=True))
     ]
-    figures = figures_of(joined(tmp_path, facts, answers, [classes[t] for t in truth]))
+    report = joined(tmp_path, facts, answers, [classes[t] for t in truth])
+    figures = figures_of(report)
     assert figures["log_loss"].value == pytest.approx(sk.log_loss(truth, probabilities), abs=1e-12)
+    area, binned = figures["auc"], bins_of(probabilities, report.edges)
+    ranked = [sk.roc_auc_score(truth == place, binned[:, place]) for place in range(3)]
+    assert area.value == pytest.approx(np.mean(ranked), abs=1e-12)  # every tie counts half, as there
+    exact = sk.roc_auc_score(truth, probabilities, multi_class="ovr", average="macro")
+    assert abs(area.value - exact) <= area.resolution < 0.01
+    assert area.n == 500
+    assert area.low is not None
+    assert area.high is not None
+    assert area.low < exact < area.high
     target = np.eye(3)[truth]
     assert figures["brier"].value == pytest.approx(
         ((probabilities - target) ** 2).sum(axis=1).mean(), abs=1e-12
@@ -93,6 +105,37 @@ def test_multiclass_figures_equal_scikit_learn(tmp_path: Path) -> None:
         ("f1", sk.f1_score),
     ):
         assert figures[name].value == pytest.approx(function(truth, chosen, average="macro"), abs=1e-12)
+
+
+def test_answers_without_probabilities_are_not_ranked_and_corrections_leave_nothing(tmp_path: Path) -> None:
+    classes = ("a", "b", "c")
+    facts = Facts(model="m", version="1", task="multiclass", classes=classes, horizon=4 * HOUR, window=HOUR,
+                  segments=("carrier",))  # fmt: skip
+    told = {"a": 0.5, "b": 0.3, "c": 0.2}
+    answers = [answer(0, 0.5, "a", probabilities=told, segments={"carrier": "UA"}), answer(1, 0.6, "b")]
+    answers += [answer(2, 0.9, "c", probabilities={"a": 0.05, "b": 0.05, "c": 0.9})]
+    log = Log()
+    log.answers(answers)
+    log.labels([Known(a.event_id, "b", START + HOUR) for a in answers])
+    log.labels([Known("e0", "a", START + HOUR), Known("e2", "c", START + HOUR)])
+    harness = Harness(tmp_path, log, facts)
+    harness.run()
+    (report,) = harness.reports()
+    ranks = report.quality.by_class
+    assert {name: sum(its.positives) for name, its in ranks.items()} == {"a": 1, "b": 0, "c": 1}
+    assert {name: sum(its.negatives) for name, its in ranks.items()} == {"a": 1, "b": 2, "c": 1}
+    area = figures_of(report)["auc"]
+    assert (area.value, area.low, area.n) == (1.0, None, 2)  # of a and c: nobody's truth was b
+    assert sum(report.segments["carrier"]["UA"].by_class["a"].positives) == 1
+    kept = unpack(next(iter(harness.join.windows.values())).pack(), harness.facts)
+    assert (kept.cells["", ""].ranks == harness.join.windows[kept.key].cells["", ""].ranks).all()
+
+
+def test_a_cell_of_before_there_were_ranks_has_none() -> None:
+    cell = Cell(3, ranked=2)
+    cell.ranks[1, 2] = 5
+    assert (Cell.unpack(cell.pack(), 3).ranks == cell.ranks).all()
+    assert len(Cell.unpack(cell.pack()[:7], 3).ranks) == 0
 
 
 def test_regression_figures_equal_scikit_learn_and_river(tmp_path: Path) -> None:
@@ -237,6 +280,39 @@ def test_an_estimate_is_right_while_scores_mean_what_they_say(tmp_path: Path) ->
     for name in ("auc", "precision", "recall", "f1", "positive_rate"):
         assert promised[name].value == pytest.approx(realised[name].value, abs=0.02), name
     assert all(abs(p.rate.value - p.score) < 0.06 for p in calibration_curve(report.quality, report.edges))
+
+
+def test_the_interval_of_the_averaged_area_holds_at_least_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(41)
+    classes = ("a", "b", "c", "d")
+
+    def drawn(rows: int) -> dict[str, ClassScores]:
+        truth = rng.integers(4, size=rows)
+        logits = rng.normal(size=(rows, 4)) + 1.2 * np.eye(4)[truth]
+        scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        bins = bins_of(scores, EDGES)
+        counts = [
+            [
+                np.bincount(bins[truth == c, c], minlength=len(EDGES) + 1),
+                np.bincount(bins[truth != c, c], minlength=len(EDGES) + 1),
+            ]
+            for c in range(4)
+        ]
+        return {
+            name: ClassScores(positives=tuple(up.tolist()), negatives=tuple(down.tolist()))
+            for name, (up, down) in zip(classes, counts, strict=True)
+        }
+
+    whole = averaged_auc(drawn(400_000))
+    assert whole is not None
+    held = 0
+    for _ in range(300):
+        area = averaged_auc(drawn(300))
+        assert area is not None
+        assert area.low is not None
+        assert area.high is not None
+        held += area.low <= whole.value <= area.high
+    assert held >= 0.95 * 300  # as wide as if the areas erred together
 
 
 def test_a_sequence_of_means_holds_at_all_times_at_once() -> None:
