@@ -8,6 +8,7 @@ from services.cli.printing import table
 from shared.drift.baseline import Baseline
 from shared.drift.channel import ChannelBaseline
 from shared.drift.label_baseline import LabelBaseline
+from shared.drift.residual_baseline import ResidualBaseline
 
 COLUMNS = ("channel", "kind", "rows", "worth", "season", "smallest shift", "missing", "calibrated")
 
@@ -21,8 +22,7 @@ def print_baseline(baseline: Baseline) -> None:
     """Print one line per channel, and what the person should know of the whole."""
     channels = (*baseline.watched, *baseline.predictions)
     rows = [channel_row(channel) for channel in channels]
-    if baseline.labels is not None:
-        rows.append(label_row(baseline.labels))
+    rows += truth_rows(baseline)
     click.echo()
     table(COLUMNS, rows)
     for sentence in remarks(baseline):
@@ -40,9 +40,18 @@ def channel_row(channel: ChannelBaseline) -> tuple[str, ...]:
     return (*start, worth, season, floor, missing, "yes")
 
 
-def label_row(labels: LabelBaseline) -> tuple[str, ...]:
-    """Return the cells of label given score."""
-    start = ("label given score", "labels", f"{sum(labels.labels):,}")
+def truth_rows(baseline: Baseline) -> list[tuple[str, ...]]:
+    """Return a line for what labels are held against, none where the data had no labels."""
+    rows = []
+    if (labels := baseline.labels) is not None:
+        rows.append(_truth_row(labels, "labels", sum(labels.labels)))
+    if isinstance(residuals := baseline.residuals, ResidualBaseline):
+        rows.append(_truth_row(residuals, "residuals", sum(map(sum, residuals.counts))))
+    return rows
+
+
+def _truth_row(labels: LabelBaseline | ResidualBaseline, kind: str, count: int) -> tuple[str, ...]:
+    start = ("label given score", kind, f"{count:,}")
     if not labels.calibrated:
         return (*start, "", "", "", "", f"no: {labels.reason}")
     floor = f"{labels.smallest_shift:.3f} sd" if labels.effective_rows else ""
@@ -56,8 +65,8 @@ def remarks(baseline: Baseline) -> list[str]:
     found = [f"{watched} of {len(channels)} channels can be watched for drift; the others never alarm."]
     if not baseline.ordered:
         found.append(f"The rows have no times (--time-column): {WITHOUT_TIMES}")
-    labels = baseline.labels
-    if labels is not None and labels.calibrated and not labels.held_out:
+    labels = baseline.truths
+    if labels is not None and not labels.held_out:
         found.append(
             "Label given score is of the rows the model was fitted to, which flatter it: "
             "--held-out names rows that it has not seen."

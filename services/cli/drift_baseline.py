@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from services.cli.baseline_view import COLUMNS, channel_row, label_row, print_baseline, remarks
+from services.cli.baseline_view import COLUMNS, channel_row, print_baseline, remarks, truth_rows
 from shared.bundle.baseline import load_baseline
 from shared.bundle.read import Bundle, load_bundle
 from shared.drift.baseline import Baseline
@@ -70,7 +70,7 @@ def write_page(bundle: Bundle, baseline: Baseline, path: Path) -> None:
         page.text(sentence)
     channels = (*baseline.watched, *baseline.predictions)
     rows: list[Any] = [channel_row(channel) for channel in channels]
-    rows += [label_row(baseline.labels)] if baseline.labels is not None else []
+    rows += truth_rows(baseline)
     page.table(COLUMNS, rows)
     units = {feature.name: feature.unit for feature in spec.features}
     for channel in channels:

@@ -206,7 +206,9 @@ def read_history(
     whole = (
         fitted
         if known is None
-        else msgspec.structs.replace(fitted, predictions=known.predictions, labels=known.labels)
+        else msgspec.structs.replace(
+            fitted, predictions=known.predictions, labels=known.labels, residuals=known.residuals
+        )
     )
     later = times[first:] if times is not None else None
     return History(rest, later, rate, allowed, fitted, *_sharing(bundle, whole))
@@ -217,7 +219,7 @@ def _sharing(bundle: Bundle, whole: Baseline) -> tuple[int, tuple[str, ...]]:
     features = [(feature.name, str(feature.kind)) for feature in bundle.spec.features]
     classes = bundle.spec.task != "regression"
     names = [name for name, _ in group_kinds(features, "predictions", classes=classes)]
-    if whole.labels is not None and whole.labels.calibrated:
+    if whole.truths is not None:
         names.append("label given score")
     return shared_channels(features, whole, classes=classes), tuple(names)
 

@@ -1,8 +1,9 @@
 """Concept drift: does a score still mean what it meant? A model's labels in one stream, from all partitions.
 
-Labels whose horizon has passed are sent on, as the bin of their score and whether they were positive, to
-the one partition of the log that the model's name leads to. There a detector bets on them in the order of
-the log, so that the evidence of all partitions adds up, and a replay raises the same alarms.
+Labels whose horizon has passed are sent on, as the bin of their score and whether they were positive (of a
+regression, as the bin of their residual given the prediction), to the one partition of the log that the
+model's name leads to. There a detector bets on them in the order of the log, so that the evidence of all
+partitions adds up, and a replay raises the same alarms.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ import msgspec
 import numpy as np
 
 from services.performance.facts import Facts
+from services.performance.given import given_of
 from services.performance.packets import Matured
 from shared.drift.alarm import Alarm
 from shared.drift.detector import Detector
-from shared.drift.label_baseline import SCORE_EDGES, LabelBaseline
-from shared.drift.label_given_score import label_bets
 from shared.drift.latch import LatchedDetector
-from shared.drift.slots import SLOT, SlotAccumulator
+from shared.drift.slots import SLOT
 from shared.drift.stream.budget import Rate, events_between, on_common_scale, share_of
 from shared.drift.stream.places import Place, Places
 from shared.logs import get_logger
@@ -30,7 +30,6 @@ from shared.messages.drift import DriftAlarm, DriftBudget, DriftChannel
 log = get_logger(__name__)
 
 CHANNEL: Final = "label given score"
-_BINS: Final = 2 * len(SCORE_EDGES) + 2
 _RATE_LABELS: Final = 2_000
 """So many labels are counted before their rate is taken for the model's."""
 
@@ -61,21 +60,22 @@ class ConceptWatch:
     Parameters
     ----------
     facts
-        Of a version with a label baseline.
+        Of a version with a label baseline, or with one of residuals.
     raw
         From a former :meth:`snapshot`, else None. What another version of this program wrote is not gone on
         with: the watch begins from nothing, and the log says so.
     """
 
     def __init__(self, facts: Facts, raw: bytes | None) -> None:
-        assert facts.label_baseline is not None
+        given = given_of(facts)
+        assert given is not None
         self.facts = facts
-        self._baseline: LabelBaseline = facts.label_baseline
-        self._slots = SlotAccumulator(1, _BINS)
+        self._given = given
+        self._slots = given.slots()
         self._labels, self._latest, self._ended = 0, -1, 0
         self._rate = Rate(least=_RATE_LABELS)
         self._places = Places(0, [])
-        self._window = [0] * _BINS
+        self._window = [0] * given.cells
         self.alarm: DriftAlarm | None = None
         self._detector = self._new_detector(self._own)
         if raw is not None:
@@ -97,7 +97,7 @@ class ConceptWatch:
         return share_of(self._between, 1, self.facts.sharing)
 
     def _new_detector(self, own: float) -> LatchedDetector:
-        return LatchedDetector(Detector([label_bets(self._baseline)], own, "labels"))
+        return LatchedDetector(Detector([self._given.bets()], own, "labels"))
 
     def _resume(self, raw: bytes) -> None:
         """Go on with the evidence as it was; that of other bets is forgotten, and the alarm with it."""
@@ -113,7 +113,7 @@ class ConceptWatch:
             detector = self._new_detector(state.between)
             detector.restore(state.detector)
         except ValueError as error:
-            self._slots, self._ended = SlotAccumulator(1, _BINS), 0
+            self._slots, self._ended = self._given.slots(), 0
             self._detector = self._new_detector(self._own)
             self._say_nothing_is_left(error)
             return
@@ -153,13 +153,14 @@ class ConceptWatch:
         if self._latest >= 0 and self.facts.window_of(matured.occurred_at) > self.facts.window_of(
             self._latest
         ):
-            self._window = [0] * _BINS
-        self._window = (np.array(self._window) + np.bincount(cells, minlength=_BINS)).tolist()
+            self._window = [0] * self._given.cells
+        counts = np.bincount(cells, minlength=self._given.cells)
+        self._window = (np.array(self._window) + counts).tolist()
         self._latest = max(self._latest, matured.occurred_at)
         self._labels += len(cells)
         if self._rate.take(matured.occurred_at, len(cells)):
             self._detector = self._detector.with_budget(self._own)
-        slots = self._slots.add(cells[None, :])
+        slots = self._slots.add(self._given.rows(cells))
         for _ in range(len(slots)):
             self._ended += 1
             seen = self._ended * SLOT
@@ -187,7 +188,7 @@ class ConceptWatch:
             evidence=evidence,
             raised=moment,
             change_point=self._places.at(alarm.change_point),
-            explanation=f"{alarm.detail}: a score no longer means what it meant",
+            explanation=f"{alarm.detail}: {self._given.meaning}",
         )
 
     def _common(self, evidence: float) -> float:
@@ -200,7 +201,7 @@ class ConceptWatch:
         between = self._between
         start = self.facts.window_of(self._latest)
         labels = sum(self._window)
-        floor = round(self._baseline.smallest_shift, 4)
+        floor = round(self._given.floor, 4)
         return DriftReport(
             model=self.facts.model,
             model_version=self.facts.version,
@@ -211,7 +212,7 @@ class ConceptWatch:
             next_offset=next_offset,
             written_at=now,
             events=labels,
-            baseline_rows=sum(self._baseline.labels),
+            baseline_rows=self._given.labels,
             budget=DriftBudget(
                 false_alarms_per_30_days=self.facts.false_alarms_per_30_days,
                 events_per_30_days=between * self.facts.false_alarms_per_30_days,
@@ -225,21 +226,18 @@ class ConceptWatch:
         )
 
     def _channel(self, evidence: float, floor: float) -> DriftChannel:
-        lows = ("0", *(f"{edge:g}" for edge in SCORE_EDGES))
-        names = tuple(f"{what} from {low}" for low in lows for what in ("negative", "positive"))
-        counts = zip(self._baseline.labels, self._baseline.positives, strict=True)
-        reference = tuple(n for labels, positives in counts for n in (labels - positives, positives))
+        given = self._given
         return DriftChannel(
             name=CHANNEL,
-            kind="boolean",
+            kind=given.kind,
             source="labels",
             evidence=round(evidence, 4),
             peak=round(evidence, 4),
             floor=floor,
             alarm=self.alarm,
-            bins=names,
-            reference=reference,
-            current=tuple(self._window),
+            bins=given.names,
+            reference=given.reference,
+            current=tuple(given.current(np.array(self._window)).tolist()),
         )
 
 
@@ -251,14 +249,14 @@ class ConceptBoard:
         self._watches: dict[str, ConceptWatch] = {}
 
     def take(self, matured: Matured, facts: Facts, source: Source) -> None:
-        """Take labels of a version; one without a label baseline is not watched."""
+        """Take labels of a version; one whose bundle knows nothing to hold them against is not watched."""
         watch = self._watch(facts)
         if watch is not None:
             watch.take(matured, source)
 
     def _watch(self, facts: Facts) -> ConceptWatch | None:
         key = f"{facts.model}/{facts.version}"
-        if key not in self._watches and facts.label_baseline is not None:
+        if key not in self._watches and given_of(facts) is not None:
             self._watches[key] = ConceptWatch(facts, self._states.get(key))
         return self._watches.get(key)
 

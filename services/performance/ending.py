@@ -91,7 +91,7 @@ class Ending:
             if truth is None:
                 window.counts["missing"] += 1
                 window.touch()
-            elif window.facts.task != "regression":
+            else:
                 self._mature(window.facts, answer, truth)
             if window.facts.fills_missing:
                 self._windows.fill_missing(window, answer, truth, event.outcomes)
@@ -100,8 +100,13 @@ class Ending:
         return True
 
     def _mature(self, facts: Facts, answer: Answered, truth: str | float) -> None:
-        """Hand a label on to concept drift: the bin of the score, and whether it was positive."""
-        positive = truth == (facts.classes[1] if facts.task == "binary" else answer.label)
-        cell = 2 * bisect_right(SCORE_EDGES, answer.score) + int(positive)
+        """Hand a label on to concept drift: bin of the score and whether it was positive, or of the error."""
+        if facts.task == "regression":
+            if facts.residual_baseline is None:
+                return
+            cell = facts.residual_baseline.code(answer.score, float(truth))
+        else:
+            positive = truth == (facts.classes[1] if facts.task == "binary" else answer.label)
+            cell = 2 * bisect_right(SCORE_EDGES, answer.score) + int(positive)
         version = (answer.model, answer.version)
         self._said.matured.setdefault(version, []).append((answer.event_id, answer.occurred_at, cell))

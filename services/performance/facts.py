@@ -16,6 +16,7 @@ from shared.bundle.read import Bundle, load_bundle
 from shared.bundle.spec import Task
 from shared.bundle.truth import KpiSpec
 from shared.drift.label_baseline import LabelBaseline
+from shared.drift.residual_baseline import ResidualBaseline
 from shared.drift.stream.groups import shared_channels
 from shared.errors import ServiceError
 from shared.logs import RateLimit, get_logger
@@ -48,6 +49,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     label_baseline
         How often the label was positive in each bin of the score; None where the bundle does not know, or
         it cannot be watched.
+    residual_baseline
+        What the errors of a regression were like, given its predictions; None likewise.
     sharing
         How many channels share that budget, label given score among them.
     assumed
@@ -65,6 +68,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     kpis: tuple[KpiSpec, ...] = ()
     false_alarms_per_30_days: float = 1.0
     label_baseline: LabelBaseline | None = None
+    residual_baseline: ResidualBaseline | None = None
     sharing: int = 1
     assumed: bool = False
 
@@ -156,9 +160,7 @@ def facts_of(bundle: Bundle) -> Facts:
     """Return the facts in a bundle."""
     spec = bundle.spec
     baseline = load_baseline(bundle)
-    labels = baseline.labels if baseline is not None and baseline.labels is not None else None
-    if labels is not None and not labels.calibrated:
-        labels = None
+    truths = baseline.truths if baseline is not None else None
     horizon = spec.label_horizon * 1000
     return Facts(
         model=spec.name,
@@ -171,7 +173,8 @@ def facts_of(bundle: Bundle) -> Facts:
         segments=spec.segments,
         kpis=spec.kpis,
         false_alarms_per_30_days=spec.false_alarms_per_30_days,
-        label_baseline=labels,
+        label_baseline=truths if isinstance(truths, LabelBaseline) else None,
+        residual_baseline=truths if isinstance(truths, ResidualBaseline) else None,
         sharing=shared_channels(
             [(feature.name, str(feature.kind)) for feature in spec.features],
             baseline,

@@ -64,7 +64,8 @@ class Touched(msgspec.Struct, array_like=True, gc=False):
 class Matured(msgspec.Struct, array_like=True, gc=False):
     """Labels of one version whose horizon has passed: for concept drift, in one stream per model.
 
-    ``cells`` holds a byte per label: twice the bin of the score, plus one where it was positive.
+    ``cells`` holds a byte per label: twice the bin of the score, plus one where it was positive; of a
+    regression what :meth:`shared.drift.residual_baseline.ResidualBaseline.code` says.
     """
 
     model: str

@@ -20,8 +20,9 @@ from shared.drift import Baseline, fit_baseline
 from shared.drift.baseline import decode_baseline
 from shared.drift.label_baseline import LabelBaseline, fit_labels
 from shared.drift.prediction_channels import fit_predictions
+from shared.drift.residual_baseline import ResidualBaseline, fit_residuals
 from shared.drift.segments import MOST_FEATURES
-from shared.drift.values import as_category
+from shared.drift.values import as_category, as_numbers
 from shared.errors import BundleError
 from shared.scoring.scorer import Scorer
 
@@ -39,10 +40,10 @@ class Training:
     time_column
         Column with the time of each row; without it seasons and autocorrelation go unmeasured.
     target
-        Column with the truth; without it there is no label given score.
+        Column with the truth; without it there is no label given score, nor residuals of a regression.
     held_out
-        Rows that the model was not fitted to, with the same columns: the score, the class and label
-        given score are then fitted from them, since a model flatters itself on its training data.
+        Rows that the model was not fitted to, with the same columns: the score, the class, label given
+        score and residuals are then fitted from them, since a model flatters itself on its training data.
     """
 
     table: Any
@@ -71,8 +72,12 @@ def fit_bundle_baseline(spec: ModelSpec, scorer: Scorer, training: Training) -> 
         return baseline
     names = [feature.name for feature in spec.features]
     predictions = fit_predictions(names, answers.scores, answers.classes, answers.times)
+    held_out = training.held_out is not None
     return msgspec.structs.replace(
-        baseline, predictions=predictions, labels=_labels(spec, answers, training.held_out is not None)
+        baseline,
+        predictions=predictions,
+        labels=_labels(spec, answers, held_out),
+        residuals=_residuals(spec, answers, held_out),
     )
 
 
@@ -191,6 +196,16 @@ def _labels(spec: ModelSpec, answers: _Answers, held_out: bool) -> LabelBaseline
     outcome = np.array([a == b for a, b in zip(truth, wanted, strict=True)], dtype=np.float64)
     scores = np.clip(answers.scores[known].astype(np.float64), 0.0, 1.0)
     return fit_labels(scores, outcome, ordered=answers.times is not None, held_out=held_out)
+
+
+def _residuals(spec: ModelSpec, answers: _Answers, held_out: bool) -> ResidualBaseline | msgspec.UnsetType:
+    """Return what the errors of a regression are like; rows whose truth is no number count for nothing."""
+    if answers.truth is None or spec.task != "regression":
+        return msgspec.UNSET
+    predicted = answers.scores.astype(np.float64)
+    return fit_residuals(
+        predicted, as_numbers(answers.truth), ordered=answers.times is not None, held_out=held_out
+    )
 
 
 def _class_names(truth: list[Any], names: Sequence[str]) -> dict[str | None, str]:

@@ -10,6 +10,7 @@ import msgspec
 from shared.drift.channel import ChannelBaseline
 from shared.drift.joint import JointBaseline
 from shared.drift.label_baseline import LabelBaseline
+from shared.drift.residual_baseline import ResidualBaseline
 from shared.drift.segments import SegmentTable
 from shared.errors import BundleError
 from shared.messages import NOT_JSON
@@ -30,6 +31,9 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         (:meth:`of_predictions`).
     labels
         What the score meant: label given score. None where the training data had no labels.
+    residuals
+        What the errors of a regression were like, given its predictions. Not there, where it is none or there
+        were no labels.
     segments
         How the channels were filled within each category of some features: where a change is.
     learnt
@@ -45,6 +49,7 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     joint: JointBaseline | None = None
     predictions: tuple[ChannelBaseline, ...] = ()
     labels: LabelBaseline | None = None
+    residuals: ResidualBaseline | msgspec.UnsetType = msgspec.UNSET
     segments: tuple[SegmentTable, ...] = ()
     learnt: bool = False
     span: float = 0.0
@@ -64,6 +69,12 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def calibrated(self) -> tuple[ChannelBaseline, ...]:
         """Those of them that take part in detection."""
         return tuple(channel for channel in self.watched if channel.calibrated)
+
+    @property
+    def truths(self) -> LabelBaseline | ResidualBaseline | None:
+        """What labels are held against, where they can be watched."""
+        given = self.residuals if isinstance(self.residuals, ResidualBaseline) else self.labels
+        return given if given is not None and given.calibrated else None
 
     @property
     def ordered(self) -> bool:

@@ -46,7 +46,7 @@ def shared_channels(features: Features, baseline: Baseline | None, *, classes: b
         known = group_baseline(baseline, group)
         kinds = [kind for _, kind in group_kinds(features, group, classes=classes)]
         channels += _most_channels(kinds, group) if known is None else len(known.calibrated)
-    labels = baseline is not None and baseline.labels is not None and baseline.labels.calibrated
+    labels = baseline is not None and baseline.truths is not None
     return max(channels + labels, 1)
 
 

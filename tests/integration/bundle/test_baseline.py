@@ -6,13 +6,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from pyarrow import csv, feather, parquet
+from sklearn.linear_model import LinearRegression
 
+from services.cli.baseline_view import truth_rows
 from services.cli.bundles import package as package_command
+from services.performance.facts import facts_of
 from shared.bundle.baseline import load_baseline
 from shared.bundle.infer import Wishes
 from shared.bundle.package import package
@@ -20,6 +24,8 @@ from shared.bundle.read import load_bundle
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
 from shared.bundle.write import encode_spec
 from shared.drift import Baseline
+from shared.drift.residual_baseline import ResidualBaseline
+from shared.drift.stream.groups import shared_channels
 from shared.errors import BundleError
 from tests.models import linear
 
@@ -228,3 +234,32 @@ def test_the_command_prints_a_line_per_channel(model: Path, table: pa.Table, tmp
     result = CliRunner().invoke(package_command, without)
     assert result.exit_code == 0, result.output
     assert load_bundle(tmp_path / "other").baseline_path is None
+
+
+def test_a_regression_is_packaged_with_what_its_errors_are_given_its_predictions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(31)
+    x = rng.normal(size=10_000)
+    minutes = 20 + 5 * x + rng.normal(0, 3, 10_000)
+    rows = pa.table({"x": x, "minutes": minutes, "at": np.arange(10_000) * 60.0})
+    fitted = LinearRegression().fit(x[:, None].astype(np.float32), minutes)
+    wishes = Wishes(name="delay", version="1", features=("x",), target="minutes", time_column="at")
+    packaged = package(fitted, rows, tmp_path / "bundle", wishes=wishes, rows=50)
+    baseline = load_baseline(load_bundle(tmp_path / "bundle"))
+    assert baseline is not None
+    assert baseline == packaged.baseline
+    assert baseline.labels is None
+    assert isinstance(baseline.residuals, ResidualBaseline)
+    assert baseline.residuals.calibrated
+    assert baseline.residuals.ordered
+    assert not baseline.residuals.held_out
+    assert baseline.residuals.spreads == pytest.approx([3 * np.sqrt(2 / np.pi)] * 20, rel=0.2)
+    features = [("x", "numeric")]
+    without = shared_channels(
+        features, msgspec.structs.replace(baseline, residuals=msgspec.UNSET), classes=False
+    )
+    assert shared_channels(features, baseline, classes=False) == without + 1
+    lines = [row for row in truth_rows(baseline) if row[1] == "residuals"]
+    assert [line[-1] for line in lines] == ["yes"]
+    facts = facts_of(load_bundle(tmp_path / "bundle"))
+    assert facts.residual_baseline == baseline.residuals
+    assert facts.label_baseline is None

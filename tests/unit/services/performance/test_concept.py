@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
 
 from services.performance.concept import CHANNEL, ConceptBoard, ConceptWatch
 from services.performance.facts import Facts
-from services.performance.packets import Matured
+from services.performance.packets import Answered, Known, Matured
 from shared.drift.label_baseline import SCORE_EDGES, fit_labels
+from shared.drift.residual_baseline import fit_residuals
 from shared.messages import Source
-from tests.unit.services.performance.harness import HOUR, START, binary
+from tests.unit.services.performance.harness import HOUR, START, Harness, Log, binary
 
 RNG = np.random.default_rng(23)
 SOURCE = Source("performance-log", 2, 9)
@@ -126,3 +130,61 @@ def test_a_state_that_cannot_be_read_begins_from_nothing() -> None:
     watch = ConceptWatch(watched(), msgspec.msgpack.encode([1, 2, 3]))
     watch.take(matured(0, 100), SOURCE)
     assert watch.alarm is None
+
+
+def regression(**changes: Any) -> Facts:
+    predicted = RNG.normal(50, 10, 20_000)
+    baseline = fit_residuals(predicted, predicted + RNG.normal(0, 5, 20_000))
+    known = Facts(model="m", version="1", task="regression", horizon=4 * HOUR, window=HOUR,
+                  residual_baseline=baseline)  # fmt: skip
+    return msgspec.structs.replace(known, **changes)
+
+
+def test_a_regression_is_watched_by_its_errors_from_the_label_to_the_report(tmp_path: Path) -> None:
+    """Labels through the join to the board; the change is in what the truth is, given the prediction."""
+    facts, log = regression(), Log()
+    for hour in range(14):
+        at = START + hour * HOUR
+        predicted = RNG.normal(50 + hour, 10, 400)  # other predictions are no concept drift
+        truths = predicted + RNG.normal(4.0 if hour >= 7 else 0.0, 5, 400)
+        ids = [f"e{hour}-{i}" for i in range(400)]
+        log.answers([
+            Answered(name, "m", "1", float(p), at, at, "events", 0, i)
+            for i, (name, p) in enumerate(zip(ids, predicted.tolist(), strict=True))
+        ])  # fmt: skip
+        log.labels([Known(name, float(t), at) for name, t in zip(ids, truths.tolist(), strict=True)])
+    log.time(START + 40 * HOUR)
+    harness = Harness(tmp_path, log, facts)
+    harness.run()
+    board, alarmed = ConceptBoard({}), []
+    rows = sorted(harness.matured["m", "1"], key=lambda row: row[1])
+    for hour in range(14):
+        cells = bytes(cell for _, at, cell in rows if at == START + hour * HOUR)
+        assert len(cells) == 400
+        board.take(Matured("m", "1", START + hour * HOUR, cells), facts, SOURCE)
+        board = ConceptBoard(board.states())  # a restart
+        board.take(Matured("m", "1", START + hour * HOUR, b""), facts, SOURCE)
+        (watch,) = board.changed()
+        alarmed.append(watch.alarm is not None)
+    assert alarmed == [False] * 7 + [True] * 7
+    report = watch.report(topic="t", partition=0, next_offset=1, now=1)
+    (channel,) = report.channels
+    assert (channel.name, channel.kind, channel.source) == (CHANNEL, "numeric", "labels")
+    assert channel.alarm is not None
+    assert channel.alarm.change == "concept"
+    assert channel.alarm.detail.startswith("residual mean +")
+    assert "errors are no longer what they were" in channel.alarm.explanation
+    assert abs(channel.alarm.change_point.events - 2_800) < 200
+    assert sum(channel.reference) == report.baseline_rows
+    assert sum(channel.current) == 400
+    assert len(channel.bins) == len(channel.current) == len(channel.reference)
+
+
+def test_a_regression_whose_bundle_has_no_labels_sends_none_on(tmp_path: Path) -> None:
+    log = Log()
+    log.answers([Answered("e", "m", "1", 5.0, START, START, "events", 0, 1)])
+    log.labels([Known("e", 5.5, START)])
+    log.time(START + 40 * HOUR)
+    harness = Harness(tmp_path, log, regression(residual_baseline=None))
+    harness.run()
+    assert harness.matured == {}
