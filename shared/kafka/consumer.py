@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException
 
 from shared.errors import ServiceError
 from shared.kafka.records import Records
@@ -145,39 +144,37 @@ class ColumnConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         return taken
 
 
-class _Batches:
-    """A fetch's batches for aiokafka to check, which keeps aside those whose records count.
+def _unpacked(source: PartitionRecords) -> list[Any]:
+    """Return all records of one fetch that count, each batch unpacked in one piece, in C.
 
-    aiokafka verifies checksums and skips aborted and control batches, all of that batch by batch, and then
-    takes the records one by one through a generator. Here that generator finds none to take: the kept
-    batches are unpacked afterwards, in C.
+    Does what aiokafka's ``PartitionRecords._unpack_records`` does record by record, in the same order:
+    checksum, aborted transactions, control batches, records before the position.
     """
+    records: list[Any] = []
+    start = source.next_fetch_offset
+    committed = source._isolation_level == READ_COMMITTED
+    while source._records.has_next():
+        batch = source._records.next_batch()
+        if source._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid CRC - {source._tp}")
+        control = batch.is_control_batch
+        if not (committed and _aborted(source, batch, control=control)) and not control:
+            records += batch
+        source.next_fetch_offset = batch.next_offset
+    if records and records[0].offset < start:  # a batch comes whole, though the position lies inside
+        return [record for record in records if record.offset >= start]
+    return records
 
-    def __init__(self, records: Any) -> None:
-        self._records = records
-        self.kept: list[Any] = []
-        self.has_next = records.has_next
 
-    def next_batch(self) -> Any:
-        return _Batch(self._records.next_batch(), self.kept)
-
-
-class _Batch:
-    """One batch as it is, except that iterating over it only keeps it."""
-
-    def __init__(self, batch: Any, kept: list[Any]) -> None:
-        self._batch = batch
-        self._kept = kept
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch, name)
-
-    def __next__(self) -> Any:
-        return next(self._batch)  # what a control batch says
-
-    def __iter__(self) -> Iterator[Any]:
-        self._kept.append(self._batch)
-        return iter(())
+def _aborted(source: PartitionRecords, batch: Any, *, control: bool) -> bool:
+    """Note where aborted transactions begin and end; return whether the batch is part of one."""
+    producer_id = batch.producer_id
+    if producer_id is None:
+        return False
+    source._consume_aborted_up_to(batch.base_offset)
+    if control and source._contains_abort_marker(batch):
+        source._aborted_producers.discard(producer_id)
+    return bool(batch.is_transactional and producer_id in source._aborted_producers)
 
 
 def _drain(tp: TopicPartition, fetched: FetchResult) -> Records | None:
@@ -186,11 +183,7 @@ def _drain(tp: TopicPartition, fetched: FetchResult) -> Records | None:
         return None
     source = fetched._partition_records
     start = source.next_fetch_offset
-    source._records = batches = _Batches(source._records)
-    deque(source, maxlen=0)
-    records = list(chain.from_iterable(batches.kept))
-    if records and records[0].offset < start:  # a batch comes whole, though the position lies inside
-        records = [record for record in records if record.offset >= start]
+    records = _unpacked(source)
     fetched._update_position()
     return Records(
         topic=tp.topic,
