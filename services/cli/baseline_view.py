@@ -9,6 +9,7 @@ from shared.drift.baseline import Baseline
 from shared.drift.channel import ChannelBaseline
 from shared.drift.label_baseline import LabelBaseline
 from shared.drift.residual_baseline import ResidualBaseline
+from shared.drift.rhythm import lacks_rhythm
 
 COLUMNS = ("channel", "kind", "rows", "worth", "season", "smallest shift", "missing", "calibrated")
 
@@ -63,7 +64,12 @@ def remarks(baseline: Baseline) -> list[str]:
     channels = (*baseline.watched, *baseline.predictions)
     watched = sum(channel.calibrated for channel in channels)
     found = [f"{watched} of {len(channels)} channels can be watched for drift; the others never alarm."]
-    if not baseline.ordered:
+    if any(lacks_rhythm(channel.reason) for channel in channels):
+        found.append(
+            "Rows must show two rounds of the longest rhythm that events may have. Where there is none of "
+            "the week, --seasonality day asks for less, and --seasonality none for nothing."
+        )
+    elif not baseline.ordered:
         found.append(f"The rows have no times (--time-column): {WITHOUT_TIMES}")
     labels = baseline.truths
     if labels is not None and not labels.held_out:

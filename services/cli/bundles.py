@@ -93,6 +93,12 @@ def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @click.option("--classes", callback=_names, metavar="A,B,...", help="Class labels in column order.")
 @click.option("--segments", callback=_names, metavar="A,B,...", help="Features to break reports down by.")
 @click.option("--window", type=click.IntRange(1), help="Length of a report window in seconds.")
+@click.option(
+    "--seasonality",
+    type=click.Choice(["none", "day", "week"]),
+    help="The longest rhythm that events may have; the drift baseline must span two rounds of it. "
+    "[default: week]",
+)
 @click.option("--description", help="A sentence for people.")
 def package(
     *,

@@ -67,8 +67,8 @@ def baseline_sentences(report: DriftReport) -> Iterator[str]:
         yield f"The baseline was learnt from the first {rows}: what was wrong with them counts as normal."
         if span < SEASON_SHOWN:
             yield (
-                f"They span {duration(span) if span else 'no time'}: a rhythm of the day or the week that "
-                "this did not show is taken for drift, beyond the budget."
+                f"They span {duration(span) if span else 'no time'}, which model.toml says is enough "
+                "(seasonality): a rhythm that this did not show is taken for drift, beyond the budget."
             )
     elif not report.ordered:
         yield f"The training rows have no times: {WITHOUT_TIMES}"

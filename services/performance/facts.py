@@ -47,10 +47,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     false_alarms_per_30_days
         The drift budget.
     label_baseline
-        How often the label was positive in each bin of the score; None where the bundle does not know, or
-        it cannot be watched.
+        How often the label was positive in each bin of the score; None where the bundle does not know. It is
+        watched where it is calibrated.
     residual_baseline
-        What the errors of a regression were like, given its predictions; None likewise.
+        What the errors of a regression were like, given its predictions; None where the bundle does not
+        know, or it cannot be watched.
     sharing
         How many channels share that budget, label given score among them.
     assumed
@@ -160,6 +161,9 @@ def facts_of(bundle: Bundle) -> Facts:
     """Return the facts in a bundle."""
     spec = bundle.spec
     baseline = load_baseline(bundle)
+    labels = baseline.labels if baseline is not None and baseline.labels is not None else None
+    if labels is not None and not labels.rates_known:
+        labels = None
     truths = baseline.truths if baseline is not None else None
     horizon = spec.label_horizon * 1000
     return Facts(
@@ -173,7 +177,7 @@ def facts_of(bundle: Bundle) -> Facts:
         segments=spec.segments,
         kpis=spec.kpis,
         false_alarms_per_30_days=spec.false_alarms_per_30_days,
-        label_baseline=truths if isinstance(truths, LabelBaseline) else None,
+        label_baseline=None if isinstance(truths, ResidualBaseline) else labels,
         residual_baseline=truths if isinstance(truths, ResidualBaseline) else None,
         sharing=shared_channels(
             [(feature.name, str(feature.kind)) for feature in spec.features],

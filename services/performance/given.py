@@ -132,6 +132,6 @@ _OUTSIDE: Final = "prediction outside the range of the baseline"
 
 def given_of(facts: Facts) -> Given | None:
     """Return what a version's labels are held against; None where its bundle does not know."""
-    if facts.label_baseline is not None:
+    if facts.label_baseline is not None and facts.label_baseline.calibrated:
         return GivenScore(facts.label_baseline)
     return GivenPrediction(facts.residual_baseline) if facts.residual_baseline is not None else None

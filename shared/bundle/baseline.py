@@ -18,9 +18,10 @@ from shared.bundle.spec import FeatureSpec, ModelSpec
 from shared.bundle.times import read_times
 from shared.drift import Baseline, fit_baseline
 from shared.drift.baseline import decode_baseline
-from shared.drift.label_baseline import LabelBaseline, fit_labels
+from shared.drift.label_baseline import RATES_KNOWN, LabelBaseline, fit_labels
 from shared.drift.prediction_channels import fit_predictions
 from shared.drift.residual_baseline import ResidualBaseline, fit_residuals
+from shared.drift.rhythm import not_calibrated, span_of, unseen_rhythm, without_rhythm
 from shared.drift.segments import MOST_FEATURES
 from shared.drift.values import as_category, as_numbers
 from shared.errors import BundleError
@@ -55,7 +56,8 @@ class Training:
 def fit_bundle_baseline(spec: ModelSpec, scorer: Scorer, training: Training) -> Baseline:
     """Return the baseline of a model: its features, its answers, and what its score meant.
 
-    A channel that cannot be calibrated is in it with the reason; such a channel never alarms.
+    A channel that cannot be calibrated is in it with the reason; such a channel never alarms. That is so
+    of all of them where the rows do not show two rounds of the rhythm that the model's events may have.
 
     Raises
     ------
@@ -67,18 +69,24 @@ def fit_bundle_baseline(spec: ModelSpec, scorer: Scorer, training: Training) -> 
     columns = {feature.name: feature_column(table, feature) for feature in spec.features}
     kinds = {feature.name: feature.kind for feature in spec.features}
     baseline = fit_baseline(columns, kinds, times, segment_features(spec))
+    unseen = unseen_rhythm(spec.seasonality, None if times is None else span_of(times))
+    if unseen is not None:
+        baseline = without_rhythm(baseline, unseen)
     answers = _score_all(spec, scorer, _in_time_order(training))
     if not len(answers.scores):
         return baseline
     names = [feature.name for feature in spec.features]
     predictions = fit_predictions(names, answers.scores, answers.classes, answers.times)
     held_out = training.held_out is not None
-    return msgspec.structs.replace(
-        baseline,
-        predictions=predictions,
-        labels=_labels(spec, answers, held_out),
-        residuals=_residuals(spec, answers, held_out),
-    )
+    labels, residuals = _labels(spec, answers, held_out), _residuals(spec, answers, held_out)
+    unseen = unseen_rhythm(spec.seasonality, None if answers.times is None else span_of(answers.times))
+    if unseen is not None:
+        predictions = tuple(not_calibrated(channel, unseen) for channel in predictions)
+        if labels is not None and labels.calibrated:
+            labels = msgspec.structs.replace(labels, reason=RATES_KNOWN + unseen)
+        if isinstance(residuals, ResidualBaseline) and residuals.calibrated:
+            residuals = msgspec.structs.replace(residuals, reason=unseen)
+    return msgspec.structs.replace(baseline, predictions=predictions, labels=labels, residuals=residuals)
 
 
 def segment_features(spec: ModelSpec) -> tuple[str, ...]:

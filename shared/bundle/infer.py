@@ -10,7 +10,7 @@ import msgspec
 
 from shared.bundle.convert.original import Facts, class_labels
 from shared.bundle.extras import need
-from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec, Task, decode_spec
+from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec, Seasonality, Task, decode_spec
 from shared.bundle.write import encode_spec
 from shared.errors import BundleError
 
@@ -36,7 +36,7 @@ class Wishes:
         Leave string-encoded features without a list of categories, so that an unseen one is scored.
     score
         Name of the ONNX output with the score.
-    name, version, task, threshold, classes, segments, window, positive, description
+    name, version, task, threshold, classes, segments, window, seasonality, positive, description
         As in ``model.toml``.
     """
 
@@ -56,10 +56,13 @@ class Wishes:
     classes: tuple[str, ...] | None = None
     segments: tuple[str, ...] | None = None
     window: int | None = None
+    seasonality: Seasonality | None = None
     description: str | None = None
 
 
-_DIRECT = ("name", "version", "task", "threshold", "classes", "segments", "window", "description")
+_DIRECT = (
+    "name", "version", "task", "threshold", "classes", "segments", "window", "seasonality", "description",
+)  # fmt: skip
 
 
 def apply_wishes(spec: ModelSpec, wishes: Wishes) -> ModelSpec:

@@ -18,6 +18,7 @@ from shared.errors import BundleError
 FeatureKind = Literal["numeric", "categorical", "boolean"]
 Encoding = Literal["ordinal", "one-hot", "string"]
 Task = Literal["binary", "multiclass", "regression"]
+Seasonality = Literal["none", "day", "week"]
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
 Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._+-]{0,62}[A-Za-z0-9])?$")]
@@ -108,6 +109,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     events_per_day
         How many events the model gets; left out, it is measured on the stream. The budget is translated
         into evidence with it.
+    seasonality
+        The longest rhythm that events may have: ``week``, ``day`` or ``none``. A drift baseline that does
+        not span two rounds of it cannot tell it from drift: its channels are not calibrated.
     label_horizon
         Seconds after which a label counts as mature.
     quality_window
@@ -133,6 +137,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     window: Annotated[int, msgspec.Meta(ge=1, le=31_536_000)] = 60
     false_alarms_per_30_days: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     events_per_day: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    seasonality: Seasonality = "week"
     label_horizon: Annotated[int, msgspec.Meta(ge=0)] = 14 * 86_400
     quality_window: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 0
     kpis: tuple[KpiSpec, ...] = ()

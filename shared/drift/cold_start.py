@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from shared.drift.baseline import Baseline
 from shared.drift.channel import Kind
 from shared.drift.fitting import fit_baseline
+from shared.drift.long_start import first_effects
+from shared.drift.rhythm import span_of
 from shared.drift.values import as_category, as_numbers
 
 ROWS = 5_000
@@ -112,12 +114,33 @@ class ColdStart:
         """
         if self.taken < self.rows:
             return None
+        columns, times = self._rows()
+        fitted = fit_baseline(columns, self._kinds, times, self._segments)
+        return msgspec.structs.replace(fitted, learnt=True)
+
+    def _rows(self) -> tuple[dict[str, Any], NDArray[np.float64]]:
+        """Return the columns, and the times; zeros where an event had no usable one."""
         times = np.concatenate(self._times)
         known = bool(np.isfinite(times).all()) and np.ptp(times) > 0
         columns: dict[str, Any] = {name: np.concatenate(parts) for name, parts in self._numbers.items()}
         columns.update(self._categories)
-        fitted = fit_baseline(columns, self._kinds, times if known else np.zeros(self.taken), self._segments)
-        return msgspec.structs.replace(fitted, learnt=True)
+        return columns, times if known else np.zeros(self.taken)
+
+    def effects(self, baseline: Baseline) -> dict[str, float]:
+        """Return the design effects of the channels of :meth:`baseline`, those that could be told."""
+        columns, times = self._rows()
+        order = np.argsort(times, kind="stable")
+        places = order.tolist()
+        ordered = {
+            n: v[order] if isinstance(v, np.ndarray) else [v[i] for i in places] for n, v in columns.items()
+        }
+        return first_effects(baseline, ordered, times[order])
+
+    @property
+    def span(self) -> float:
+        """Seconds that the events took, whatever a few wrong clocks say; 0 where one has no usable time."""
+        times = np.concatenate([*self._times, np.empty(0)])
+        return span_of(times) if np.isfinite(times).all() else 0.0
 
     def snapshot(self) -> bytes:
         """Return what was collected as bytes, equal for equal histories."""

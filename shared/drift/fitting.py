@@ -15,7 +15,14 @@ from shared.drift.channel import MIN_ROWS_PER_BIN, ChannelBaseline, Kind
 from shared.drift.dependence import BLOCK, MIN_BLOCKS, beyond_chance, design_effect, reaches_beyond
 from shared.drift.joint import JointBaseline, JointScores, fit_whitening
 from shared.drift.normal_scores import bin_scores
-from shared.drift.phases import PhaseTable, differs_by_phase, fit_phases, rows_per_cycle
+from shared.drift.phases import (
+    PhaseTable,
+    apart_from_hours,
+    differs_by_phase,
+    fit_phases,
+    rows_per_cycle,
+    season_left_in,
+)
 from shared.drift.segments import fit_segments
 from shared.drift.share_table import TABLE_CYCLES, fit_shares
 from shared.drift.values import as_category, as_numbers
@@ -24,6 +31,7 @@ from shared.errors import BundleError
 MIN_ROWS = 512
 """With fewer the dependence between rows cannot be measured: it takes eight blocks of 64."""
 MIN_EFFECTIVE_ROWS = 200
+SEASON_UNFOLLOWED = f"its season cannot be followed, and the rows show fewer than {MIN_BLOCKS} rounds of it"
 MAX_UNSEEN = 0.5
 MAX_SPELLS = 1.5
 """How many times more than the channel's own design effect that of its far values may be."""
@@ -158,7 +166,9 @@ def _fit_numeric(
         return ChannelBaseline(name=name, kind="numeric", rows=rows, ordered=times is not None, reason=reason)
     phases = fit_phases(numbers, times) if times is not None else None
     if phases is None or times is None:
-        return _numeric_channel(name, numbers, times, None, tails=tails)
+        season = season_left_in(numbers, times) if times is not None else None
+        block = rows_per_cycle(times, season) if times is not None and season is not None else None
+        return _numeric_channel(name, numbers, times, None, block, tails=tails)
     followed = _numeric_channel(name, phases.standardise(numbers, times), times, phases, tails=tails)
     cycle = rows_per_cycle(times, phases.cycle)
     left_in = _numeric_channel(name, numbers, times, None, cycle, tails=tails)
@@ -265,7 +275,7 @@ def _with_seasonal_shares(
     channel: ChannelBaseline, codes: NDArray[np.int64], times: NDArray[np.float64] | None
 ) -> ChannelBaseline:
     """Return the channel with its season, as a table of shares or as dependence, whichever is worth more."""
-    common = [j for j, n in enumerate(channel.counts) if 0.05 <= n / channel.rows <= 0.95]
+    common = _common(channel)
     series = [(codes == j).astype(np.float64) for j in common]
     cycles = [
         c for c in TABLE_CYCLES if times is not None and any(differs_by_phase(s, times, c) for s in series)
@@ -332,8 +342,7 @@ def _with_dependence(
         Rows of the cycle that ``series`` still follow; None where they follow none.
     """
     if block is not None and channel.rows < MIN_BLOCKS * block:
-        short = f"its season cannot be followed, and the rows show fewer than {MIN_BLOCKS} rounds of it"
-        return msgspec.structs.replace(channel, reason=short)
+        return msgspec.structs.replace(channel, reason=SEASON_UNFOLLOWED)
     counted = [s for s in series if channel.ordered or beyond_chance(s)]
     deff = max((design_effect(s, block) for s in counted), default=1.0)
     channel, reason = msgspec.structs.replace(channel, deff=deff), None
@@ -341,12 +350,68 @@ def _with_dependence(
         reason = f"its values depend on each other over far more than {BLOCK} events: a trend or a slow cycle"
         if not channel.ordered:
             reason += ", or rows that are sorted and have no times"
-    elif channel.effective_rows < MIN_EFFECTIVE_ROWS:
-        reason = (
-            f"its values depend on each other or on the season so much that {channel.rows} rows are worth "
-            f"{channel.effective_rows:.0f}; {MIN_EFFECTIVE_ROWS} are needed"
-        )
+    else:
+        reason = worth_too_little(channel)
     return msgspec.structs.replace(channel, reason=reason)
+
+
+def worth_too_little(channel: ChannelBaseline) -> str | None:
+    """Return why a channel's rows are worth too few independent ones, None where they are enough."""
+    if channel.effective_rows >= MIN_EFFECTIVE_ROWS:
+        return None
+    return (
+        f"its values depend on each other or on the season so much that {channel.rows} rows are worth "
+        f"{channel.effective_rows:.0f}; {MIN_EFFECTIVE_ROWS} are needed"
+    )
+
+
+def surely_depends(channel: ChannelBaseline, values: Column, times: NDArray[np.float64]) -> bool:
+    """Return whether rows resemble each other beyond chance, apart from a season that is followed.
+
+    Parameters
+    ----------
+    values, times
+        Of the rows that the channel was fitted from, in the order of time, shape ``(n,)``.
+    """
+    codes = Coder(channel).code(values, times)
+    if channel.kind == "numeric":
+        return any(map(beyond_chance, _series(channel, codes)))
+    common = _common(channel)
+    series = [(codes == j).astype(np.float64) for j in common]
+    if channel.shares is not None:
+        expected = channel.shares.shares(channel.probabilities())[channel.shares.cell(times)]
+        series = [s - expected[:, j] for s, j in zip(series, common, strict=True)]
+    return any(map(beyond_chance, series))
+
+
+def effect_apart_from_season(
+    channel: ChannelBaseline, values: Column, times: NDArray[np.float64]
+) -> float | None:
+    """Return how much the rows of one hour resemble each other, whatever season they follow; None if unknown.
+
+    That a season could not be followed says nothing about it.
+
+    Parameters
+    ----------
+    values, times
+        Of the rows that the channel was fitted from, in the order of time, shape ``(n,)``.
+    """
+    if channel.calibrated or channel.deff > 1:
+        return channel.deff
+    if channel.reason != SEASON_UNFOLLOWED:
+        return None
+    codes = Coder(channel).code(values, times)
+    if channel.kind == "numeric":
+        times = times[codes <= len(channel.edges)]  # of values only: the third series is of all
+        series = _series(channel, codes)[:2]
+    else:
+        series = [(codes == j).astype(np.float64) for j in _common(channel)]
+    return max((design_effect(apart_from_hours(one, times)) for one in series), default=1.0)
+
+
+def _common(channel: ChannelBaseline) -> list[int]:
+    """Return the bins of categories on which dependence is measured: neither rare nor nearly all."""
+    return [j for j, n in enumerate(channel.counts) if 0.05 <= n / channel.rows <= 0.95]
 
 
 def _time_order(times: Column | None) -> tuple[NDArray[np.int64] | None, NDArray[np.float64] | None]:

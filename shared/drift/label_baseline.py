@@ -16,6 +16,8 @@ from shared.errors import ValidationError
 
 SCORE_EDGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 MIN_LABELS_PER_BIN = 200
+RATES_KNOWN = "its rates are known, but "
+"""How a reason begins that keeps label given score from being watched, but not the rates from being used."""
 
 
 class LabelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,6 +58,11 @@ class LabelBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def calibrated(self) -> bool:
         """Whether label given score can be watched."""
         return self.reason is None
+
+    @property
+    def rates_known(self) -> bool:
+        """Whether quality can be estimated with the rates, be label given score watched or not."""
+        return self.reason is None or self.reason.startswith(RATES_KNOWN)
 
     @property
     def effective_rows(self) -> float:

@@ -161,6 +161,43 @@ def differs_by_phase(series: NDArray[np.float64], times: NDArray[np.float64], cy
     return bool((rows > 0).sum() > 1) and _f_test(series, cell, rows) < SIGNIFICANT
 
 
+def apart_from_hours(series: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a series less the mean of its hour of the week, shape ``(n,)``.
+
+    Examples
+    --------
+    >>> apart_from_hours(np.array([1.0, 3.0, 10.0]), np.array([0.0, 60.0, 7_200.0])).tolist()
+    [-1.0, 1.0, 0.0]
+    """
+    cell = phase(times, "hour-of-week")
+    rows = np.bincount(cell, minlength=CELLS["hour-of-week"])
+    means = np.bincount(cell, series, len(rows)) / np.maximum(rows, 1)
+    rest: NDArray[np.float64] = series - means[cell]
+    return rest
+
+
+def season_left_in(values: NDArray[np.float64], times: NDArray[np.float64]) -> Cycle | None:
+    """Return the longest cycle that values follow, whether or not there are rows for a table of it.
+
+    Parameters
+    ----------
+    values
+        Time-ordered, shape ``(n,)``; those that are not finite are left out.
+    times
+        Seconds since 1970 UTC, shape ``(n,)``.
+    """
+    kept = np.isfinite(values) & np.isfinite(times)
+    clipped, when = values[kept], times[kept]
+    clipped = np.clip(clipped, *np.quantile(clipped, (0.001, 0.999)))
+    cycles: tuple[Cycle, ...] = ("day-of-week", "hour-of-day")
+    for cycle in cycles:
+        cell = phase(when, cycle)
+        rows = np.bincount(cell, minlength=CELLS[cycle])
+        if (rows > 0).sum() > 1 and _differs(clipped, cell, rows):
+            return cycle
+    return None
+
+
 def _differs(values: NDArray[np.float64], cell: NDArray[np.int64], rows: NDArray[np.int64]) -> bool:
     spread = np.abs(values - np.median(values))
     return min(_f_test(values, cell, rows), _f_test(spread, cell, rows)) < SIGNIFICANT

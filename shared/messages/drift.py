@@ -266,7 +266,8 @@ class DriftReport(Report, frozen=True, kw_only=True, tag="drift"):
     late
         Events counted here although their own window had closed.
     baseline
-        ``bundle``; ``learning`` while the first events are collected (nothing can alarm yet);
+        ``bundle``; ``learning`` until events enough are collected, and have shown the rhythm that they may
+        have (nothing can alarm yet);
         ``learnt`` from the first events, for a bundle without a baseline: what was wrong already then
         is taken for normal.
     baseline_rows

@@ -92,6 +92,10 @@ class Rate(msgspec.Struct):
             self.spread = TimeSpread()
         return True
 
+    def begun_anew(self) -> Rate:
+        """Return the rate as it was measured, with no events counted yet."""
+        return msgspec.structs.replace(self, events=0, looked=0, spread=self.spread.copy())
+
     def copy(self) -> Rate:
         """Return the same, to be kept."""
         return msgspec.structs.replace(self, spread=self.spread.copy())

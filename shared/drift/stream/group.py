@@ -146,6 +146,11 @@ class GroupWatch:
         rate = self.rate.per_30_days
         return None if rate is None else events_between(rate, self.settings.false_alarms_per_30_days)
 
+    def begin_with(self, rate: Rate) -> None:
+        """Go by the rate that events had while the baseline was learnt; those count for nothing else."""
+        self.rate = rate.begun_anew()
+        self._budget()
+
     def _budget(self) -> None:
         """Set the detector to A as it is now; what it has seen stays."""
         between = self.events_between_false_alarms

@@ -89,8 +89,8 @@ class Learner:
         """Return whether these slots are enough."""
         return sum(slot.events for slot in slots) >= self._wanted
 
-    def learn(self, slots: list[ReadySlot]) -> tuple[Baseline, int]:
-        """Return the baseline of the first slots, and how many they were."""
+    def learn(self, slots: list[ReadySlot]) -> tuple[Baseline, int, ColdStart]:
+        """Return the baseline of the first slots, how many they were, and what holds their rows."""
         kinds: dict[str, Kind] = dict(self._kinds)  # type: ignore[arg-type]
         cold = ColdStart(kinds, self._wanted, self._segments)
         used = 0
@@ -98,7 +98,7 @@ class Learner:
             times, *columns = msgspec.json.decode(slots[used].rows)
             cold.add(dict(zip(kinds, columns, strict=True)), [time / 1000 for time in times])
             used += 1
-        return baseline, used
+        return baseline, used, cold
 
     def channels(self) -> Iterator[DriftChannel]:
         """Yield every channel, with what it waits for."""

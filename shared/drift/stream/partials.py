@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.bundle.spec import Seasonality
+
 Group = Literal["features", "predictions"]
 GROUPS: Final[tuple[Group, Group]] = ("features", "predictions")
 """Channels counted from events, and channels counted from predictions: each is a stream of its own."""
@@ -38,6 +40,9 @@ class Begin(msgspec.Struct, frozen=True, array_like=True):
         Whether the model decides on a class.
     segments
         Features by which a change is broken down where the baseline is learnt.
+    seasonality
+        The longest rhythm that events may have: what a baseline that is learnt must have seen. What was
+        told before there was such a key asked for none.
     """
 
     baseline: bytes
@@ -48,6 +53,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True):
     learn: int
     classes: bool
     segments: tuple[str, ...] = ()
+    seasonality: Seasonality = "none"
 
 
 class Partial(msgspec.Struct, frozen=True, array_like=True):

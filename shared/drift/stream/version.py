@@ -9,11 +9,16 @@ from typing import Final, Literal
 
 import msgspec
 
+from shared.bundle.spec import Seasonality
 from shared.drift.baseline import Baseline, decode_baseline
+from shared.drift.channel import Kind
+from shared.drift.rhythm import unseen_rhythm, without_rhythm
+from shared.drift.stream.budget import Rate
 from shared.drift.stream.group import GroupSettings, GroupWatch
-from shared.drift.stream.groups import group_baseline, shared_channels
+from shared.drift.stream.groups import group_baseline, group_kinds, shared_channels
 from shared.drift.stream.learning import Learner, coded_slot
-from shared.drift.stream.ordering import SlotOrder, SourceKey
+from shared.drift.stream.long_learning import LongLearner
+from shared.drift.stream.ordering import ReadySlot, SlotOrder, SourceKey
 from shared.drift.stream.partials import GROUPS, Begin, Group, Partial
 from shared.drift.stream.reporting import channels_of, opinion_of
 from shared.logs import get_logger
@@ -36,6 +41,7 @@ class VersionState(msgspec.Struct, frozen=True, array_like=True):
     groups: dict[Group, msgspec.Raw]
     learnt: dict[Group, bytes]
     skipped: list[tuple[str, int, dict[str, int]]]
+    longer: dict[Group, bytes] = {}
 
 
 class VersionWatch:
@@ -57,6 +63,8 @@ class VersionWatch:
         self._groups: dict[Group, GroupWatch] = {}
         self._learners: dict[Group, Learner] = {}
         self._learnt: dict[Group, bytes] = {}
+        self._longer: dict[Group, LongLearner] = {}
+        """Of the groups whose baseline cannot show yet what rhythm their events have."""
         self._skipped: dict[SourceKey, dict[str, int]] = {}
         self.dirty = False
         self._news = False
@@ -121,18 +129,58 @@ class VersionWatch:
             self.dirty = self.dirty or news
             if not learner.complete(slots):
                 return False  # they wait on, and are read again by whoever comes after us
-            baseline, used = learner.learn(slots)
-            self._learnt[group] = baseline.encode()
-            del self._learners[group]
-            self._watch(group, baseline)
+            used = self._learn(group, learner, slots)
             order.release(slots[:used])
             slots = slots[used:]
-        watch = self._groups[group]
-        order.release(slots[: watch.take([coded_slot(watch, slot) for slot in slots])])
         self.dirty = True
-        alarmed = bool(watch.alarms)
-        watch.alarms.clear()
+        taken, alarmed = self._take(group, slots)
+        order.release(slots[:taken])
         return alarmed
+
+    def _learn(self, group: Group, learner: Learner, slots: list[ReadySlot]) -> int:
+        """Watch a group with the baseline of its first slots; return how many they were."""
+        baseline, used, first = learner.learn(slots)
+        del self._learners[group]
+        unseen = unseen_rhythm(self.begin.seasonality, first.span)
+        if unseen is not None:
+            longer = LongLearner(*self._to_learn(group), baseline, first.effects(baseline))
+            longer.add(slots[:used])
+            self._longer[group] = longer
+            baseline = without_rhythm(baseline, unseen)
+        self._learnt[group] = baseline.encode()
+        rate = Rate(declared=self.begin.events_per_30_days)
+        for slot in slots[:used]:
+            rate.take(slot.occurred, slot.events)
+        self._watch(group, baseline).begin_with(rate)
+        return used
+
+    def _to_learn(self, group: Group) -> tuple[dict[str, Kind], Seasonality, tuple[str, ...]]:
+        kinds = dict(group_kinds(self.begin.features, group, classes=self.begin.classes))
+        segments = self.begin.segments if group == "features" else ()
+        return kinds, self.begin.seasonality, segments  # type: ignore[return-value]
+
+    def _take(self, group: Group, slots: list[ReadySlot]) -> tuple[int, bool]:
+        """Return how many slots were taken, and whether an alarm was raised."""
+        taken, alarmed = 0, False
+        while taken < len(slots):
+            watch, longer = self._groups[group], self._longer.get(group)
+            most = len(slots) - taken
+            some = slots[taken : taken + (most if longer is None else longer.until_looked(most))]
+            if not watch.take([coded_slot(watch, slot) for slot in some]):
+                break
+            taken += len(some)
+            alarmed = alarmed or bool(watch.alarms)
+            watch.alarms.clear()
+            if longer is not None and longer.add(some):
+                self._end_learning(group, longer.baseline(), watch.rate)
+        return taken, alarmed
+
+    def _end_learning(self, group: Group, baseline: Baseline, rate: Rate) -> None:
+        """Watch a group with a baseline that shows its rhythm; what was counted for the former one goes."""
+        del self._longer[group]
+        self._learnt[group] = baseline.encode()
+        self._watch(group, baseline).begin_with(rate)
+        log.info("baseline learnt", model=self.model, model_version=self.version, group=group)
 
     def reports(
         self, source_topic: str, partition: int, next_offset: int, now: int, *, active: bool
@@ -188,7 +236,7 @@ class VersionWatch:
                 channels += self._learners[group].channels()
                 continue
             window = watch.windows.open.get(start)
-            channels += channels_of(group, watch, window)
+            channels += self._told(group, channels_of(group, watch, window))
             if window is not None:
                 events[group] = window.events
                 late += window.late
@@ -209,7 +257,7 @@ class VersionWatch:
             late=late,
             baseline=self._origin(),
             baseline_rows=self._rows(),
-            baseline_span=0 if trained is None else round(1_000 * trained.span),
+            baseline_span=self._span(),
             ordered=trained is None or trained.ordered,
             budget=self._budget(),
             active=active,
@@ -217,6 +265,12 @@ class VersionWatch:
             second_opinion=self._opinion(),
             channels=tuple(channels),
         )
+
+    def _told(self, group: Group, channels: Iterator[DriftChannel]) -> Iterator[DriftChannel]:
+        """Yield channels, those that wait for a baseline with how far it has come."""
+        longer = self._longer.get(group)
+        for channel in channels:
+            yield channel if longer is None else msgspec.structs.replace(channel, reason=longer.reason)
 
     def _opinion(self) -> DriftOpinion | None:
         learner = self._learners.get("predictions")
@@ -231,7 +285,7 @@ class VersionWatch:
             yield self._report(topic, partition, next_offset, now, start, final=False, active=active)
 
     def _origin(self) -> Literal["bundle", "learning", "learnt"]:
-        if self._learners:
+        if self._learners or self._longer:
             return "learning"
         return "learnt" if self._learnt else "bundle"
 
@@ -239,7 +293,16 @@ class VersionWatch:
         learner = self._learners.get("features")
         if learner is not None:
             return learner.collected
+        longer = self._longer.get("features")
+        if longer is not None:
+            return longer.events
         return max((channel.rows for channel in self._groups["features"].channels), default=0)
+
+    def _span(self) -> int:
+        longer, watch = self._longer.get("features"), self._groups.get("features")
+        if longer is not None:
+            return round(1_000 * longer.span)
+        return 0 if watch is None else round(1_000 * watch.baseline.span)
 
     def _all_skipped(self) -> dict[str, int]:
         total: Counter[str] = Counter()
@@ -260,7 +323,7 @@ class VersionWatch:
             rate_from="declared" if rate.declared is not None else "measured",
             events_between_false_alarms=float(f"{between:.6g}"),
             threshold=round(math.log10(between), 4),
-            expected_false_alarms=round(watch.rate.events / between, 4),
+            expected_false_alarms=round(watch.rate.events / between, 4) if watch.calibrated else 0.0,
             floor=round(min(floors), 4) if floors else None,
         )
 
@@ -273,6 +336,7 @@ class VersionWatch:
             groups={group: msgspec.Raw(_encode(watch.snapshot())) for group, watch in self._groups.items()},
             learnt=dict(self._learnt),
             skipped=sorted((topic, p, reasons) for (topic, p), reasons in self._skipped.items()),
+            longer={group: learner.snapshot() for group, learner in self._longer.items()},
         )
 
     @classmethod
@@ -286,6 +350,8 @@ class VersionWatch:
             del made._learners[group]
             made._learnt[group] = baseline
             made._watch(group, decode_baseline(baseline))
+        for group, raw in state.longer.items():
+            made._longer[group] = LongLearner.restored(raw, *made._to_learn(group))
         for group, inner in state.groups.items():
             why = made._groups[group].resume(inner)
             if why is not None:

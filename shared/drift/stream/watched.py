@@ -69,6 +69,7 @@ class Watched:
             learn=learn,
             classes=spec.task != "regression",
             segments=segment_features(spec),
+            seasonality=spec.seasonality,
         )
         reader = FeatureReader(spec.name, features, max_future=max_future)
         return cls(spec.name, spec.version, begin, reader, coders)

@@ -24,6 +24,7 @@ from shared.bundle.read import load_bundle
 from shared.bundle.spec import FeatureSpec, ModelSpec, OutputSpec
 from shared.bundle.write import encode_spec
 from shared.drift import Baseline
+from shared.drift.fitting import SEASON_UNFOLLOWED
 from shared.drift.residual_baseline import ResidualBaseline
 from shared.drift.stream.groups import shared_channels
 from shared.errors import BundleError
@@ -67,6 +68,7 @@ def spec_file(directory: Path, **changes: Any) -> Path:
         "features": tuple(FeatureSpec(name=name, nullable=True) for name in names),
         "output": OutputSpec(score="probabilities"),
         "classes": ("on_time", "late"),
+        "seasonality": "day",  # the rows span four days
     }
     path = directory / "model.toml"
     path.write_bytes(encode_spec(ModelSpec(**{**fields, **changes})))
@@ -113,6 +115,39 @@ def test_times_sort_the_rows_and_show_the_season(model: Path, tmp_path: Path) ->
     assert seasonal.phases is not None
     assert seasonal.phases.cycle == "hour-of-day"
     assert seasonal.calibrated
+
+
+@pytest.mark.parametrize(
+    ("wishes", "why"),
+    [
+        (Wishes(target="late", time_column="at", seasonality="week"), "its rows span 4.2 days: 2 weeks are"),
+        (Wishes(target="late"), "its rows have no times: 2 days are needed to see a rhythm of the day"),
+    ],
+)
+def test_where_the_rows_cannot_show_a_rhythm_no_channel_is_calibrated(
+    wishes: Wishes, why: str, model: Path, table: pa.Table, tmp_path: Path
+) -> None:
+    whole = table.set_column(2, "wind", table["wind"].fill_null(0.0))
+    baseline = made(model, whole, tmp_path, wishes=wishes)
+    assert baseline.joint is None
+    for channel in (*baseline.channels, *baseline.predictions):
+        assert channel.counts
+        assert channel.reason is not None
+        assert channel.reason.startswith(why) or channel.reason == SEASON_UNFOLLOWED
+    assert str(baseline.channels[0].reason).startswith(why)
+    assert baseline.labels is not None
+    assert not baseline.labels.calibrated
+    assert baseline.labels.rates_known, "quality is still estimated"
+
+
+def test_who_declares_that_there_is_no_rhythm_needs_no_times(
+    model: Path, table: pa.Table, tmp_path: Path
+) -> None:
+    whole = table.set_column(2, "wind", table["wind"].fill_null(0.0))
+    baseline = made(model, whole, tmp_path, wishes=Wishes(target="late", seasonality="none"))
+    assert baseline.channels[0].calibrated
+    assert baseline.labels is not None
+    assert baseline.labels.calibrated
 
 
 def test_a_model_that_fails_on_a_row_is_refused_as_before(
@@ -242,7 +277,9 @@ def test_a_regression_is_packaged_with_what_its_errors_are_given_its_predictions
     minutes = 20 + 5 * x + rng.normal(0, 3, 10_000)
     rows = pa.table({"x": x, "minutes": minutes, "at": np.arange(10_000) * 60.0})
     fitted = LinearRegression().fit(x[:, None].astype(np.float32), minutes)
-    wishes = Wishes(name="delay", version="1", features=("x",), target="minutes", time_column="at")
+    wishes = Wishes(
+        name="delay", version="1", features=("x",), target="minutes", time_column="at", seasonality="day"
+    )
     packaged = package(fitted, rows, tmp_path / "bundle", wishes=wishes, rows=50)
     baseline = load_baseline(load_bundle(tmp_path / "bundle"))
     assert baseline is not None

@@ -38,7 +38,7 @@ async def test_a_baseline_is_learnt_and_a_new_champion_begins_with_its_own(
 ) -> None:
     settings = by_registry(stage, redis_server, tmp_path) | {"DRIFTLINE_LEARN_EVENTS": "800"}
     async with registry_of(settings, tmp_path) as registry:
-        await registry.register(stage.bundle("1"), who="test", why="test")
+        await registry.register(stage.bundle("1", seasonality="none"), who="test", why="test")
         await registry.register(stage.bundle("2", fitted()), who="test", why="test")
         await registry.promote("demo", "1", who="test", why="test")
         with service("drift", stage.folder, settings) as drift:

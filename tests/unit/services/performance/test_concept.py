@@ -12,7 +12,7 @@ import pytest
 from services.performance.concept import CHANNEL, ConceptBoard, ConceptWatch
 from services.performance.facts import Facts
 from services.performance.packets import Answered, Known, Matured
-from shared.drift.label_baseline import SCORE_EDGES, fit_labels
+from shared.drift.label_baseline import RATES_KNOWN, SCORE_EDGES, fit_labels
 from shared.drift.residual_baseline import fit_residuals
 from shared.messages import Source
 from tests.unit.services.performance.harness import HOUR, START, Harness, Log, binary
@@ -60,6 +60,17 @@ def test_a_version_without_a_label_baseline_is_not_watched() -> None:
     board.take(matured(0, 100), binary(), Source("performance-log", 0, 1))
     assert board.changed() == []
     assert board.states() == {}
+
+
+def test_rates_whose_rhythm_is_not_known_estimate_quality_but_are_not_watched() -> None:
+    known = fit_labels(SCORES, RNG.random(20_000) < SCORES)
+    unseen = msgspec.structs.replace(known, reason=RATES_KNOWN + "its rows span 3.0 days: 2 weeks are needed")
+    few = msgspec.structs.replace(known, reason="too few labels: no bin of the score has 200 of the 90")
+    board = ConceptBoard({})
+    board.take(matured(0, 100, odds=9.0), binary(label_baseline=unseen), SOURCE)
+    assert board.changed() == []
+    assert (unseen.rates_known, unseen.calibrated) == (True, False)
+    assert (few.rates_known, known.rates_known) == (False, True)
 
 
 def test_an_alarm_that_is_on_when_the_rate_becomes_known_is_cleared_when_its_cause_ends() -> None:

@@ -24,6 +24,7 @@ SPEC = ModelSpec(
     task="regression",
     output=OutputSpec(score="y"),
     window=60,
+    seasonality="none",
     features=(
         FeatureSpec(name="x", nullable=True),
         FeatureSpec(name="c", kind="categorical", categories=("a", "b", "z"), nullable=True),

@@ -221,7 +221,7 @@ def test_a_report_says_what_its_baseline_could_not_show() -> None:
     assert report.baseline_span == pytest.approx(1_500 * 50, rel=0.02)
     sentences = " ".join(told(msgspec.structs.replace(report, baseline="learnt")))  # predictions too
     assert "learnt from the first 1,500 events" in sentences
-    assert "They span 1.2 min: a rhythm of the day or the week" in sentences
+    assert "They span 1.2 min, which model.toml says is enough (seasonality): a rhythm" in sentences
     untimed, timed = (OfflineDrift(watched(one), 1, "events") for one in (baseline(), timed_baseline()))
     for offline, known in ((untimed, False), (timed, True)):
         offline.add(columns(records))
