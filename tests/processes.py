@@ -19,15 +19,27 @@ from tests.streams import until
 _PORTS = Ports()
 
 
-class ServiceProcess:
-    """One ``python -m services.NAME`` with its settings in the environment."""
+_FASTER = """
+import runpy, sys, time
+faster, name = int(sys.argv.pop(1)), sys.argv.pop(1)
+real, begun = time.time, time.time()
+time.time = lambda: begun + faster * (real() - begun)
+runpy.run_module(name, run_name="__main__", alter_sys=True)
+"""
 
-    def __init__(self, name: str, folder: Path, settings: dict[str, str]) -> None:
+
+class ServiceProcess:
+    """One ``python -m services.NAME`` with its settings in the environment.
+
+    ``faster`` makes its clock go so many times faster than ours, from the same moment on; its timers do not.
+    """
+
+    def __init__(self, name: str, folder: Path, settings: dict[str, str], *, faster: int = 1) -> None:
         port = _PORTS.reserve()
         self.url = f"http://127.0.0.1:{port}"
         self.part = Part(
             f"{name}-{port}",
-            [sys.executable, "-m", f"services.{name}"],
+            [sys.executable, *(["-m"] if faster == 1 else ["-c", _FASTER, str(faster)]), f"services.{name}"],
             folder,
             environment=settings | {"DRIFTLINE_HTTP_PORT": str(port)},
         )
@@ -71,9 +83,11 @@ class ServiceProcess:
 
 
 @contextmanager
-def service(name: str, folder: Path, settings: dict[str, str]) -> Iterator[ServiceProcess]:
+def service(
+    name: str, folder: Path, settings: dict[str, str], *, faster: int = 1
+) -> Iterator[ServiceProcess]:
     """A running service; killed at the end. A test that fails shows what the service logged last."""
-    process = ServiceProcess(name, folder, settings)
+    process = ServiceProcess(name, folder, settings, faster=faster)
     process.part.launch()
     try:
         yield process

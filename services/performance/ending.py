@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-import msgspec
 import numpy as np
 
 from services.performance.entities import EntityOutcomes, is_named_by_us, is_outcome
@@ -13,9 +12,9 @@ from services.performance.facts import Facts
 from services.performance.holding import OpenEvents
 from services.performance.index import hashes_of
 from services.performance.packets import Answered
-from services.performance.rows import OPEN, answer_of, event_of, id_of
+from services.performance.rows import LABELLED, OPEN, Brief, answer_of, brief_of, event_of, plain_of
 from services.performance.said import Said
-from services.performance.telling import effective, labelled
+from services.performance.telling import effective, labelled, told
 from services.performance.windows import Windows
 from shared.drift.label_baseline import SCORE_EDGES
 
@@ -46,18 +45,17 @@ class Ending:
         """End what is due at one moment."""
         store = self._events.store
         numbers, rows = store.due_at(due)
-        answers = [answer_of(row) if row[0] == OPEN else None for row in rows]
-        ids = [id_of(row) if a is None else a.event_id for a, row in zip(answers, rows, strict=True)]
-        hashes = hashes_of(ids)
+        briefs = list(map(brief_of, rows))
+        hashes = hashes_of([brief.event_id for brief in briefs])
         newest = store.find(hashes) == numbers
         rest: list[tuple[str, bytes]] = []
         for at in np.flatnonzero(newest).tolist():
-            answer = answers[at]
-            if answer is not None:
-                self._without_label(answer)
+            row, brief = rows[at], briefs[at]
+            if row[0] == OPEN and isinstance(brief, Brief):
+                self._without_label(row, brief)
             else:
-                rest.append((ids[at], rows[at]))
-        waiting = [(name, row) for name, row in sorted(rest) if not self._end_event(event_of(row), watermark)]
+                rest.append((brief.event_id, row))
+        waiting = [(name, row) for name, row in sorted(rest) if not self._end_row(row, watermark)]
         store.end(due, hashes[newest])
         if waiting:
             names, kept = [name for name, _ in waiting], [row for _, row in waiting]
@@ -65,13 +63,31 @@ class Ending:
         else:
             self._events.end(due)
 
-    def _without_label(self, answer: Answered) -> None:
+    def _without_label(self, row: bytes, brief: Brief) -> None:
         """Count a single answer that no label came for."""
-        window = self._windows.of(answer)
+        window = self._windows.near(self._windows.met(brief.model, brief.version), brief.occurred_at)
         window.counts["missing"] += 1
         window.changed = window.dirty = True
         if window.facts.fills_missing:
-            self._windows.fill_missing(window, answer, None, None)
+            self._windows.fill_missing(window, answer_of(row), None, None)
+
+    def _end_row(self, row: bytes, watermark: int) -> bool:
+        """End what is no answer alone; False where it is an outcome that event time has not come to."""
+        if row[0] != LABELLED:
+            return self._end_event(event_of(row), watermark)
+        answer, said, observed_at = plain_of(row)
+        window = self._windows.of(answer)
+        facts = window.facts
+        truth = facts.judge(said) if observed_at <= answer.occurred_at + facts.horizon else None
+        if truth is None:
+            window.counts["missing"] += 1
+            window.touch()
+        else:
+            self._mature(facts, answer, truth)
+            self._said.tell_matured(told(answer.event_id, (answer,), observed_at, truth))
+        if facts.fills_missing:
+            self._windows.fill_missing(window, answer, truth, None)
+        return True
 
     def _end_event(self, event: OpenEvent, watermark: int) -> bool:
         """End an event; False where it is an outcome that event time has not come to."""
@@ -95,8 +111,8 @@ class Ending:
                 self._mature(window.facts, answer, truth)
             if window.facts.fills_missing:
                 self._windows.fill_missing(window, answer, truth, event.outcomes)
-        if (told := labelled(event, self._windows.met)) is not None:
-            self._said.tell(msgspec.structs.replace(told, matured=True, replaces=told))
+        if (joined := labelled(event, self._windows.met)) is not None:
+            self._said.tell_matured(joined)
         return True
 
     def _mature(self, facts: Facts, answer: Answered, truth: str | float) -> None:

@@ -101,12 +101,14 @@ class OpenEvents:
         if due not in self.oldest:
             self.oldest[due] = self.offset
 
-    def put(self, ids: Sequence[str], rows: Sequence[bytes], dues: Sequence[int]) -> None:
-        """Set the rows of distinct events."""
+    def put(
+        self, ids: Sequence[str], rows: Sequence[bytes], dues: Sequence[int], *, fresh: bool = False
+    ) -> None:
+        """Set the rows of distinct events; ``fresh``: :meth:`rows_of` found none under these ids."""
         if ids:
             for due in dict.fromkeys(dues):
                 self.need(due)
-            self.store.put(hashes_of(ids), rows, dues)
+            self.store.put(hashes_of(ids), rows, dues, fresh=fresh)
 
     def keep(self) -> None:
         """Put the events that have changed back as rows, and forget them."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from mmap import mmap
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,15 @@ def hashes_of(names: Sequence[str]) -> Hashes:
     """Return 64 bits of each name, shape ``(n,)``; stable within this process only."""
     raw = np.fromiter(map(hash, names), np.int64, len(names)).view(np.uint64)
     return np.maximum(raw, np.uint64(2))  # 0 and 1 mark slots without an entry
+
+
+def _zeros(size: int, kind: type[np.generic]) -> npt.NDArray[Any]:
+    """Return zeros in memory of their own, which goes back when a larger table takes their place.
+
+    The allocator would put tables of many megabytes among the small objects once one of that size has been
+    freed, and the holes that they leave there fit nobody.
+    """
+    return np.frombuffer(mmap(-1, size * np.dtype(kind).itemsize), kind)
 
 
 class HashIndex:
@@ -53,8 +63,8 @@ class HashIndex:
         return self._living
 
     def _make(self, capacity: int) -> None:
-        self._keys: npt.NDArray[np.uint64] = np.zeros(capacity, np.uint64)
-        self._values: npt.NDArray[np.uint32] = np.zeros(capacity, np.uint32)
+        self._keys: npt.NDArray[np.uint64] = _zeros(capacity, np.uint64)
+        self._values: npt.NDArray[np.uint32] = _zeros(capacity, np.uint32)
         self._used = 0
 
     def rows(self, hashes: Hashes) -> Rows:
@@ -65,6 +75,10 @@ class HashIndex:
         kept = self._values[slots[hit]].astype(np.int64)
         found[hit] = self._base + (kept - self._base) % _SPAN
         return found
+
+    def add(self, hashes: Hashes, rows: Rows) -> None:
+        """Set the rows of distinct hashes that are not there."""
+        self._insert(hashes, rows.astype(np.uint32))
 
     def put(self, hashes: Hashes, rows: Rows) -> None:
         """Set the rows of distinct hashes."""
@@ -92,9 +106,13 @@ class HashIndex:
     def _find(self, hashes: Hashes) -> Rows:
         """Return the slot of each hash, -1 where it is unknown."""
         keys, capacity = self._keys, len(self._keys)
-        found = np.full(len(hashes), -1, np.int64)
-        waiting = np.arange(len(hashes))
         slots = self._home(hashes)
+        there = keys[slots]
+        hit = there == hashes
+        found = np.where(hit, slots, -1)  # mostly, and told from the others in one go
+        waiting = np.flatnonzero(~hit & (there != _FREE))
+        slots = slots[waiting] + 1
+        slots[slots == capacity] = 0
         while len(waiting):
             there = keys[slots]
             hit = there == hashes[waiting]

@@ -53,7 +53,7 @@ class PacketJoin:
             fresh.append(event_id)
             rows.append(open_row(answer, due))
             dues.append(due)
-        events.put(fresh, rows, dues)
+        events.put(fresh, rows, dues, fresh=True)
         events.keep()
 
     def labels(self, labels: Sequence[Known]) -> None:

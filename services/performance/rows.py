@@ -30,16 +30,27 @@ _LONGEST_LABEL: Final = 255
 Truth = str | bool | float
 
 
-class _Named(msgspec.Struct, array_like=True, gc=False):
+class Named(msgspec.Struct, array_like=True, gc=False):
     """The first field of everything in a row; the others are skipped."""
 
     event_id: str
 
 
+class Brief(msgspec.Struct, array_like=True, gc=False):
+    """The first fields of an answer: whose it is, and of when."""
+
+    event_id: str
+    model: str
+    version: str
+    score: float
+    occurred_at: int
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_event = msgspec.msgpack.Decoder(OpenEvent).decode
 _decode_answer = msgspec.msgpack.Decoder(Answered).decode
-_decode_named = msgspec.msgpack.Decoder(_Named).decode
+_decode_named = msgspec.msgpack.Decoder(Named).decode
+_decode_brief = msgspec.msgpack.Decoder(Brief).decode
 _decode_truth = msgspec.msgpack.Decoder(str | bool | float).decode
 
 
@@ -97,6 +108,20 @@ def answer_of(raw: bytes) -> Answered:
     return _decode_answer(raw[_SIZE + raw[1] :])
 
 
+def plain_of(raw: bytes) -> tuple[Answered, Truth, int]:
+    """Return the answer of a labelled plain row, its label, and when that was observed."""
+    _, length, _, observed_at = _HEAD.unpack_from(raw)
+    truth = _decode_truth(raw[_SIZE : _SIZE + length])
+    return _decode_answer(raw[_SIZE + length :]), truth, observed_at
+
+
+def brief_of(raw: bytes) -> Brief | Named:
+    """Return the first fields of a row: of its answer where it is plain, else the name alone."""
+    if raw[0] == FULL:
+        return _decode_named(raw[_SIZE:])
+    return _decode_brief(raw[_SIZE + raw[1] :])
+
+
 def event_of(raw: bytes) -> OpenEvent:
     """Return the event in a row."""
     if raw[0] == FULL:
@@ -105,11 +130,6 @@ def event_of(raw: bytes) -> OpenEvent:
     answer = answer_of(raw)
     truth = _decode_truth(raw[_SIZE : _SIZE + length]) if length else None
     return OpenEvent(answer.event_id, due, [answer], truth, observed_at)
-
-
-def id_of(raw: bytes) -> str:
-    """Return the event id of a row."""
-    return _decode_named(raw[_SIZE + raw[1] :]).event_id
 
 
 def ids_of(rows: Sequence[bytes]) -> list[str]:

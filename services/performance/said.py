@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from services.performance.cells import WindowCells
 from services.performance.facts import Version
@@ -13,6 +14,13 @@ from shared.messages import Labelled
 
 MaturedLabels = dict[Version, list[tuple[str, int, int]]]
 """By version: event id, time and cell of each label whose horizon has passed."""
+
+
+_ANSWERS: Final = b',"answers":'
+"""Never within a value: a quotation mark is escaped there."""
+
+_MATURED: Final = b',"matured":true'
+_REPLACES: Final = b',"replaces":'
 
 
 @dataclass(slots=True)
@@ -43,6 +51,16 @@ class Said:
     def tell(self, labelled: Labelled) -> None:
         """Say a label beside its answers."""
         self.labelled.append((labelled.event_id.encode(), encode_labelled(labelled)))
+
+    def tell_matured(self, labelled: Labelled) -> None:
+        """Say that a label has held to the end of its horizon, in place of what was said when it came.
+
+        The message holds the former one in itself: written once, its bytes are taken twice.
+        """
+        former = encode_labelled(labelled)
+        head, answers, tail = former.partition(_ANSWERS)
+        told = b"".join((head, _MATURED, answers, tail[:-1], _REPLACES, former, b"}"))
+        self.labelled.append((labelled.event_id.encode(), told))
 
     def take(self) -> Said:
         """Return what there is, and begin anew; the total of orphans goes on."""

@@ -91,8 +91,8 @@ class EventStore:
             found[at] = row
         return found
 
-    def put(self, hashes: Hashes, rows: Sequence[bytes], dues: Sequence[int]) -> None:
-        """Set the rows of distinct events, each with the moment it is due."""
+    def put(self, hashes: Hashes, rows: Sequence[bytes], dues: Sequence[int], *, fresh: bool = False) -> None:
+        """Set the rows of distinct events, each with the moment it is due; ``fresh``: there were none."""
         first = len(self._young)
         for at, due in enumerate(dues, first):
             young = self._young_dues.get(due)
@@ -104,7 +104,8 @@ class EventStore:
         self._young += rows
         self._young_hashes.append(hashes)
         begin = self._disk.next_row + first
-        self._index.put(hashes, np.arange(begin, begin + len(rows)))
+        set_rows = self._index.add if fresh else self._index.put
+        set_rows(hashes, np.arange(begin, begin + len(rows)))
 
     def due_by(self, moment: int) -> list[int]:
         """Return the moments up to this one for which there are rows, the first first."""

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from services.performance.packets import Packet, decode_packet
 from shared.bundle.truth import KpiSpec
 from shared.dead_letters import read_dead_letter
-from shared.messages import Labelled, Outcome, PerformanceReport, Prediction
+from shared.messages import Label, Labelled, Outcome, PerformanceReport, Prediction
 from shared.quality.figures import figures_of
 from shared.quality.merging import by_version, by_window
 from tests.integration.performance.conftest import HORIZON, HOUR, PARTITIONS, START, Stage
@@ -246,3 +247,55 @@ async def test_an_outcome_of_an_entity_goes_to_its_latest_answer_before_it(stage
         await stage.pass_time(START + 4 * HOUR)
         await until(found, seconds=60, every=0.5, what="every outcome to be with its answer")
         process.part.stop()
+
+
+async def test_with_the_defaults_labels_of_an_input_called_idle_count_for_a_minute(stage: Stage) -> None:
+    """The service's clock goes ten times faster: ten seconds of idling and a minute of grace are seven."""
+    for name in ("IDLE", "GRACE", "SESSION"):
+        del stage.settings[f"DRIFTLINE_{name}_SECONDS"]
+    answers = [
+        stage.prediction(f"e{hour}-{n}", "1", START + hour * HOUR, 0.7, f"c{n}")
+        for hour in range(9)
+        for n in range(12)
+    ]
+    early = [answer for answer in answers if answer.occurred_at < START + 3 * HOUR]  # over by event time
+
+    async def logged() -> list[tuple[int, int, Packet]]:
+        found = await read_all(stage.client, stage.topics.performance_log)
+        return [
+            (at, record.timestamp, decode_packet(record.value or b""))
+            for at, records in found.items()
+            for record in records
+        ]
+
+    async def called_idle() -> bool:
+        silent = {packet.source for *_, packet in await logged() if packet.idle}
+        come = {packet.high for *_, packet in await logged()}
+        return (
+            silent >= {f"{stage.topics.labels}/{n}" for n in range(PARTITIONS)} and START + 8 * HOUR in come
+        )
+
+    async def final() -> list[PerformanceReport]:
+        return [report for report in await stage.reports() if report.final]
+
+    async def early_hours_are_final() -> bool:
+        of_early = [report for report in await final() if report.window.start < START + 3 * HOUR]
+        return sum(report.quality.predictions for report in of_early) == len(early)
+
+    with service("performance", stage.folder, stage.replica("a"), faster=10) as process:
+        await process.ready()
+        await stage.send(stage.topics.predictions, answers)
+        await until(called_idle, seconds=60, every=0.1, what="the labels' silence to be noticed")
+        labels = [Label(event_id=a.event_id, label="yes", observed_at=a.occurred_at + HOUR) for a in early]
+        await stage.send(stage.topics.labels, labels)
+        await until(early_hours_are_final, seconds=90, every=0.5, what="horizons to end a grace later")
+        process.part.stop()
+    reached = {
+        at: min(t for p, t, packet in await logged() if p == at and packet.high == START + 8 * HOUR)
+        for at in range(PARTITIONS)
+    }
+    for report in await final():
+        if report.window.start < START + 3 * HOUR:
+            assert report.labels.joined == report.quality.predictions
+            assert report.labels.missing == report.labels.late == report.orphans == 0
+        assert report.written_at >= reached[report.partition] + 60_000

@@ -15,7 +15,7 @@ from services.performance.disk import Disk
 from services.performance.events import OpenEvent
 from services.performance.index import hashes_of
 from services.performance.packets import Followed, Known
-from services.performance.rows import FULL, LABELLED, OPEN, event_of, id_of, labelled_row, open_row, row_of
+from services.performance.rows import FULL, LABELLED, OPEN, brief_of, event_of, labelled_row, open_row, row_of
 from services.performance.store import EventStore
 from shared.errors import ServiceError
 from tests.unit.services.performance.harness import HOUR, START, Harness, Log, answered, binary
@@ -41,9 +41,13 @@ def test_it_says_what_a_dict_says_whenever_it_is_saved_or_opened_again(tmp_path:
         if turn % 4 == 3:
             ended += 1
             numbers, rows = store.due_at(ended)
-            ids = hashes_of([id_of(row) for row in rows])
+            ids = hashes_of([brief_of(row).event_id for row in rows])
             newest = store.find(ids) == numbers
-            living = {id_of(row): row for row, counts in zip(rows, newest.tolist(), strict=True) if counts}
+            living = {
+                brief_of(row).event_id: row
+                for row, counts in zip(rows, newest.tolist(), strict=True)
+                if counts
+            }
             assert living == {name: row for name, row in known.items() if due_of[name] == ended}
             store.end(ended, ids[newest])
             known = {name: row for name, row in known.items() if due_of[name] > ended}
@@ -90,7 +94,7 @@ def test_what_was_not_saved_is_gone_after_a_restart_and_all_of_it_in_another_lif
 )
 def test_a_row_gives_its_event_back(event: OpenEvent, form: int) -> None:
     row = row_of(event)
-    assert (event_of(row), row[0], id_of(row)) == (event, form, event.event_id)
+    assert (event_of(row), row[0], brief_of(row).event_id) == (event, form, event.event_id)
 
 
 def test_labelling_a_row_is_the_same_as_labelling_its_event() -> None:
