@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
@@ -18,7 +17,7 @@ from shared.kafka.starting import start
 from shared.kafka.stopping import cut_off, stop_within
 from shared.logs import RateLimit, get_logger
 from shared.messages import ServiceReport
-from shared.reports import message_key
+from shared.reports import report_record
 from shared.vitals import instance_name, vitals
 
 log = get_logger(__name__)
@@ -109,10 +108,8 @@ class Heartbeat:
             async with asyncio.timeout(_DEADLINE):
                 producer = await self._connected()
                 if self._topic in (await producer.client.fetch_all_metadata()).topics():
-                    report = self._report(stopping=stopping)
-                    await producer.send_and_wait(
-                        self._topic, msgspec.json.encode(report), key=message_key(report)
-                    )
+                    key, value, headers = report_record(self._report(stopping=stopping))
+                    await producer.send_and_wait(self._topic, value, key=key, headers=headers)
         except Exception as error:
             if (held := self._complaints.admit()) is not None:
                 log.warning("no report that this process lives", error=repr(error), held_back=held)

@@ -1,12 +1,14 @@
-"""Reports as they are read: the last one of a key counts, then keys are merged over partitions."""
+"""Reports as they are written and read: the last of a key counts, then keys are merged over partitions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+from shared.kafka.records import Headers, Output
 from shared.messages import (
     DecisionReport,
     DriftReport,
@@ -16,6 +18,7 @@ from shared.messages import (
     ServiceReport,
     ShadowReport,
 )
+from shared.tracing import TraceContext
 
 # Add each kind here and to TOPIC_MESSAGES.
 AnyReport = DecisionReport | DriftReport | InferenceReport | ServiceReport | ShadowReport | PerformanceReport
@@ -29,6 +32,7 @@ Of a service's report: kind, service, instance, and nothing.
 """
 
 _decode: Callable[[bytes], AnyReport] = msgspec.json.Decoder(AnyReport).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def kind_of(report: Report | ServiceReport) -> str:
@@ -55,6 +59,33 @@ def message_key(report: Report | ServiceReport) -> bytes:
     if isinstance(report, ServiceReport):
         return f"{kind_of(report)}/{report.service}/{report.instance}".encode()
     return "/".join(map(str, key_of(report))).encode()
+
+
+def trace_begun(value: bytes) -> TraceContext:
+    """Return the trace that begins with a report: of many events, it belongs to none of theirs.
+
+    What follows from the report, alerts and their notifications, goes on in it. It is made of the report's
+    bytes, so that what is written twice is one trace.
+
+    Examples
+    --------
+    >>> trace_begun(b"{}").header()
+    ('traceparent', b'00-44136fa355b3678a1146ad16f7e8649e-94fb4fc21fe77e83-01')
+    """
+    digest = hashlib.sha256(value).hexdigest()
+    return TraceContext(digest[:32], digest[32:48])
+
+
+def report_record(report: Report | ServiceReport) -> tuple[bytes, bytes, Headers]:
+    """Return key, value and headers of a report's record."""
+    value = _encode(report)
+    return message_key(report), value, [trace_begun(value).header()]
+
+
+def reports_output(topic: str, partition: int, reports: Sequence[Report]) -> Output:
+    """Return reports as something to produce, at least one of them."""
+    keys, values, headers = zip(*map(report_record, reports), strict=True)
+    return Output(topic, partition, keys, values, headers)
 
 
 def decode_report(raw: bytes) -> AnyReport:

@@ -7,8 +7,10 @@ W3C Recommendation "Trace Context" (2021), section 3.2, the traceparent header.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -60,6 +62,23 @@ current_trace: ContextVar[TraceContext | None] = ContextVar("current_trace", def
 """The span being worked on, if any: log lines carry its ids."""
 
 
+@contextlib.contextmanager
+def within(trace: TraceContext | None) -> Iterator[None]:
+    """Do something as part of a trace, or of none: what is logged meanwhile carries its ids.
+
+    Examples
+    --------
+    >>> with within(TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")):
+    ...     current_trace.get().span_id
+    'b7ad6b7169203331'
+    """
+    token = current_trace.set(trace)
+    try:
+        yield
+    finally:
+        current_trace.reset(token)
+
+
 def new_trace(*, sampled: bool = True) -> TraceContext:
     """Return the first span of a new trace."""
     return TraceContext(_new_id(16), _new_id(8), sampled)
@@ -82,6 +101,12 @@ def trace_of(headers: Headers) -> TraceContext | None:
         if name.lower() == TRACEPARENT:
             return parse_traceparent(value or b"")
     return None
+
+
+def traceparent(headers: Headers) -> str | None:
+    """Return the span a record was sent from as a header's value, ``None`` where it carries no valid one."""
+    trace = trace_of(headers)
+    return None if trace is None else trace.header()[1].decode()
 
 
 def parse_traceparent(value: bytes) -> TraceContext | None:

@@ -8,11 +8,13 @@ import contextlib
 from services.alerting.duty import Duty
 from services.alerting.metrics import AlertingMetrics
 from services.alerting.reminders import Reminders
+from services.alerting.telling import about, trace_of_alert
 from shared.alerting.posting import Outcome, Poster
 from shared.alerting.rules import Receiver
 from shared.alerting.states import Delivery
 from shared.logs import get_logger
 from shared.pipeline.crash_points import crash_point
+from shared.tracing import within
 
 log = get_logger(__name__)
 
@@ -35,7 +37,7 @@ async def deliver(receiver: Receiver, duty: Duty, metrics: AlertingMetrics) -> N
             outcome = await poster.post(delivery)
             await crash_point("after-post")
             await duty.settle(outbox, delivery, outcome)
-            _say(delivery, outcome, metrics)
+            say(delivery, outcome, metrics)
 
 
 async def _pause(duty: Duty) -> None:
@@ -45,22 +47,21 @@ async def _pause(duty: Duty) -> None:
         await asyncio.wait_for(duty.woken.wait(), _LOOK_SECONDS)
 
 
-def _say(delivery: Delivery, outcome: Outcome, metrics: AlertingMetrics) -> None:
+def say(delivery: Delivery, outcome: Outcome, metrics: AlertingMetrics) -> None:
+    """Count an attempt and log it under the trace of the alert."""
     name = "failed" if delivery.state == "waiting" else delivery.state
     metrics.attempts.labels(delivery.receiver, name).inc()
     fields = {
         "receiver": delivery.receiver,
-        "alert_id": delivery.alert.alert_id,
         "rule": delivery.alert.rule,
         "status": delivery.alert.status,
         "attempts": delivery.attempts,
-        "model": delivery.alert.model,
-        "model_version": delivery.alert.model_version,
-    }
-    if outcome.delivered:
-        log.info("notification delivered", **fields)
-    elif delivery.state == "waiting":
-        log.warning("notification not delivered yet", error=outcome.error, **fields)
-    else:
-        log.error("notification given up, it is a dead letter: `driftline alerts redeliver` sends it again",
-                  error=outcome.error, **fields)  # fmt: skip
+    } | about(delivery.alert)
+    with within(trace_of_alert(delivery.alert)):
+        if outcome.delivered:
+            log.info("notification delivered", **fields)
+        elif delivery.state == "waiting":
+            log.warning("notification not delivered yet", error=outcome.error, **fields)
+        else:
+            what = "notification given up, it is a dead letter: `driftline alerts redeliver` sends it again"
+            log.error(what, error=outcome.error, **fields)

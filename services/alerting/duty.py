@@ -14,18 +14,19 @@ from services.alerting.faust_app import DurableTable, Worker
 from services.alerting.metrics import AlertingMetrics
 from services.alerting.outbox import Outbox
 from services.alerting.process import Alerting, decode
+from services.alerting.telling import about, trace_of_alert
 from services.alerting.writing import TROUBLE, Writing
 from shared.alerting.posting import Outcome
 from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import Rulebook
-from shared.alerting.states import Delivery
+from shared.alerting.states import Delivery, Origin
 from shared.dead_letters import dead_letter_headers
 from shared.errors import DecodeError, ProcessError, ServiceError
 from shared.logs import get_logger
-from shared.messages import Alert, ServiceReport
+from shared.messages import Alert, ServiceReport, Source
 from shared.refusals import say_refused
 from shared.topics import TopicNames
-from shared.tracing import current_trace, trace_of
+from shared.tracing import trace_of, traceparent, within
 
 log = get_logger(__name__)
 
@@ -160,11 +161,8 @@ class Duty:
         for event in events:
             message = event.message
             if self.alerting.positions.take(message.tp, message.offset, message.follows) == "next":
-                token = current_trace.set(trace_of(_headers(message)))
-                try:
+                with within(trace_of(_headers(message))):
                     self._apply(message, act)
-                finally:
-                    current_trace.reset(token)
 
     def _apply(self, message: Any, act: Callable[[Any], None]) -> None:
         """Act on one record; one that cannot be acted on becomes a dead letter and is never lost."""
@@ -188,27 +186,34 @@ class Duty:
             return
         if isinstance(report, ServiceReport) and report.instance == self._instance:
             self.heard_self = max(self.heard_self, report.written_at)
-        self._say(self.alerting.take(report, self._clock()), **_place(message))
+        source = Source(**_place(message))
+        origin = Origin(source, traceparent(_headers(message)))
+        self._say(self.alerting.take(report, self._clock(), origin), source)
 
     def _command(self, message: Any) -> None:
         what = self.alerting.command(message.value, self._clock())
         log.info("command carried out", what=what, **_place(message))
 
-    def _say(self, alerts: list[Alert], **place: Any) -> None:
+    def _say(self, alerts: list[Alert], source: Source | None = None) -> None:
+        """Publish alerts, and log each under the trace that it began in.
+
+        Parameters
+        ----------
+        source
+            The report that made them; where time did, the log names the one they began with.
+        """
         for alert in alerts:
             self._writing.alerts.append(alert)
             self._metrics.changes.labels(alert.rule, alert.status).inc()
-            log.warning(
-                f"alert {alert.status}",
-                rule=alert.rule,
-                severity=alert.severity,
-                summary=alert.summary,
-                alert_id=alert.alert_id,
-                muted_by=alert.muted_by,
-                model=alert.model,
-                model_version=alert.model_version,
-                **place,
-            )
+            with within(trace_of_alert(alert)):
+                log.warning(
+                    f"alert {alert.status}",
+                    rule=alert.rule,
+                    severity=alert.severity,
+                    summary=alert.summary,
+                    muted_by=alert.muted_by,
+                    **about(alert, source),
+                )
 
     def _refuse(self, message: Any, error: ServiceError) -> None:
         self._metrics.dead_letters.labels(type(error).__name__).inc()

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from services.alerting.telling import trace_headers
 from shared.alerting.durations import spoken
 from shared.alerting.states import Delivery
 from shared.dead_letters import dead_letter_headers
@@ -42,6 +43,12 @@ def notification_letter(delivery: Delivery, commands: str, now: int) -> Letter:
         field=delivery.receiver,
     )
     headers = dead_letter_headers(
-        [], error, service="alerting", topic=commands, partition=0, offset=_NO_OFFSET, now=now
+        trace_headers(alert),
+        error,
+        service="alerting",
+        topic=commands,
+        partition=0,
+        offset=_NO_OFFSET,
+        now=now,
     )
     return delivery.key.encode(), msgspec.json.encode(command), headers

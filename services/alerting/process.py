@@ -14,7 +14,7 @@ from shared.alerting.engine import Engine
 from shared.alerting.muting import alert_labels, muted_by
 from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import Rulebook
-from shared.alerting.states import Watch
+from shared.alerting.states import Origin, Watch
 from shared.alerting.watching import Change
 from shared.errors import DecodeError
 from shared.messages import NOT_JSON, Alert, Redeliver, Report, ServiceReport, Silence
@@ -96,9 +96,9 @@ class Alerting:
         self.positions.load(records)
         self._engine.load(records)
 
-    def take(self, report: Report | ServiceReport, now: int) -> list[Alert]:
+    def take(self, report: Report | ServiceReport, now: int, origin: Origin | None = None) -> list[Alert]:
         """Return the alerts to publish because of a report; notifications go to the outbox."""
-        return self._act(self._engine.take(report), now)
+        return self._act(self._engine.take(report, origin), now)
 
     def command(self, value: bytes, now: int) -> str:
         """Carry out a command; return what was done, for the log.

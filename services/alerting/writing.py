@@ -22,6 +22,7 @@ from services.alerting.faust_app import DurableTable, Worker
 from services.alerting.letters import Letter, notification_letter
 from services.alerting.metrics import AlertingMetrics
 from services.alerting.process import Alerting
+from services.alerting.telling import trace_headers
 from shared.errors import NotDelivered
 from shared.logs import get_logger
 from shared.messages import Alert
@@ -136,7 +137,7 @@ class Writing:
     async def _publish(self) -> None:
         sends = [
             await self._worker.send_bytes(
-                self._topics.alerts, alert.alert_id.encode(), msgspec.json.encode(alert)
+                self._topics.alerts, alert.alert_id.encode(), msgspec.json.encode(alert), trace_headers(alert)
             )
             for alert in self.alerts
         ]

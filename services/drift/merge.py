@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from services.drift.metrics import DriftMetrics
 from shared.drift.stream.merging import Merger
 from shared.drift.stream.partials import Partial, decode_partial
+from shared.drift.stream.telling import AlarmLog
 from shared.kafka.records import Output, Records
 from shared.logs import get_logger
 from shared.messages import NOT_JSON
-from shared.reports import message_key
+from shared.reports import reports_output
 from shared.topics import TopicNames
 
 log = get_logger(__name__)
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -49,6 +46,7 @@ class MergeStep:
         self._report_interval = report_interval
         self._mergers: dict[tuple[str, int], Merger] = {}
         self._next_report: dict[tuple[str, int], int] = {}
+        self._alarms = AlarmLog()
 
     def resume_at(self, state: bytes) -> int:
         """Return where to read on: slots that waited for their turn are read again."""
@@ -117,5 +115,6 @@ class MergeStep:
         for report in reports:
             if report.active:
                 self._metrics.show(report)
-        keys = [message_key(report) for report in reports]
-        return [Output(self._topics.reports, partition, keys, [_encode(report) for report in reports])]
+        output = reports_output(self._topics.reports, partition, reports)
+        self._alarms.tell(reports, output)
+        return [output]

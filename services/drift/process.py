@@ -20,6 +20,7 @@ from shared.drift.stream.stamps import believable
 from shared.drift.stream.watched import Watched
 from shared.kafka.records import Output, Records
 from shared.pipeline.step import CaughtUp
+from shared.refusals import say_not_counted
 from shared.topics import TopicNames
 
 
@@ -111,13 +112,23 @@ class CountStep:
             reading = Reading(records, clocks=stamps.clock)
             if records.topic == self._topics.predictions:
                 reading.predictions = read_predictions(records.values)
+                self._say_passed_over(records, reading.predictions.skipped)
             else:
                 reading.events = [
                     (one, one.reader.read(records.values, stamps.latest, alone=alone))
                     for one in champions.values()
                 ]
+                for one, rows in reading.events:
+                    self._say_passed_over(records, rows.skipped, one.model)
             readings.append(reading)
         return Work(champions, versions, readings)
+
+    @staticmethod
+    def _say_passed_over(
+        records: Records, skipped: Sequence[tuple[int, str]], model: str | None = None
+    ) -> None:
+        for position, reason in skipped:
+            say_not_counted(reason, records, position, model=model)
 
     def compute(self, work: Work) -> None:
         """Find the bin of every value."""

@@ -111,6 +111,7 @@ class ChampionWatch:
             model_version=champion.version,
             former=former.version if former else None,
             baseline="bundle" if champion.begin.baseline else "to be learnt",
+            revision=pointers.revision,
         )
         self.presence.grew()
         return [champion.version]

@@ -80,12 +80,12 @@ class Champions:
         champion = loaded.get(pointers.champion or "")
         served = self._served.current.get(pointers.model)
         if champion is not None and champion is not served:
-            self._swap(champion)
+            self._swap(champion, pointers.revision)
             served = champion
         self._settle_canary(pointers, loaded)
         return [] if served is None else [served.version]
 
-    def _swap(self, fresh: ServedModel) -> None:
+    def _swap(self, fresh: ServedModel, revision: int) -> None:
         former = self._served.swap(fresh)
         if former is not None:
             self._metrics.model_info.remove(former.name, former.version)
@@ -96,6 +96,7 @@ class Champions:
             model_version=fresh.version,
             former=former.version if former else None,
             digest=fresh.digest,
+            revision=revision,
         )
         self.presence.grew()
 
@@ -111,6 +112,7 @@ class Champions:
             model=name,
             model_version=canary.model.version if canary else None,
             percent=100 * canary.share if canary else 0,
+            revision=pointers.revision,
         )
 
 

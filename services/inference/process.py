@@ -17,7 +17,7 @@ from shared.errors import ServiceError
 from shared.kafka.records import Output, Records
 from shared.logs import get_logger
 from shared.messages import Prediction, Source
-from shared.reports import message_key
+from shared.reports import reports_output
 from shared.scoring.events import DecodedEvents
 from shared.scoring.scorer import Scores
 from shared.serving.letters import dead_letters
@@ -251,13 +251,16 @@ class InferenceStep:
         outputs = [self._predictions(work, part, low, high)]
         bad = sorted(row for row in work.rejected if low <= row < high) if work.rejected else []
         if bad:
-            refused = [(row - low, work.rejected[row][0]) for row in bad]
-            outputs.append(
-                dead_letters(self._topics.dead_letters, part, refused, service=SERVICE, now=work.scored_at)
-            )
+            outputs.append(self._letters(work, part, low, bad))
         self._account(work, part, low, high, bad)
         self._next_offsets[part.topic, part.partition] = part.next_offset
         return outputs
+
+    def _letters(self, work: Work, part: Records, low: int, bad: list[int]) -> Output:
+        refused = [(row - low, work.rejected[row][0]) for row in bad]
+        models = {row - low: model.name for row in bad if (model := work.rejected[row][1]) is not None}
+        letters = self._topics.dead_letters
+        return dead_letters(letters, part, refused, service=SERVICE, now=work.scored_at, models=models)
 
     def _predictions(self, work: Work, part: Records, low: int, high: int) -> Output:
         whole = len(work.groups) == 1 and not work.rejected
@@ -334,10 +337,7 @@ class InferenceStep:
         self._next_report[topic, partition] = now + self._report_interval
         next_offset = self._next_offsets[topic, partition]
         reports = list(self._reports[topic, partition].due(next_offset, now))
-        if not reports:
-            return []
-        keys = [message_key(report) for report in reports]
-        return [Output(self._topics.reports, partition, keys, [_encode(report) for report in reports])]
+        return [reports_output(self._topics.reports, partition, reports)] if reports else []
 
 
 def _without_failed(group: Group) -> None:

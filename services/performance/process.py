@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from services.performance.facts import Facts
 from services.performance.metrics import PerformanceMetrics
 from services.performance.packets import Packet, decode_packet, encode_packet, partition_of
 from services.performance.partition import PartitionJoin
 from services.performance.reports import newest_first, report_of
 from services.performance.said import Said, matured_packets
+from shared.drift.stream.telling import AlarmLog
 from shared.kafka.records import Output, Records
 from shared.messages import PerformanceReport
-from shared.reports import message_key
+from shared.reports import reports_output
 from shared.topics import TopicNames
 
 Meet = Callable[[str, str], Facts]
@@ -25,8 +24,6 @@ NEWEST: Final = 2
 """So many windows of a version are reported often; older ones, in which labels trickle, seldom."""
 
 _SELDOM: Final = 12
-
-_encode_report = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -86,6 +83,7 @@ class JoinStep:
         self.joins: dict[int, PartitionJoin] = {}
         self._schedules: dict[int, _Schedule] = {}
         self._positions: dict[int, int] = {}
+        self._alarms = AlarmLog()
 
     def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
         """Take over a partition that has been recovered."""
@@ -211,8 +209,11 @@ class JoinStep:
             watch.report(topic=topic, partition=partition, next_offset=position, now=now)
             for watch in join.concept.changed()
         ]
-        keys, values = [message_key(r) for r in reports], [_encode_report(r) for r in reports]
-        return [Output(self._topics.reports, partition, keys, values)] if reports else []
+        if not reports:
+            return []
+        output = reports_output(self._topics.reports, partition, reports)
+        self._alarms.tell(reports, output)
+        return [output]
 
     def _report(self, partition: int, window: object, now: int, *, final: bool) -> PerformanceReport:
         return report_of(
@@ -226,8 +227,7 @@ class JoinStep:
         )
 
     def _report_output(self, partition: int, reports: Sequence[PerformanceReport]) -> Output:
-        keys = [message_key(report) for report in reports]
-        return Output(self._topics.reports, partition, keys, list(map(_encode_report, reports)))
+        return reports_output(self._topics.reports, partition, reports)
 
     def _count(self, packet: Packet) -> None:
         self._metrics.joined.labels("answers").inc(len(packet.answers))

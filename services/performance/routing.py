@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from services.performance.metrics import PerformanceMetrics
 from services.performance.packets import Answered, Followed, Known, Packet, Touched, encode_packet
 from services.performance.packets import partition_of as partition
-from shared.dead_letters import dead_letter_headers
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Output, Records
 from shared.messages import Label, Outcome, Prediction, epoch_ms
 from shared.messages.common import NOT_JSON
 from shared.pipeline.settling import MOST_AHEAD_MS
 from shared.pipeline.step import CaughtUp
+from shared.serving.letters import dead_letters
 from shared.topics import TopicNames
 
 SERVICE: Final = "performance"
@@ -34,6 +34,8 @@ class Share:
     high: int
     packets: list[Packet]
     rejected: list[tuple[int, ServiceError]] = field(default_factory=list)
+    models: dict[int, str] = field(default_factory=dict)
+    """By row: the model of a refused record, where it names one."""
 
 
 @dataclass(slots=True)
@@ -191,6 +193,7 @@ class RouteStep:
             occurred_at = p.occurred_at
             if occurred_at - written_at > most:
                 share.rejected.append((row, _ahead(occurred_at - written_at, "occurred_at")))
+                share.models[row] = p.model
                 continue
             at = p.source
             item = Answered(
@@ -243,24 +246,16 @@ class RouteStep:
                 share.high = max(share.high, at)
 
     def _dead_letters(self, share: Share) -> Output:
-        part, now = share.part, self._clock()
-        headers: list[Any] = []
-        for row, error in share.rejected:
+        for _, error in share.rejected:
             self._metrics.dead_letters.labels(type(error).__name__).inc()
-            headers.append(
-                dead_letter_headers(
-                    part.headers[row],
-                    error,
-                    service=SERVICE,
-                    topic=part.topic,
-                    partition=part.partition,
-                    offset=part.offsets[row],
-                    now=now,
-                )
-            )
-        rows = [row for row, _ in share.rejected]
-        keys, values = [part.keys[row] for row in rows], [part.values[row] for row in rows]
-        return Output(self._topics.dead_letters, part.partition, keys, values, headers)
+        return dead_letters(
+            self._topics.dead_letters,
+            share.part,
+            share.rejected,
+            service=SERVICE,
+            now=self._clock(),
+            models=share.models,
+        )
 
 
 _prediction = msgspec.json.Decoder(Prediction).decode

@@ -17,7 +17,7 @@ from shared.kafka.records import Output, Records
 from shared.messages import Labelled
 from shared.messages.common import NOT_JSON
 from shared.metrics import PipelineMetrics
-from shared.reports import message_key
+from shared.reports import reports_output
 from shared.serving.letters import dead_letters
 from shared.topics import TopicNames
 
@@ -34,7 +34,6 @@ class _State(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Labelled).decode
-_encode = msgspec.json.Encoder().encode
 _encode_state = msgspec.msgpack.Encoder(enc_hook=encode_array).encode
 _decode_state = msgspec.msgpack.Decoder(_State, dec_hook=decode_array).decode
 
@@ -104,9 +103,7 @@ class _Partition:
                         final=final,
                     )
                 )
-        if not due:
-            return None
-        return Output(topic, self.partition, [message_key(r) for r in due], [_encode(r) for r in due])
+        return reports_output(topic, self.partition, due) if due else None
 
 
 class LabelStep:

@@ -116,6 +116,7 @@ class Lineups:
                 running=[candidate.model.version for candidate in running],
                 absent=sorted(absent),
                 champion=pointers.champion,
+                revision=pointers.revision,
             )
         return []
 

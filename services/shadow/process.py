@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 
 from services.shadow.answers import read_answers
@@ -16,7 +15,7 @@ from services.shadow.metrics import ShadowMetrics
 from services.shadow.sides import REASONS
 from services.shadow.windows import Compared
 from shared.kafka.records import Output, Records
-from shared.reports import message_key
+from shared.reports import reports_output
 from shared.serving.letters import dead_letters
 from shared.serving.routing import Micro, route
 from shared.serving.share import in_share
@@ -38,8 +37,6 @@ STUCK_AFTER = 5.0
 
 LONGEST_LOOK = 5_000
 """Milliseconds between two looks that count at most: while the broker is away nobody can answer."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +314,4 @@ class ShadowStep:
         )
         reports = list(due)
         self._held[partition] = comparison.open_windows
-        if not reports:
-            return []
-        keys = [message_key(report) for report in reports]
-        return [Output(self._topics.reports, partition, keys, [_encode(report) for report in reports])]
+        return [reports_output(self._topics.reports, partition, reports)] if reports else []

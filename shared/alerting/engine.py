@@ -19,7 +19,7 @@ from shared.alerting.groups import Group, Key
 from shared.alerting.judging import Finding
 from shared.alerting.knowledge import Knowledge, Named
 from shared.alerting.readings import Cell, read
-from shared.alerting.states import Watch
+from shared.alerting.states import Origin, Watch
 from shared.alerting.vocabulary import Labels
 from shared.alerting.watching import Change, Watching
 from shared.messages import Report, ServiceReport
@@ -74,15 +74,27 @@ class Engine:
             if key.rule not in self._conditions:
                 self._watching.end(key, watch.fired_at, "the rule is gone")
 
-    def take(self, report: Report | ServiceReport) -> list[Change]:
-        """Return the alerts that begin to fire or are resolved because of a report."""
+    def take(self, report: Report | ServiceReport, origin: Origin | None = None) -> list[Change]:
+        """Return the alerts that begin to fire or are resolved because of a report.
+
+        Parameters
+        ----------
+        origin
+            Where the report lies: what begins with it names it.
+        """
+        self._watching.origin = origin
+        self._hear(report)
+        self._watching.origin = None
+        return self._watching.said()
+
+    def _hear(self, report: Report | ServiceReport) -> None:
         reading = read(report)
         if reading is None:
-            return self._watching.said()
+            return
         cell, now = reading.key[:3], reading.written_at
         former = self._known.things(cell)
         if not self._known.take(reading):
-            return self._watching.said()
+            return
         if isinstance(report, ServiceReport) and report.stopping:
             self._forget(cell, now, "it said goodbye")
         else:
@@ -91,7 +103,6 @@ class Engine:
             self._leave(cell, former - self._known.things(cell), now, "it is reported on no more")
         for other, because in self._known.outdated(reading):
             self._forget(other, now, because)
-        return self._watching.said()
 
     def tick(self, now: int) -> list[Change]:
         """Return the alerts that begin to fire or are resolved because time has passed."""

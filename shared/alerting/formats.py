@@ -3,7 +3,8 @@
 References
 ----------
 Alertmanager API v2 (``POST /api/v2/alerts``), prometheus/alertmanager ``api/v2/openapi.yaml``;
-CloudEvents 1.0.2, JSON event format in structured mode; Slack incoming webhooks.
+CloudEvents 1.0.2, JSON event format in structured mode, and its distributed tracing extension;
+Slack incoming webhooks.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ def _cloudevents(delivery: Delivery) -> tuple[bytes, str]:
         "datacontenttype": "application/json",
         "data": msgspec.to_builtins(alert),
     }
+    if alert.traceparent is not None:
+        event["traceparent"] = alert.traceparent
     return orjson.dumps(event), "application/cloudevents+json; charset=utf-8"
 
 

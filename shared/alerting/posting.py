@@ -32,6 +32,7 @@ from shared.alerting.states import Delivery
 from shared.errors import ConfigError, ServiceError
 from shared.logs import redact
 from shared.messages import Alert
+from shared.tracing import TRACEPARENT
 
 _FINAL: Final = frozenset({400, 405, 410, 411, 413, 414, 415, 422, 431})
 """Answers that no repetition changes; others of the 400s may be a receiver that is being set up."""
@@ -119,7 +120,7 @@ class Poster:
         if self._receiver.format == "apprise":
             return await self._outcome(self._notify(delivery))
         content = body(self._receiver.format, delivery, self._now_ms())
-        return await self._outcome(self._send(*content, key=delivery.key))
+        return await self._outcome(self._send(*content, key=delivery.key, trace=delivery.alert.traceparent))
 
     async def remind(self, alerts: Sequence[Alert]) -> Outcome:
         """Return what became of telling an Alertmanager again of what fires."""
@@ -142,7 +143,9 @@ class Poster:
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
-    async def _send(self, data: bytes, content_type: str, *, key: str | None = None) -> Outcome:
+    async def _send(
+        self, data: bytes, content_type: str, *, key: str | None = None, trace: str | None = None
+    ) -> Outcome:
         assert self._session is not None
         url = URL(
             self._secrets.url()
@@ -150,6 +153,8 @@ class Poster:
         if not self._receiver.allow_private:
             check_literal(url.host or "")
         headers = self._headers(key, data) | {"Content-Type": content_type}
+        if trace is not None:
+            headers[TRACEPARENT] = trace
         async with self._session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
             said = (await answer.content.read(_MOST_ANSWER)).decode("utf-8", "replace").strip()
             if 200 <= answer.status < 300:

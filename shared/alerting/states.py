@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from shared.alerting.vocabulary import Labels, Part
-from shared.messages import Alert
+from shared.messages import Alert, Source
 
 Status = Literal["pending", "firing"]
 
@@ -37,6 +37,13 @@ class Reading(msgspec.Struct, omit_defaults=True):
     interval: int = 0
 
 
+class Origin(NamedTuple):
+    """Where a report lies, and its ``traceparent`` where it carries one."""
+
+    report: Source
+    traceparent: str | None = None
+
+
 class Watch(msgspec.Struct, omit_defaults=True):
     """An alert that is pending or fires.
 
@@ -59,6 +66,8 @@ class Watch(msgspec.Struct, omit_defaults=True):
         The things of the group that it has named, where its rule says it again for new ones.
     notified
         Whether receivers were ever told of it: who heard of it hears its end too.
+    report, traceparent
+        The report that it began with: none of an absence, and none where an older version kept it.
     """
 
     rule: str
@@ -70,6 +79,8 @@ class Watch(msgspec.Struct, omit_defaults=True):
     alert: Alert | None = None
     told: list[Labels] = []
     notified: bool = False
+    report: Source | None = None
+    traceparent: str | None = None
 
     @property
     def status(self) -> Status:

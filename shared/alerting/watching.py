@@ -14,7 +14,7 @@ import msgspec
 from shared.alerting.conditions import Condition
 from shared.alerting.groups import Group, Key
 from shared.alerting.readings import MISSED
-from shared.alerting.states import Watch, alert_id, record_key
+from shared.alerting.states import Origin, Watch, alert_id, record_key
 from shared.alerting.vocabulary import Labels
 from shared.alerting.wording import firing, resolved
 from shared.messages import Alert
@@ -37,6 +37,8 @@ class Watching:
         self._dirty: dict[str, bytes | None] = {}
         self._said: list[Change] = []
         self.watches: dict[Key, Watch] = {}
+        self.origin: Origin | None = None
+        """Of the report that is being acted on; None while time passes."""
 
     def load(self, records: Mapping[str, bytes]) -> None:
         """Take back what :meth:`drain` handed out."""
@@ -123,6 +125,8 @@ class Watching:
 
     def _begin(self, key: Key, window: int, since: int) -> Watch:
         watch = Watch(key.rule, key.group, alert_id(key.rule, key.group, window), since=since)
+        if self.origin is not None:
+            watch.report, watch.traceparent = self.origin
         self.watches[key] = watch
         self._keep(watch)
         return watch

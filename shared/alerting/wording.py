@@ -63,6 +63,8 @@ def firing(
         labels=group | condition.rule.labels,
         evidence=evidence,
         links={"runbook": condition.rule.runbook} if condition.rule.runbook else {},
+        report=watch.report,
+        traceparent=watch.traceparent,
     )
 
 

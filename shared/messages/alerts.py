@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from shared.messages.common import FeatureValue, Message
+from shared.messages.scoring import Source
 
 Severity = Literal["info", "warning", "critical"]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -39,6 +40,11 @@ class Alert(Message, frozen=True, kw_only=True):
         ``runbook`` among them, where the rule has one.
     muted_by
         The silence or the rule that keeps it from being delivered; absent where nothing does.
+    report
+        Place of the report that the trouble began with; absent where it began with silence.
+    traceparent
+        W3C trace context of that report: drift's log line of the alarm, the alert, its notifications and
+        their log lines are in one trace. Absent where the report carried none.
     """
 
     alert_id: str
@@ -55,6 +61,8 @@ class Alert(Message, frozen=True, kw_only=True):
     evidence: dict[str, FeatureValue] = msgspec.field(default_factory=dict)
     links: dict[str, str] = msgspec.field(default_factory=dict)
     muted_by: str | None = None
+    report: Source | None = None
+    traceparent: str | None = None
 
 
 class AlertCommand(Message, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):

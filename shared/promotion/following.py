@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -16,7 +15,7 @@ from shared.kafka.reader import reader
 from shared.kafka.starting import start
 from shared.kafka.stopping import cut_off, stop_within
 from shared.messages import NOT_JSON, DecisionReport
-from shared.reports import AnyReport, decode_report, message_key
+from shared.reports import AnyReport, decode_report, report_record
 
 TROUBLE: Final = (KafkaError, TimeoutError, OSError, AssertionError)
 _DEADLINE: Final = 20.0
@@ -92,9 +91,8 @@ class ReportsTopic:
                         **self._client, acks="all", request_timeout_ms=int(_DEADLINE * 1000)
                     )
                     await start(self._producer)
-                await self._producer.send_and_wait(
-                    self._topic, msgspec.json.encode(report), key=message_key(report)
-                )
+                key, value, headers = report_record(report)
+                await self._producer.send_and_wait(self._topic, value, key=key, headers=headers)
         except TROUBLE as error:
             producer, self._producer = self._producer, None
             if producer is not None:

@@ -21,7 +21,8 @@ from shared.promotion.standing import Standing, standing
 from shared.promotion.verdict import Verdict
 from shared.registry import HistoryEntry, Registry
 from shared.registry.order import now_ms
-from shared.reports import AnyReport
+from shared.reports import AnyReport, report_record, trace_begun
+from shared.tracing import within
 
 log = get_logger(__name__)
 
@@ -159,14 +160,16 @@ class Judge:
         if act is None:
             return None
         entry = await carry_out(self._registry, act, stands)
-        log.info(
-            "the gates decided",
-            decision=act.kind,
-            model=act.model,
-            version=act.version,
-            revision=entry.revision,
-            reason=entry.why,
-        )
+        told = decision_report(entry)
+        with within(None if told is None else trace_begun(report_record(told)[1])):  # as its report's
+            log.info(
+                "the gates decided",
+                decision=act.kind,
+                model=act.model,
+                model_version=act.version,
+                revision=entry.revision,
+                reason=entry.why,
+            )
         return entry
 
     def _verdict(self, stands: Standing, evidence: Evidence, spec: ModelSpec, gates: GatesSpec) -> Verdict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections import deque
 from collections.abc import Collection
@@ -11,10 +10,11 @@ from contextlib import suppress
 from typing import Any, Final, Self
 
 from shared.errors import ServiceError, TransientError
+from shared.logs import get_logger
 from shared.registry.ledger import Ledger
 from shared.registry.records import Change, Pointers
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _FIRST_BACKOFF: Final = 0.1
 _LAST_BACKOFF: Final = 5.0
@@ -130,10 +130,10 @@ class Watch:
             if before is not None and now.model not in self._lost:
                 self._lost.add(now.model)
                 log.warning(
-                    "the registry has lost model %s, last seen at revision %d; champion %s stays",
-                    now.model,
-                    before.revision,
-                    before.champion,
+                    "the registry has lost a model, its champion stays",
+                    model=now.model,
+                    model_version=before.champion,
+                    revision=before.revision,
                 )
             return
         self._lost.discard(now.model)
@@ -143,7 +143,7 @@ class Watch:
 
     async def _pause(self, error: ServiceError) -> None:
         if self._failures == 0:
-            log.warning("the registry is away, everything stays as it is: %s", error)
+            log.warning("the registry is away, everything stays as it is", error=str(error))
         await self.aclose()
         longest = min(_LAST_BACKOFF, _FIRST_BACKOFF * 2 ** min(self._failures, 10))
         self._failures += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from shared.dead_letters import dead_letter_headers
 from shared.errors import ServiceError
@@ -11,7 +12,13 @@ from shared.refusals import say_refused
 
 
 def dead_letters(
-    topic: str, records: Records, refused: Sequence[tuple[int, ServiceError]], *, service: str, now: int
+    topic: str,
+    records: Records,
+    refused: Sequence[tuple[int, ServiceError]],
+    *,
+    service: str,
+    now: int,
+    models: Mapping[int, str] = MappingProxyType({}),
 ) -> Output:
     """Return the dead letters of one partition's records, each with why it was refused.
 
@@ -25,6 +32,8 @@ def dead_letters(
         Position among ``records`` and error, in the order of the positions.
     now
         Epoch milliseconds.
+    models
+        By position: whose record it is, where that is known.
     """
     headers = [
         dead_letter_headers(
@@ -45,6 +54,7 @@ def dead_letters(
             topic=records.topic,
             partition=records.partition,
             offset=records.offsets[position],
+            model=models.get(position),
         )
     return Output(
         topic,

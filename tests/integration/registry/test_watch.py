@@ -159,8 +159,9 @@ async def test_lost_data_changes_nothing_until_something_is_registered(
         await client.flushall()
     with caplog.at_level(logging.WARNING):
         await nothing(watch)
-    lost = [r.getMessage() for r in caplog.records if r.name == "shared.registry.watch"]
-    assert lost == ["the registry has lost model flights, last seen at revision 6; champion 3 stays"]
+    lost = [(r.getMessage(), vars(r)["fields"]) for r in caplog.records if r.name == "shared.registry.watch"]
+    where = {"model": "flights", "model_version": "3", "revision": 6}
+    assert lost == [("the registry has lost a model, its champion stays", where)]
     assert reader.available
     assert await reader.models() == ()
     await writer.register(bundles[1], who="ann", why="again")

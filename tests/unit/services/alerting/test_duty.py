@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,19 +15,22 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
+from services.alerting.delivery import say
 from services.alerting.duty import Duty
 from services.alerting.metrics import AlertingMetrics
 from shared import refusals
+from shared.alerting.posting import Outcome
 from shared.alerting.rules import Receiver
 from shared.alerting.rules_file import Rulebook, load_rules
 from shared.logs import RateLimit
 from shared.messages import Silence
 from shared.topics import TopicNames
-from shared.tracing import TraceContext, current_trace
+from shared.tracing import TraceContext, current_trace, trace_of
 from tests.reports import inference
 
 REPORTS = TP("reports", 0)
 COMMANDS = TP("alert-commands", 0)
+TOLD = ("alerts", "dead-letters")
 PLACE = b"position/g/alert-commands/0"
 
 
@@ -61,11 +67,13 @@ class Worker:
 
     def __init__(self) -> None:
         self.committable: dict[TP, int] = {}
+        self.sent: list[tuple[str, Any, Any, Any]] = []
 
     def durable(self, positions: dict[TP, int]) -> None:
         self.committable = positions
 
-    async def send_bytes(self, *_: Any) -> Any:
+    async def send_bytes(self, topic: str, key: Any, value: Any, headers: Any = None) -> Any:
+        self.sent.append((topic, key, value, headers))
         sent = asyncio.get_running_loop().create_future()
         sent.set_result(None)
         return sent
@@ -178,9 +186,70 @@ async def test_the_log_says_which_model_and_from_which_record(
     said = {one.getMessage(): vars(one)["fields"] for one in caplog.records if one.levelname == "WARNING"}
     place = {"topic": "reports", "partition": 0}
     assert said["record refused"].items() >= (place | {"offset": 7, "reason": "DecodeError"}).items()
-    about = {"model": "m", "model_version": None, "rule": "prediction-failures"}
+    about = {"model": "m", "rule": "prediction-failures"}
     assert said["alert firing"].items() >= (place | {"offset": 8} | about).items()
     assert [trace.trace_id for trace in traces if trace] == ["a" * 32]
+
+
+LASTING = {
+    "name": "lasting", "reports": "inference", "figure": "failure_ratio", "above": 0.05, "for": "1m",
+    "summary": "{model} fails", "group_by": ["model", "model_version"],
+}  # fmt: skip
+
+
+async def test_whatever_becomes_of_an_alert_is_logged_under_the_trace_it_began_in(
+    duty: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """It fires because time passed, is refused, delivered, and ends with a report of another trace."""
+    to = {"name": "hook", "url": "https://x.y"}
+    (tmp_path / "rules.yml").write_text(
+        json.dumps({"defaults": False, "rules": [LASTING], "receivers": [to]})
+    )
+    duty._rulebook = load_rules(tmp_path / "rules.yml")
+    now = [inference().written_at]
+    duty._clock = lambda: now[0]
+    await duty.recovered()
+    duty._worker.positions.begin(REPORTS, 7)
+    caplog.set_level(logging.INFO)
+    lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def note(line: logging.LogRecord) -> bool:
+        trace = current_trace.get()
+        lines.append(
+            (line.getMessage(), "" if trace is None else trace.trace_id, vars(line).get("fields", {}))
+        )
+        return True
+
+    caplog.handler.addFilter(note)
+    began, over = report(7), report(8)
+    began.message.headers = [("traceparent", f"00-{'a' * 32}-{'b' * 16}-01".encode())]
+    over.message.value = msgspec.json.encode(inference(minute=3))
+    over.message.headers = [("traceparent", f"00-{'c' * 32}-{'d' * 16}-01".encode())]
+    await duty.reports([began])
+    assert lines == [], "it is pending"
+    now[0] += 61_000
+    await duty.tick(current=True)
+    for outcome in (Outcome("HTTP 500", again=True), Outcome(), Outcome("HTTP 400")):
+        if outcome.error == "HTTP 400":
+            await duty.reports([over])
+        now[0] += 600_000
+        outbox, delivery = await duty.due("hook")
+        assert delivery.alert.traceparent == f"00-{'a' * 32}-{'b' * 16}-01"
+        await duty.settle(outbox, delivery, outcome)
+        say(delivery, outcome, duty._metrics)
+    said = [
+        "alert firing", "notification not delivered yet", "notification delivered", "alert resolved",
+        "notification given up, it is a dead letter: `driftline alerts redeliver` sends it again",
+    ]  # fmt: skip
+    assert [event for event, _, _ in lines] == said
+    assert {trace for _, trace, _ in lines} == {"a" * 32}
+    assert [fields["offset"] for _, _, fields in lines] == [7, 7, 7, 8, 7]
+    for _, _, fields in lines:
+        whose = {"topic": "reports", "partition": 0, "model": "m", "model_version": "1"}
+        assert fields.items() >= (whose | {"alert_id": delivery.alert.alert_id}).items()
+    traces = {topic: [trace_of(sent[3]) for sent in duty._worker.sent if sent[0] == topic] for topic in TOLD}
+    assert [trace and trace.trace_id for trace in traces["alerts"]] == ["a" * 32] * 2
+    assert [trace and trace.trace_id for trace in traces["dead-letters"]] == ["a" * 32]
 
 
 async def test_what_the_broker_refuses_is_tried_again(duty: Any) -> None:

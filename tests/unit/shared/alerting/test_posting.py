@@ -309,6 +309,20 @@ def test_retry_after_is_seconds_or_a_moment(said: str, seconds: float) -> None:
     assert retry_after({"Retry-After": said}, 1_700_000_000.0) == seconds
 
 
+async def test_the_trace_that_an_alert_began_in_goes_on_at_the_receiver() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    traced = msgspec.structs.replace(DELIVERY, alert=msgspec.structs.replace(ALERT, traceparent=trace))
+    async with WebhookReceiver() as server:
+        async with Poster(receiver(server.url)) as poster:
+            assert (await poster.post(traced)).delivered
+            assert (await poster.post(DELIVERY)).delivered
+        first, second = server.taken
+    assert first.headers["traceparent"] == trace
+    assert "traceparent" not in second.headers
+    assert json.loads(body("cloudevents", traced, 0)[0])["traceparent"] == trace
+    assert "traceparent" not in json.loads(body("cloudevents", DELIVERY, 0)[0])
+
+
 def test_cloudevents() -> None:
     data, content_type = body("cloudevents", DELIVERY, 0)
     event = json.loads(data)

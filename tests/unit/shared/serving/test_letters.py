@@ -37,7 +37,8 @@ def refuse(*errors: ServiceError) -> None:
         "events", 3, 40, 40 + count, range(40, 40 + count), [0] * count,
         [b"k"] * count, [b'{"card": "4111"}'] * count, [[TRACE]] + [[]] * (count - 1),
     )  # fmt: skip
-    dead_letters("dead-letters", records, list(enumerate(errors)), service="inference", now=1)
+    refused = list(enumerate(errors))
+    dead_letters("dead-letters", records, refused, service="inference", now=1, models={0: "flights"})
 
 
 def test_a_refused_record_is_one_line_with_its_place_and_trace_but_not_its_content(
@@ -56,6 +57,7 @@ def test_a_refused_record_is_one_line_with_its_place_and_trace_but_not_its_conte
         "span_id": "b7ad6b7169203331",
         "reason": "ValidationError",
         "field": "features.card",
+        "model": "flights",
         "topic": "events",
         "partition": 3,
         "offset": 40,
