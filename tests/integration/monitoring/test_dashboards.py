@@ -16,8 +16,9 @@ import pytest
 from devstack.dashboards.__main__ import FOLDER, stale
 from devstack.prometheus import Prometheus
 from tests.integration.inference.conftest import Stage
+from tests.integration.monitoring.lines import broken
 from tests.integration.monitoring.test_rules import RULES
-from tests.integration.monitoring.world import SERVICES, running
+from tests.integration.monitoring.world import SERVICES, World, running
 from tests.processes import ServiceProcess
 from tests.streams import until
 
@@ -90,6 +91,7 @@ async def test_every_panel_returns_data_and_promtool_likes_what_is_scraped(
             firing = {alert["labels"]["alertname"] for alert in prometheus.alerts()}
             assert {"DriftlineWatchdog", "DriftlineDrift"} <= firing
         await the_page_says_the_same(world.services["alerting"])
+        every_line_carries_what_it_should(world)
         for process in world.services.values():
             await nothing_to_say(monitoring["promtool"], process.url)
 
@@ -102,6 +104,30 @@ async def the_page_says_the_same(alerting: ServiceProcess) -> None:
     assert all(f"<td>{name}</td>" in page for name in SERVICES)
     assert (await alerting.get("/runbooks/drift"))[0] == 200
     assert (await alerting.get("/runbooks/nobody"))[0] == 404
+
+
+REFUSING = ("inference", "performance")
+
+
+def every_line_carries_what_it_should(world: World) -> None:
+    """Of one drift alarm every line is in one trace, over two services and at the receiver."""
+    lines = [line for process in world.services.values() for line in process.log_lines()]
+    assert [found for line in lines if (found := broken(line))] == []
+    of = {line["event"]: line for line in lines}
+    assert {"record not counted", "model swapped in", "model watched", "candidates changed"} <= of.keys()
+    for name in REFUSING:
+        refused = [one for one in world.services[name].log_lines() if one["event"] == "record refused"]
+        assert refused
+        assert {one["trace_id"] for one in refused} == {"a" * 32}
+    alarms = {line["trace_id"]: line for line in lines if line["event"] == "drift alarm"}
+    told = [one for one in world.receiver.taken if one.notification().alert.rule == "drift"]
+    assert told
+    for one in told:
+        trace = one.headers["traceparent"].split("-")[1]
+        alarm = alarms[trace]
+        mine = [line for line in lines if line.get("trace_id") == trace]
+        assert {"drift alarm", "alert firing", "notification delivered"} <= {line["event"] for line in mine}
+        assert {(line["model"], line["model_version"]) for line in mine} == {("demo", alarm["model_version"])}
 
 
 async def all_panels_return_data(prometheus: Prometheus) -> None:

@@ -24,6 +24,7 @@ from tests.webhooks import WebhookReceiver
 SERVICES = ("inference", "shadow", "drift", "performance", "alerting")
 OF_INFERENCE = ("DRIFTLINE_MODELS", "DRIFTLINE_REPORT_SECONDS")
 BATCH = 60
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01".encode()
 ANN = {"who": "ann", "why": "test"}
 
 
@@ -63,18 +64,24 @@ class World:
         await registry.set_candidate("demo", "2", **ANN)
 
     async def traffic(self) -> None:
-        """Events whose f1 has drifted, one in sixty a bad one, each with its label at once."""
+        """Events whose f1 has drifted, two in sixty bad ones, each with its label at once."""
         rng = np.random.default_rng(5)
         producer = AIOKafkaProducer(**self.stage.client, linger_ms=5)
         await producer.start()
         try:
             for batch in range(1_000_000):
-                for number, event in enumerate(events(rng, batch)):
+                for number, event in enumerate([*events(rng, batch), b"{"]):
                     await producer.send(
-                        self.stage.topics.events, event, key=b"k", partition=number % PARTITIONS
+                        self.stage.topics.events,
+                        event,
+                        key=b"k",
+                        partition=number % PARTITIONS,
+                        headers=[("traceparent", TRACEPARENT)],
                     )
-                for label in labels(rng, batch):
-                    await producer.send(self.stage.topics.labels, label, key=b"k")
+                for label in [*labels(rng, batch), b"{"]:
+                    await producer.send(
+                        self.stage.topics.labels, label, key=b"k", headers=[("traceparent", TRACEPARENT)]
+                    )
                 await producer.flush()
                 await asyncio.sleep(0.2)
         finally:
