@@ -40,11 +40,14 @@ class WebhookReceiver:
         Statuses of the next requests, then 200; ``drop`` closes the connection after having read.
     delay
         Seconds before each answer.
+    echo
+        Whether it answers with what it was sent, secrets included.
     """
 
     port: int = 0
     answers: list[int | str] = field(default_factory=list)
     delay: float = 0.0
+    echo: bool = False
     requests: list[Request] = field(default_factory=list)
     taken: list[Request] = field(default_factory=list)
     _runner: Any = None
@@ -81,7 +84,8 @@ class WebhookReceiver:
         assert isinstance(answer, int)
         if answer < 300:
             self.taken.append(seen)
-        return web.Response(status=answer, text="as told", headers={"Location": "/elsewhere"})
+        text = f"{request.path_qs} {dict(request.headers)}" if self.echo else "as told"
+        return web.Response(status=answer, text=text, headers={"Location": "/elsewhere"})
 
     def alerts(self) -> list[tuple[str, str, str]]:
         """Rule, model or subject, and status of what was taken, in order, repetitions left out."""

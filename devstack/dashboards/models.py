@@ -162,16 +162,29 @@ QUALITY: Final = (
     ),
     Panel(
         title="Business figures",
-        description="Mean per answer of each KPI that model.toml declares. Where no window of a version is "
-        "final yet, a provisional figure of the open ones: outcomes that come early are not like the others.",
+        description="Mean per answer of each KPI that model.toml declares. Final: of windows whose horizon "
+        "has passed. Provisional: of open ones; outcomes that come early are not like the others.",
         kind="timeseries",
         queries=[
             Query(
-                f"max by (model, version, kpi) (driftline_quality_kpi_mean{OF}) or "
-                f"max by (model, version, kpi) (driftline_quality_kpi_provisional_mean{OF})",
+                f"max by (model, version, kpi) (driftline_quality_kpi_mean{OF})",
                 "{{model}} {{version}} {{kpi}}",
-            )
+            ),
+            Query(
+                f"max by (model, version, kpi) (driftline_quality_kpi_provisional_mean{OF})",
+                "{{model}} {{version}} {{kpi}} provisional",
+            ),
         ],
+        width=12,
+    ),
+    Panel(
+        title="Labels and outcomes joined to nothing",
+        description="Found no answer in time, of whatever model, since the log began. A slope: they name "
+        "other events than the predictions do, come too late, or predictions were lost.",
+        kind="timeseries",
+        queries=[Query("sum(driftline_performance_orphans)", "orphans")],
+        low=0,
+        width=12,
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 from prometheus_client import CollectorRegistry
@@ -47,6 +48,12 @@ class PerformanceMetrics(PipelineMetrics):
             "What the last recovery of a partition took",
             registry=registry,
         )
+
+    def forget(self, partition: int) -> None:
+        """Show nothing more of a partition of the log."""
+        for gauge in (self.open_events, self.orphans):
+            with contextlib.suppress(KeyError):
+                gauge.remove(partition)
 
     def of_routing(self) -> PerformanceMetrics:
         """Return the same collectors for the first of the two pipelines.

@@ -99,6 +99,7 @@ class JoinStep:
         join = self.joins.pop(partition, None)
         if join is not None:
             join.store.close()
+        self._metrics.forget(partition)  # whoever has it now shows it: both together would be too many
 
     def snapshot(self, topic: str, partition: int) -> bytes | None:
         """Return nothing: checkpoints are records of their own, and the log holds the rest."""

@@ -196,7 +196,7 @@ class Poster:
 def _refusal(status: int, said: str) -> str:
     if 300 <= status < 400:
         return f"HTTP {status}: redirects are refused, name the address itself"
-    return f"HTTP {status}" + (f": {said[:200]}" if said else "")
+    return f"HTTP {status}" + (f": {redact(said)[:200]}" if said else "")  # it may repeat what we sent
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float:

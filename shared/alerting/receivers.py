@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
 from shared.alerting.rules import Receiver
 from shared.errors import ConfigError
@@ -16,6 +16,9 @@ ON_THIS_MACHINE: Final = frozenset(
     {"dbus", "file", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
 )
 """Apprise schemes that go to nobody but the machine that the service runs on."""
+
+_LONG_PIECE: Final = 16
+"""Characters of a path's piece that is taken for a token: shorter ones are words that logs are full of."""
 
 
 def check_receiver(receiver: Receiver) -> Iterator[tuple[str, str]]:
@@ -67,6 +70,35 @@ def _check_apprise(parts: SplitResult) -> str | None:
     return None
 
 
+def secret_parts(url: str, *, named: bool) -> Iterator[str]:
+    """Yield what of a URL is to be seen nowhere: errors and answers repeat parts of it.
+
+    Parameters
+    ----------
+    named
+        Whether it comes from a variable or a file, and is a secret as a whole: then also what is behind the
+        host, and long pieces of it, and of an Apprise URL the token in the host's place.
+
+    Examples
+    --------
+    >>> list(secret_parts("https://hooks.example/T1/0123456789abcdefgh", named=True))
+    ['/T1/0123456789abcdefgh', '0123456789abcdefgh']
+    >>> list(secret_parts("https://hooks.example/in?key=s3cret&to=me", named=False))
+    ['s3cret', 'me']
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    if named:
+        yield urlunsplit(("", "", *parts[2:]))
+        if parts.scheme not in ("http", "https"):
+            yield parts.netloc
+        yield from (piece for piece in parts.path.split("/") if len(piece) >= _LONG_PIECE)
+    for values in parse_qs(parts.query).values():
+        yield from values
+
+
 class Secrets:
     """The URL, the signing key and the token of a receiver, as they are now.
 
@@ -91,6 +123,7 @@ class Secrets:
         """
         given = self._receiver.url or self._read("url")
         assert given is not None
+        hide(secret_parts(given, named=self._receiver.url is None))
         if problem := check_url(self._receiver, given):
             raise ConfigError([f"receiver {self._receiver.name}: the URL {problem}"])
         return given

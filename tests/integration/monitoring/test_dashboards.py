@@ -85,6 +85,7 @@ async def test_every_panel_returns_data_and_promtool_likes_what_is_scraped(
         rules = [RULES / "recording.yml", RULES / "alerts.yml"]
         with Prometheus(targets, rule_files=rules) as prometheus:
             await all_panels_return_data(prometheus)
+            assert prometheus.query("sum(driftline_performance_orphans) > 0")
             for control in ("driftline_no_such_metric", "sum(driftline_no_such_metric) or vector(0)"):
                 assert without_data(prometheus, [("control", control)])
             assert [rule for rule in prometheus.rules() if rule["health"] != "ok"] == []

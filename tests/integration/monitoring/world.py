@@ -48,6 +48,8 @@ class World:
         common["DRIFTLINE_REPORT_SECONDS"] = "1"
         if name == "drift":
             common["DRIFTLINE_IDLE_SECONDS"] = "1"
+        if name == "performance":
+            common |= {"DRIFTLINE_IDLE_SECONDS": "1", "DRIFTLINE_GRACE_SECONDS": "7"}
         return common
 
     async def publish(self) -> None:
@@ -91,7 +93,15 @@ class World:
 def spec_of(version: str, highest: float) -> ModelSpec:
     """The contract of a version; ``highest`` is the largest f0 that it takes."""
     cost = KpiSpec(name="cost", value="-5 * fp - 20 * fn")
-    spec = numeric_spec(3, version=version, window=3600, events_per_day=40_000.0, kpis=(cost,))
+    spec = numeric_spec(
+        3,
+        version=version,
+        window=3600,
+        events_per_day=40_000.0,
+        kpis=(cost,),
+        label_horizon=20,
+        quality_window=10,
+    )
     first = FeatureSpec(name="f0", min=-1000, max=highest)
     return msgspec.structs.replace(spec, features=(first, *spec.features[1:]))
 
@@ -107,6 +117,9 @@ def events(rng: np.random.Generator, batch: int) -> Iterator[bytes]:
 def labels(rng: np.random.Generator, batch: int) -> Iterator[bytes]:
     for number, truth in enumerate(rng.choice(["no", "yes"], size=BATCH).tolist()):
         yield msgspec.json.encode({"event_id": f"e{batch}-{number}", "label": truth, "observed_at": now()})
+
+    old = now() - 15 * 86_400_000
+    yield msgspec.json.encode({"event_id": f"nobody-{batch}", "label": "no", "observed_at": old})
 
 
 def now() -> int:
