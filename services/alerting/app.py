@@ -59,6 +59,7 @@ async def serve(settings: AlertingSettings) -> None:
     )
     table = worker.state_table(topics.state("alerting"))
     duty = Duty(worker, table, rulebook, topics, metrics, instance=instance)
+    told = [receiver.name for receiver in rulebook.receivers]
     _add_agents(worker, duty, topics)
     turns = _Turns()
     async with AsyncExitStack() as stack:
@@ -70,7 +71,10 @@ async def serve(settings: AlertingSettings) -> None:
                 collectors,
                 last_turn=lambda: turns.last,
                 checks={"group": lambda: None if duty.joined else "has not joined its group yet"},
-                pages={"/": lambda _: overview(said, shown, epoch_ms()), "/runbooks/{name}": runbook},
+                pages={
+                    "/": lambda _: overview(said, shown, epoch_ms(), receivers=told),
+                    "/runbooks/{name}": runbook,
+                },
             )
         )
         await when_reachable(client, stop, turn=turns.turn)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from services.alerting.exposition.collector import ReportCollector
 from services.alerting.exposition.gauges import Gauges
 from services.alerting.exposition.services import alive, gone
 from services.alerting.page.html import Markup, document, link, marked, table, text
+from services.alerting.page.quiet import Untold
 from services.alerting.page.runbooks import has_runbook
 from services.alerting.page.said import SaidAlerts
 from services.alerting.page.wording import ago, figure, moment
@@ -17,11 +18,20 @@ from shared.messages import Alert, ServiceReport
 REFRESH_SECONDS = 15
 
 
-def overview(said: SaidAlerts, shown: ReportCollector, now: int) -> str:
-    """Return the page; ``now`` in epoch milliseconds."""
+def overview(said: SaidAlerts, shown: ReportCollector, now: int, *, receivers: Collection[str] = ()) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    now
+        Epoch milliseconds.
+    receivers
+        Who is told of alerts.
+    """
     gauges, reports = shown.gauges(now), shown.recent
     parts = [
         Markup(f"<h1>Driftline</h1>{_lead(said.firing)}"),
+        *_untold(said.untold, receivers, now),
         *_alerts(said, now),
         *_models(gauges),
         *_services(reports.services(now), now),
@@ -39,6 +49,49 @@ def _lead(firing: list[Alert]) -> Markup:
     worst = loud[0].severity
     plural = "alert fires" if len(loud) == 1 else "alerts fire"
     return Markup(f'<p class="lead {worst}">{len(loud)} {plural}, the worst is {worst}.</p>')
+
+
+def _untold(untold: Untold, receivers: Collection[str], now: int) -> Iterator[Markup]:
+    """Say why nobody may have heard of what fires."""
+    if not receivers:
+        yield Markup('<p class="warning">Nobody is told of alerts: the rules file names no receiver.</p>')
+    if backlogs := untold.backlogs:
+        yield Markup("<h2>Not delivered</h2>")
+        yield table(
+            ["receiver", "waiting", "given up", "since", "for", "last error"],
+            [
+                [
+                    marked(name, "critical"),
+                    backlog.waiting,
+                    backlog.given_up,
+                    moment(backlog.since),
+                    ago(backlog.since, now),
+                    backlog.error,
+                ]
+                for name, backlog in backlogs.items()
+            ],
+            numbers=["waiting", "given up", "since", "for"],
+        )
+        yield Markup(
+            '<p class="dim">What was given up goes out again by <code>driftline alerts redeliver</code>.</p>'
+        )
+    if silences := untold.silences(now):
+        yield Markup("<h2>Silences</h2>")
+        yield table(
+            ["silence", "what", "until", "left", "by", "why"],
+            [
+                [
+                    one.silence_id,
+                    ", ".join(f"{name}={pattern}" for name, pattern in sorted(one.match.items())),
+                    moment(one.ends_at),
+                    ago(now, one.ends_at) if one.starts_at <= now else f"begins in {ago(now, one.starts_at)}",
+                    one.who,
+                    one.why,
+                ]
+                for one in silences
+            ],
+            numbers=["until", "left"],
+        )
 
 
 def _alerts(said: SaidAlerts, now: int) -> Iterator[Markup]:

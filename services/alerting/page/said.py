@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from services.alerting.page.quiet import Untold
 from shared.alerting.states import Watch
 from shared.alerting.watching import WATCH
 from shared.messages import Alert
@@ -28,6 +29,7 @@ class SaidAlerts:
     def __init__(self) -> None:
         self._firing: dict[bytes, Alert] = {}
         self._resolved: dict[str, Alert] = {}
+        self.untold = Untold()
 
     def take_state(self, key: bytes, value: bytes) -> None:
         """Take one record of the state topic; an empty value deletes.
@@ -35,8 +37,9 @@ class SaidAlerts:
         Raises
         ------
         msgspec.DecodeError
-            It is no watch although its key says so.
+            It is no watch although its key says so, or no notification or silence.
         """
+        self.untold.take_state(key, value)
         if not key.startswith(f"{WATCH}/".encode()):
             return
         self._firing.pop(key, None)

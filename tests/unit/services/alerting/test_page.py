@@ -11,11 +11,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.alerting.exposition import ReportCollector
+from services.alerting.outbox import Outbox
 from services.alerting.page import SaidAlerts, overview, runbook
 from services.alerting.page.html import link
 from services.alerting.page.said import MOST_FIRING, MOST_RESOLVED
+from shared.alerting.posting import Outcome
+from shared.alerting.rules import Receiver
 from shared.alerting.states import Watch
-from shared.messages import Alert
+from shared.messages import Alert, Silence
 from shared.messages.shadow import Comparison
 from tests.unit.services.alerting.test_exposition import (
     NOW,
@@ -85,6 +88,46 @@ def test_nothing_known_says_so() -> None:
     assert "Nothing fires." in said
     assert "No model has been reported on within a day." in said
     assert "No service has been heard of within a day." in said
+
+
+def test_who_is_not_told_and_why_is_said() -> None:
+    said, shown = SaidAlerts(), ReportCollector(CollectorRegistry(), clock=lambda: NOW)
+    assert "Nobody is told of alerts" in str(Text(overview(said, shown, NOW)))
+    outbox = Outbox((Receiver(name="hook", url="https://x.y"), Receiver(name="pager", url="https://x.z")))
+
+    def drained() -> str:
+        for key, value in outbox.drain().items():
+            said.take_state(key.encode(), value or b"")
+        return str(Text(overview(said, shown, NOW, receivers=("hook", "pager"))))
+
+    for name, outcome in (
+        ("hook", Outcome("HTTP 400: <b>no</b>")),
+        ("pager", Outcome("HTTP 503", again=True)),
+    ):
+        outbox.notify(alert("lag"), NOW - 60_000) if name == "hook" else None
+        delivery = outbox.due(name, NOW - 60_000)
+        assert delivery is not None
+        outbox.settle(delivery, outcome, NOW - 60_000)
+    text = drained()
+    assert "Nobody" not in text
+    assert "Not delivered receiver waiting given up since for last error" in text
+    assert "hook 0 1" in text
+    assert "HTTP 400: <b>no</b>" in text
+    assert "pager 1 0" in text
+    assert "1 min HTTP 503" in text
+    delivery = outbox.due("pager", NOW)
+    assert delivery is not None
+    outbox.settle(delivery, Outcome(), NOW)
+    assert "pager" not in drained()
+    silence = Silence(
+        silence_id="night", match={"model": "m", "rule": "lag"}, starts_at=0, ends_at=NOW + 120_000,
+        who="ann", at=0, why="a known one",
+    )  # fmt: skip
+    said.take_state(b"silence/night", msgspec.json.encode(silence))
+    assert "night model=m, rule=lag" in drained()
+    assert "2 min ann a known one" in drained()
+    said.take_state(b"silence/night", b"")
+    assert "night" not in drained()
 
 
 def test_the_worst_comes_first_with_since_when_and_what_to_do() -> None:
