@@ -63,6 +63,7 @@ def show(connection: Connection, *, alert_id: str, as_objects: bool) -> None:
     """Show one alert: the reason, the figures behind it, who was told. The beginning of its id is enough."""
     known = connection.run(known_alerts(connection))
     alert = one_alert(known, alert_id)
+    place = alert.report
     if as_objects:
         click.echo(msgspec.json.encode(alert))
         return
@@ -70,6 +71,8 @@ def show(connection: Connection, *, alert_id: str, as_objects: bool) -> None:
     facts = {
         "alert": alert.alert_id, "rule": alert.rule, "severity": alert.severity, "status": alert.status,
         "began": moment(alert.started_at), "changed": moment(alert.changed_at), "muted by": alert.muted_by,
+        "report": place and f"{place.topic} {place.partition}:{place.offset}",
+        "trace": alert.traceparent and alert.traceparent.split("-")[1],
     } | alert.labels | alert.links  # fmt: skip
     for name, value in facts.items():
         if value:

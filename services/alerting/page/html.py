@@ -22,6 +22,10 @@ th, td { text-align: left; padding: .3rem 1rem .3rem 0; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 th { color: var(--dim); font-weight: 600; white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+@media (max-width: 40rem) { .stacked th { display: none; }
+  .stacked tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
+  .stacked td { display: inline-block; border: 0; padding: 0 .8rem 0 0; text-align: left;
+    white-space: normal; } }
 .scroll { overflow-x: auto; } code { font-size: .9em; } footer { margin-top: 2rem; font-size: .8rem; }
 """
 
@@ -57,8 +61,20 @@ def link(value: object, address: str) -> Markup:
     return Markup(f'<a href="{escape(address)}">{text(value)}</a>')
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Markup:
-    """Return a table; the columns in ``numbers`` stand to the right."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Sequence[str] = (),
+    stacked: bool = False,
+) -> Markup:
+    """Return a table; the columns in ``numbers`` stand to the right.
+
+    Parameters
+    ----------
+    stacked
+        Whether a telephone shows each row as a paragraph: its cells must explain themselves.
+    """
     kinds = [' class="number"' if name in numbers else "" for name in columns]
     head = "".join(f"<th{kind}>{text(name)}</th>" for name, kind in zip(columns, kinds, strict=True))
     body = "".join(
@@ -67,7 +83,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
         + "</tr>"
         for row in rows
     )
-    return Markup(f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>')
+    kind = ' class="stacked"' if stacked else ""
+    return Markup(f'<div class="scroll"><table{kind}><tr>{head}</tr>{body}</table></div>')
 
 
 def document(title: str, parts: Iterable[Markup], *, refresh: int | None = None) -> str:

@@ -29,10 +29,12 @@ def overview(said: SaidAlerts, shown: ReportCollector, now: int, *, receivers: C
         Who is told of alerts.
     """
     gauges, reports = shown.gauges(now), shown.recent
+    heard = bool(reports.newest(now) or reports.services(now))
     parts = [
-        Markup(f"<h1>Driftline</h1>{_lead(said.firing)}"),
+        Markup(f"<h1>Driftline</h1>{_lead(said.firing, heard=heard)}"),
+        *_firing(said.firing, now),
         *_untold(said.untold, receivers, now),
-        *_alerts(said, now),
+        *_resolved(said.resolved, now),
         *_models(gauges),
         *_services(reports.services(now), now),
         *_last_reports(reports.newest(now), now),
@@ -42,13 +44,22 @@ def overview(said: SaidAlerts, shown: ReportCollector, now: int, *, receivers: C
     return document("Driftline", parts, refresh=REFRESH_SECONDS)
 
 
-def _lead(firing: list[Alert]) -> Markup:
+def _lead(firing: list[Alert], *, heard: bool) -> Markup:
     loud = [alert for alert in firing if alert.muted_by is None]
-    if not loud:
+    muted = len(firing) - len(loud)
+    if not firing and not heard:
+        return Markup('<p class="lead warning">Nothing fires, and nothing has been heard of either.</p>')
+    if not firing:
         return Markup('<p class="lead good">Nothing fires.</p>')
+    if not loud:
+        return Markup(f'<p class="lead warning">{_count(muted)}, muted: nobody is told.</p>')
     worst = loud[0].severity
-    plural = "alert fires" if len(loud) == 1 else "alerts fire"
-    return Markup(f'<p class="lead {worst}">{len(loud)} {plural}, the worst is {worst}.</p>')
+    rest = f"; {muted} more muted" if muted else ""
+    return Markup(f'<p class="lead {worst}">{_count(len(loud))}, the worst is {worst}{rest}.</p>')
+
+
+def _count(alerts: int) -> str:
+    return "1 alert fires" if alerts == 1 else f"{alerts} alerts fire"
 
 
 def _untold(untold: Untold, receivers: Collection[str], now: int) -> Iterator[Markup]:
@@ -94,8 +105,8 @@ def _untold(untold: Untold, receivers: Collection[str], now: int) -> Iterator[Ma
         )
 
 
-def _alerts(said: SaidAlerts, now: int) -> Iterator[Markup]:
-    if said.firing:
+def _firing(firing: list[Alert], now: int) -> Iterator[Markup]:
+    if firing:
         yield Markup("<h2>Firing</h2>")
         yield table(
             ["severity", "alert", "what", "since", "for"],
@@ -107,18 +118,23 @@ def _alerts(said: SaidAlerts, now: int) -> Iterator[Markup]:
                     moment(alert.started_at),
                     ago(alert.started_at, now),
                 ]
-                for alert in said.firing
+                for alert in firing
             ],
             numbers=["since", "for"],
+            stacked=True,
         )
-    if said.resolved:
+
+
+def _resolved(resolved: list[Alert], now: int) -> Iterator[Markup]:
+    if resolved:
         yield Markup("<h2>Resolved lately</h2>")
         yield table(
             ["alert", "what it was", "resolved"],
             [
                 [_what_to_do(alert), alert.summary, f"{ago(alert.changed_at, now)} ago"]
-                for alert in said.resolved[:10]
+                for alert in resolved[:10]
             ],
+            stacked=True,
         )
 
 

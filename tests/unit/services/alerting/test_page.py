@@ -85,7 +85,7 @@ def page(*things: Any) -> str:
 
 def test_nothing_known_says_so() -> None:
     said = str(Text(page()))
-    assert "Nothing fires." in said
+    assert "Nothing fires, and nothing has been heard of either." in said
     assert "No model has been reported on within a day." in said
     assert "No service has been heard of within a day." in said
 
@@ -135,7 +135,9 @@ def test_the_worst_comes_first_with_since_when_and_what_to_do() -> None:
         alert("lag"), alert("drift", severity="critical", changed_at=NOW), alert("quiet", muted_by="night")
     )
     said = str(Text(html))
-    assert "2 alerts fire, the worst is critical." in said
+    assert "2 alerts fire, the worst is critical; 1 more muted." in said
+    alone = str(Text(page(alert("quiet", muted_by="night"))))
+    assert "1 alert fires, muted: nobody is told." in alone
     assert said.index("drift is wrong") < said.index("lag is wrong")
     assert '<a href="/runbooks/drift">drift</a>' in html
     assert "1 h" in said
@@ -144,7 +146,7 @@ def test_the_worst_comes_first_with_since_when_and_what_to_do() -> None:
 
 def test_what_was_resolved_no_longer_fires_and_what_fires_anew_is_not_over() -> None:
     over = alert("lag", status="resolved", changed_at=NOW)
-    said = str(Text(page(alert("lag"), over)))
+    said = str(Text(page(alert("lag"), over, inference())))
     assert "Nothing fires." in said
     assert "Resolved lately" in said
     anew = str(Text(page(alert("lag"), over, alert("lag", changed_at=NOW + 1))))
