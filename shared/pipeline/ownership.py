@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ from shared.logs import get_logger
 from shared.pipeline.options import PipelineOptions
 from shared.pipeline.published import OffsetPublisher, group_offset
 from shared.pipeline.retained import Retained
-from shared.pipeline.state import StateReader
+from shared.pipeline.state import StateReader, understanding
 from shared.pipeline.step import Rewinding, Step
 from shared.pipeline.writer import PartitionWriter
 
@@ -194,11 +195,12 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._options.recover(tp, next_offset, state)
                 if self.slots.get(tp) is not slot:
                     break  # revoked meanwhile
-                next_offset = await self._rewound(tp, next_offset, state)
-                if self.slots.get(tp) is not slot:
-                    break
-                self._consumer.seek(tp, next_offset)  # 3
-                self._step.open(tp.topic, tp.partition, next_offset, state)
+                with understanding(self._options.state_topic, tp, next_offset) if state else nullcontext():
+                    next_offset = await self._rewound(tp, next_offset, state)
+                    if self.slots.get(tp) is not slot:
+                        break
+                    self._consumer.seek(tp, next_offset)  # 3
+                    self._step.open(tp.topic, tp.partition, next_offset, state)
                 slot.writer.follow(timestamp)
                 slot.next_offset = slot.position = slot.taken = slot.encoded = next_offset
                 slot.ready = True  # 4

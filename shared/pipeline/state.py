@@ -6,11 +6,15 @@ state, outputs and offset are of one moment or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalOperation, KafkaError
 
+from shared.errors import ServiceError
 from shared.kafka.reader import reader
 from shared.kafka.records import Output
 
@@ -47,6 +51,34 @@ def snapshot_output(state_topic: str, tp: TopicPartition, snapshot: Snapshot) ->
     return Output(state_topic, tp.partition, [state_key(tp.topic, tp.partition)], [_encode(snapshot)])
 
 
+@contextmanager
+def understanding(state_topic: str, tp: TopicPartition, next_offset: int) -> Iterator[None]:
+    """Name the state where whoever reads it in this block cannot make sense of its bytes.
+
+    Beginning without it would count everything once more, or forget what it holds: the process ends.
+
+    Raises
+    ------
+    ServiceError
+        The bytes are damaged, or of a version that writes them in another way.
+    """
+    try:
+        yield
+    except (KafkaError, IllegalOperation, OSError, AssertionError):  # about something else
+        raise
+    except Exception as error:
+        if isinstance(error, ServiceError) and error.topic is not None:
+            raise  # it has been named
+        raise ServiceError(
+            f"the state in {state_topic} that belongs here cannot be read ({type(error).__name__}: {error}); "
+            f"run the version of Driftline that wrote it; if it is lost, delete the topic {state_topic} and "
+            "start again",
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=next_offset,
+        ) from error
+
+
 class StateReader:
     """Reads back the newest committed snapshot of a partition.
 
@@ -71,9 +103,18 @@ class StateReader:
         return snapshot
 
     async def dated(self, tp: TopicPartition) -> tuple[Snapshot | None, int]:
-        """Return an input partition's newest snapshot and its transaction's timestamp, or ``(None, 0)``."""
+        """Return an input partition's newest snapshot and its transaction's timestamp, or ``(None, 0)``.
+
+        Raises
+        ------
+        ServiceError
+            The newest record is no snapshot.
+        """
         record = await self._record(tp)
-        return (None, 0) if record is None else (_decode(record.value), record.timestamp)
+        if record is None:
+            return None, 0
+        with understanding(self._topic, tp, 0):
+            return _decode(record.value or b""), record.timestamp
 
     async def stamp(self, tp: TopicPartition) -> int:
         """Return the timestamp of the newest committed transaction of an input partition, 0 where none was.

@@ -19,6 +19,7 @@ from shared.errors import ServiceError
 from shared.kafka.records import Records
 from shared.metrics import PipelineMetrics
 from shared.pipeline.pipeline import Pipeline
+from shared.pipeline.state import state_key
 from tests.integration.pipeline.echo import Echo, options
 from tests.streams import ByPartition, committed_offsets, create_topics, produce, read_all, until
 
@@ -181,6 +182,24 @@ async def test_a_group_divided_before_the_broker_names_the_partitions_is_divided
     async with running(Echo(f"{topic_prefix}out"), client, topic_prefix):
         await until(lambda: all_committed(client, topic_prefix, 30), seconds=30, what="30 committed")
     assert len(divisions) > 1, "the group was never divided without partitions: the test tests nothing"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"no snapshot", b"\x82\xabnext_offset"])
+async def test_a_state_that_cannot_be_read_stops_the_service_and_is_named(
+    kafka: ApacheKafka, topic_prefix: str, damaged: bytes
+) -> None:
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await create_topics(client, {f"{topic_prefix}{name}": 1 for name in ("in", "out", "state")})
+    async with AIOKafkaProducer(**client) as producer:
+        await producer.send_and_wait(
+            f"{topic_prefix}state", damaged, key=state_key(f"{topic_prefix}in", 0), partition=0
+        )
+    pipeline = Pipeline(
+        Echo(f"{topic_prefix}out"), options(client, topic_prefix), PipelineMetrics(CollectorRegistry())
+    )
+    with pytest.raises(ServiceError, match=rf"the state in {topic_prefix}state .* cannot be read") as caught:
+        await asyncio.wait_for(pipeline.run(asyncio.Event()), 60)
+    assert (caught.value.topic, caught.value.partition) == (f"{topic_prefix}in", 0)
 
 
 async def test_state_that_contradicts_the_offsets_stops_the_service(
