@@ -11,7 +11,7 @@ import msgspec
 from shared.alerting.conditions import matches
 from shared.alerting.durations import milliseconds
 from shared.alerting.muting import alert_labels
-from shared.alerting.posting import Outcome
+from shared.alerting.posting import LONGEST_WAIT, Outcome
 from shared.alerting.rules import Receiver
 from shared.alerting.states import Delivery, delivery_key
 from shared.errors import ProcessError
@@ -22,6 +22,7 @@ DELIVERY: Final = "delivery"
 
 FIRST_BACKOFF_MS: Final = 500
 LONGEST_BACKOFF_MS: Final = 60_000
+LONGEST_PAUSE_MS: Final = max(LONGEST_BACKOFF_MS, int(LONGEST_WAIT * 1000))
 
 MOST_DONE: Final = 2_000
 """Delivered and given-up ones that are remembered, so that a replay of reports does not repeat them."""
@@ -60,7 +61,10 @@ class Outbox:
             for key, value in records.items()
             if key.startswith(DELIVERY + "/")
         ]
-        for delivery in sorted(found, key=lambda one: (one.created_at, *_age(one))):
+        began: dict[tuple[str, str], int] = {}
+        for one in found:  # a clock that was ahead or behind must not put an end before its beginning
+            began[_whose(one)] = min(began.get(_whose(one), one.created_at), one.created_at)
+        for delivery in sorted(found, key=lambda one: (began[_whose(one)], *_age(one))):
             self._add(delivery)
             if delivery.state == "waiting" and delivery.receiver in self._waiting:
                 self._waiting[delivery.receiver][delivery.key] = delivery
@@ -123,7 +127,7 @@ class Outbox:
         blocked: set[str] = set()
         for delivery in self._waiting[receiver].values():
             alert = delivery.alert.alert_id
-            if alert not in blocked and delivery.next_at <= now:
+            if alert not in blocked and _is_due(delivery, now):
                 return delivery
             blocked.add(alert)
         return None
@@ -233,6 +237,19 @@ class Outbox:
             if self._ends.get(whose) is gone:
                 del self._ends[whose]
             self._dirty[f"{DELIVERY}/{oldest}"] = None
+
+
+def _is_due(delivery: Delivery, now: int) -> bool:
+    """Return whether to try now: nobody waits before the first attempt, nor longer than any pause is.
+
+    A moment that is further away was noted by a clock that was ahead, perhaps another machine's.
+    """
+    left = delivery.next_at - now
+    return left <= 0 or delivery.attempts == 0 or left > LONGEST_PAUSE_MS
+
+
+def _whose(delivery: Delivery) -> tuple[str, str]:
+    return delivery.receiver, delivery.alert.alert_id
 
 
 def _age(delivery: Delivery) -> tuple[int, str]:

@@ -38,7 +38,7 @@ _FINAL: Final = frozenset({400, 405, 410, 411, 413, 414, 415, 422, 431})
 """Answers that no repetition changes; others of the 400s may be a receiver that is being set up."""
 
 _MOST_ANSWER: Final = 2_000
-_LONGEST_WAIT: Final = 3_600.0
+LONGEST_WAIT: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float:
         except ValueError:
             return 0.0
         seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
+    return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 def _cause(error: BaseException, kind: type[ServiceError]) -> ServiceError | None:

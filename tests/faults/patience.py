@@ -20,8 +20,15 @@ Thread = tuple[int, str]
 """Process and thread."""
 
 
+_BROKERS: Final = "data-plane"
+"""Beginning of the names of a broker's threads that answer; its compiler and its collector may wait."""
+
+
 def waits(pids: Iterable[int]) -> dict[Thread, float]:
-    """Return how long every thread of these processes has waited for a processor so far, in seconds.
+    """Return how long threads that somebody waits for have waited for a processor so far, in seconds.
+
+    They are the first thread of each process, which is where a service's loop runs, and those of a broker
+    that answer.
 
     Examples
     --------
@@ -37,6 +44,8 @@ def _waits(pids: Iterable[int]) -> Iterator[tuple[Thread, float]]:
     for pid in pids:
         for thread in Path(f"/proc/{pid}/task").glob("*"):
             try:
+                if thread.name != str(pid) and not (thread / "comm").read_text().startswith(_BROKERS):
+                    continue
                 ran_waited_turns = (thread / "schedstat").read_text().split()
             except OSError:  # it has ended just now, or the kernel does not count
                 continue

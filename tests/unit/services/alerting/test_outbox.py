@@ -126,6 +126,34 @@ def test_what_was_kept_brings_the_queue_back() -> None:
     assert second.waiting("a") == 4, "delivered before the restart"
 
 
+HOUR = 3_600_000
+
+
+def test_what_a_clock_that_was_ahead_queued_goes_out_at_once_and_in_order() -> None:
+    ahead = outbox(A)
+    ahead.notify(alert(0), 100 * HOUR)  # the process is killed, another one goes on by the true time
+    right = outbox(A)
+    right.load({key: value for key, value in ahead.drain().items() if value is not None})
+    right.notify(alert(0, "resolved"), HOUR)
+    again = outbox(A)
+    kept = {f"delivery/{one.key}": msgspec.json.encode(one) for one in right._all.values()}
+    again.load(dict(reversed(kept.items())))
+    for box in (right, again):
+        for status in ("firing", "resolved"):
+            due = box.due("a", HOUR + 1)
+            assert due is not None, "it waits for the moment that the wrong clock showed"
+            assert due.alert.status == status
+            box.settle(due, OK, HOUR + 1)
+
+
+@pytest.mark.parametrize(("now", "due"), [(HOUR, False), (HOUR + 60_000, True), (-2 * HOUR, True)])
+def test_an_attempt_that_failed_is_waited_for_but_not_longer_than_any_pause(now: int, due: bool) -> None:
+    box = outbox(A)
+    box.notify(alert(0), HOUR)
+    assert attempt(box, AGAIN, HOUR) == ("id0", "firing")
+    assert (box.due("a", now) is not None) == due
+
+
 def test_what_was_delivered_is_remembered_within_bounds() -> None:
     box, kept = outbox(A), set()
     for number in range(MOST_DONE + 200):
