@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Self
 
 import msgspec
@@ -139,32 +138,35 @@ def quantile(histogram: Histogram, q: float) -> float:
 
 
 COLUMNS: Final = (
-    "Pairs", "Agreement", "Flips", "Score diff.", "5 %", "50 %", "95 %", "PSI",
-    "Errors champion", "candidate", "p50 champion", "p99", "p50 candidate", "p99",
+    "Pairs", "Agreement", "Flips", "Score diff.", "5 to 95 %", "PSI",
+    "Errors", "p50 ms", "p99 ms",
 )  # fmt: skip
-"""Of :func:`cells`."""
+"""Of :func:`cells`; of the last three both figures are there, the champion's and the candidate's."""
+
+
+BOTH: Final = (
+    "Score differences are the candidate's minus the champion's. Of errors and latencies (from append to "
+    "answer; the shadow runs behind) the champion's is on the left, the candidate's on the right."
+)
 
 
 def cells(answers: Answers) -> tuple[str, ...]:
     """Return the figures as the cells of one row."""
     d = answers.score_difference
-    quantiles = [d.quantiles[q] for q in ("0.05", "0.5", "0.95")] if d and d.quantiles else [None] * 3
+    spread = f"{d.quantiles['0.05']:+.3f} {d.quantiles['0.95']:+.3f}" if d and d.quantiles else "-"
+    errors = answers.champion_error_rate, answers.candidate_error_rate
+    both = answers.champion_latency, answers.candidate_latency
     return (
         f"{answers.pairs:,}",
         _text(answers.agreement, ".1%"),
         f"{sum(n for by in answers.flips.values() for n in by.values()):,}",
         _text(d.mean if d else None, "+.4f"),
-        *(_text(value, "+.3f") for value in quantiles),
+        spread,
         _text(answers.population_stability_index, ".4f"),
-        _text(answers.champion_error_rate, ".2%"),
-        _text(answers.candidate_error_rate, ".2%"),
-        *_milliseconds(answers.champion_latency),
-        *_milliseconds(answers.candidate_latency),
+        " / ".join(_text(share, ".2%") for share in errors),
+        " / ".join(_text(None if one is None else one.p50 * 1e3, ".0f") for one in both),
+        " / ".join(_text(None if one is None else one.p99 * 1e3, ".0f") for one in both),
     )
-
-
-def _milliseconds(latency: Latency | None) -> Iterable[str]:
-    return ("-", "-") if latency is None else (f"{latency.p50 * 1e3:.0f} ms", f"{latency.p99 * 1e3:.0f} ms")
 
 
 def _text(value: float | None, form: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from services.cli.page import COLOURS, Page, new_figure
-from services.cli.shadow_answers import COLUMNS, Answers, cells
+from services.cli.shadow_answers import BOTH, COLUMNS, Answers, cells
 from services.cli.shadow_figures import (
     decision_row,
     example_rows,
@@ -189,12 +189,24 @@ def _windows(page: Page, one: Compared) -> None:
     _line(errors, when, [_number(a.candidate_error_rate) for a in answers], "candidate")
     errors.set_title("Share without an answer")
     errors.legend(frameon=False)
-    figure.autofmt_xdate(rotation=0, ha="center")
+    few_dates(stability, errors)
     page.plot(figure, "agreement, score difference, population stability and errors by window")
 
 
 def _line(axes: Axes, when: Any, values: Sequence[float], who: str) -> None:
-    axes.plot(when, values, color=COLOURS[who], label=who, linewidth=1.2)
+    """Draw a line; the champion's is the broader one, since the two are often the same."""
+    axes.plot(when, values, color=COLOURS[who], label=who, linewidth=3.0 if who == "champion" else 1.2)
+
+
+def few_dates(*axes: Axes) -> None:
+    """Let each time axis have few enough dates to be read."""
+    import matplotlib.dates
+
+    dates: Any = matplotlib.dates
+    for one in axes:
+        locator = dates.AutoDateLocator(minticks=2, maxticks=5)
+        one.xaxis.set_major_locator(locator)
+        one.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
 
 
 def _number(value: float | None) -> float:
@@ -212,6 +224,7 @@ def _segments(page: Page, one: Compared) -> None:
         page.table(SEGMENT_COLUMNS, judged)
     if answered:
         _differences(page, answered)
+        page.text(BOTH)
         page.table(("Segment", *COLUMNS), [(f"{f}={v}", *cells(answers)) for f, v, answers in answered])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from rich.text import Text
 
 from services.cli.printing import moment, table
-from services.cli.shadow_answers import COLUMNS, Answers, cells
+from services.cli.shadow_answers import BOTH, COLUMNS, Answers, cells
 from services.cli.shadow_figures import (
     METRICS,
     decision_row,
@@ -92,6 +92,7 @@ def _print_segments(one: Compared) -> None:
         table(("Segment", *COLUMNS), answered[:LARGEST])
         if len(answered) > LARGEST:
             click.echo(f"  and {len(answered) - LARGEST} segments more (--json, --html)")
+        click.echo(f"  {BOTH}")
 
 
 def headline(one: Compared) -> str:

@@ -20,7 +20,7 @@ from shared.messages import Prediction, Source
 from shared.scoring.events import DecodedEvents
 from shared.scoring.isolated import ModelLost
 from shared.serving.models import ServedModel
-from shared.serving.routing import Micro, Rows, decode_rows
+from shared.serving.routing import Micro, Rows, Times, decode_rows
 from shared.serving.segments import Coded, coded, combined
 
 _encode = msgspec.json.Encoder().encode
@@ -140,32 +140,28 @@ class Ask:
             segments = {name: Coded(texts, codes[good]) for name, (texts, codes) in segments.items()}
             self.scores[self.status != 0] = np.nan
         rows = self.answered.tolist()
-        self.payloads = list(
-            map(
-                _encode,
-                map(
-                    Prediction,
-                    events.event_ids,
-                    repeat(spec.name),
-                    repeat(spec.version),
-                    answers.score.tolist(),
-                    events.occurred_at,
-                    repeat(scored_at),
-                    sources if len(rows) == len(sources) else [sources[row] for row in rows],
-                    events.entity_ids,
-                    answers.labels(spec),
-                    answers.probabilities_by_label(spec),
-                    combined(list(segments), list(segments.values())) if segments else repeat(None),
-                    repeat(False),
-                    repeat(self.basis),
-                ),
-            )
+        predictions = map(
+            Prediction,
+            events.event_ids,
+            repeat(spec.name),
+            repeat(spec.version),
+            answers.score.tolist(),
+            events.occurred_at,
+            repeat(scored_at),
+            sources if len(rows) == len(sources) else [sources[row] for row in rows],
+            events.entity_ids,
+            answers.labels(spec),
+            answers.probabilities_by_label(spec),
+            combined(list(segments), list(segments.values())) if segments else repeat(None),
+            repeat(False),
+            repeat(self.basis),
         )
+        self.payloads = list(map(_encode, predictions))
         return scored_at
 
     def _describe(self, events: DecodedEvents, spec: ModelSpec, at: npt.NDArray[np.intp]) -> dict[str, Coded]:
         """Note what is known of each event itself; return the segments of those that were decoded."""
-        self.occurred_at[at] = events.occurred_at
+        self.occurred_at[at] = np.fromiter(events.occurred_at, np.int64, len(events))
         whole = len(at) == len(self.rows)
         self.event_ids = (
             list(events.event_ids) if whole else _spread(events.event_ids, at, len(self.rows), "")
@@ -192,9 +188,17 @@ class Ask:
             self.timing = ((len(decoded.events), seconds), ours)
 
     def of_partition(
-        self, part: Records, bounds: tuple[int, int], scored_at: int, names: Names
+        self, part: Records, bounds: tuple[int, int], timestamps: Times, scored_at: int, names: Names
     ) -> Asked | None:
-        """Return what was asked about one partition's records; ``bounds`` are its rows."""
+        """Return what was asked about one partition's records.
+
+        Parameters
+        ----------
+        bounds
+            The partition's rows.
+        timestamps
+            Of all rows of the micro-batch.
+        """
         low = bounds[0]
         first, last = np.searchsorted(self.rows, bounds).tolist()
         if first == last:
@@ -208,12 +212,12 @@ class Ask:
             self.version,
             _WINDOW if spec is None else spec.window * 1000,
             spec is not None and spec.task == "regression",
-            np.array(part.offsets, dtype=np.int64)[at],
+            np.fromiter(part.offsets, np.int64, len(part))[at],
             self.status[here],
             self.scores[here],
             codes[np.where(self.status[here] == 0, self.classes[here], NOTHING)],
             self.occurred_at[here],
-            np.array(part.timestamps, dtype=np.int64)[at],
+            timestamps[self.rows[here]],
             np.full(last - first, scored_at, dtype=np.int64),
             self.event_ids[here],
             basis=self.basis,

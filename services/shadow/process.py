@@ -23,7 +23,10 @@ from shared.topics import TopicNames
 
 SERVICE = "shadow"
 TIMED_SHARE = 8
-"""One event of so many is also put to the champion, to time the two side by side."""
+"""One event of so many is also put to the champion, to time the two side by side ..."""
+
+TIMED_A_SECOND = 500
+"""... but not more than so many a second on average: a model does not become better known by that."""
 
 MOST_WINDOWS = 100
 """Windows of a partition that may open after a report before the closed ones are reported out of turn."""
@@ -128,6 +131,7 @@ class ShadowStep:
         self._held: dict[int, int] = {}
         self._stuck: dict[int, Stuck] = {}
         self._scored = self._timed = 0
+        self._began = clock()
 
     def open(self, topic: str, partition: int, next_offset: int, state: bytes | None) -> None:
         """Take over a partition with both sides as last committed."""
@@ -198,7 +202,8 @@ class ShadowStep:
             return work
         work.micro = micro = Micro.of(batch)
         routes = route(micro.values, self._candidates.lineups)
-        timed = self._timed * TIMED_SHARE <= self._scored
+        most = (1 + (self._clock() - self._began) / 1000) * TIMED_A_SECOND
+        timed = self._timed * TIMED_SHARE <= self._scored and self._timed <= most
         for model, lineup in running.items():
             rows = self._sampled(micro, model, routes.rows.get(model, []))
             if rows is None or rows:
@@ -236,7 +241,8 @@ class ShadowStep:
         if work.micro is not None:
             bounds = (work.micro.bounds[index], work.micro.bounds[index + 1])
             for ask, scored_at in zip(work.asks, work.scored_at, strict=True):
-                one = ask.of_partition(part, bounds, scored_at, comparison.names)
+                times = work.micro.timestamps
+                one = ask.of_partition(part, bounds, times, scored_at, comparison.names)
                 if one is not None:
                     asked.append(one)
                     self._count(ask, one.status)

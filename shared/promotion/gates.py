@@ -23,7 +23,7 @@ TIMED_IN_WINDOW = 50
 
 TIMED_EVENTS = 500
 """Below this the ratio of two times says more about the machine than about the models. The shadow times
-one event in eight."""
+one event in eight, up to 500 a second."""
 
 
 def judge_candidate(
