@@ -39,6 +39,8 @@ def facts(one: Compared) -> list[tuple[str, str]]:
     ]
     if evidence.asked == 0:
         return [("compared", "nothing yet")]
+    if not evidence.complete:
+        found.append(("incomplete", "it began earlier: the reports topic has forgotten what came before"))
     if evidence.agreement is not None and one.spec.task != "regression":
         flips = "; ".join(f"{a} -> {b}: {n:,}" for a, row in c.flips.items() for b, n in sorted(row.items()))
         found.append(("agreement", f"{evidence.agreement:.2%}" + (f"; {flips}" if flips else "")))

@@ -180,6 +180,7 @@ def _comparison_json(one: Compared) -> dict[str, Any]:
         "role": one.role,
         "since": evidence.since,
         "until": evidence.until,
+        "complete": evidence.complete,
         "agreement": evidence.agreement,
         "win_rate": evidence.win_rate,
         "population_stability_index": one.answers.population_stability_index,

@@ -29,6 +29,8 @@ class Asker(msgspec.Struct):
         The latest event time seen.
     since
         When it was first asked, epoch milliseconds.
+    firsts
+        By champion: the first offset that was counted.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Asker(msgspec.Struct):
     watermark: int = -1
     basis: int = 0
     since: int = 0
+    firsts: dict[str, int] = {}
 
     @property
     def key(self) -> Key:
@@ -128,6 +131,7 @@ class Windows:
         """Return the counts of a window, new ones where there are none."""
         key = (*asked.key, champion, start)
         self._dirty.add(key)
+        self._askers[asked.key].firsts.setdefault(champion, offset)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = Cell.empty(
@@ -192,13 +196,15 @@ class Windows:
         self._place_timings()
         for key in sorted(self._cells):
             cell = self._cells[key]
-            newest = self._askers[key[:3]].watermark // cell.window * cell.window
+            asker = self._askers[key[:3]]
+            newest = asker.watermark // cell.window * cell.window
             final = cell.start < newest - cell.window or self._gone(key[:3], waiting)
             if final:
                 del self._cells[key]
             if final or key in self._dirty:
                 yield cell.report(
                     final=final,
+                    began_at_offset=asker.firsts.get(cell.champion, -1),
                     trouble=troubles.get(key[:2]),
                     waiting_seconds=waiting.get(key[:3], 0.0),
                     **envelope,

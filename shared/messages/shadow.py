@@ -201,6 +201,9 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
     basis
         The registry's revision at which this comparison began, part of the key too: a candidate that is
         set again begins another one. 0 from releases that did not tell them apart.
+    began_at_offset
+        The first offset of the partition that this comparison counted, in whichever window: a reader that
+        finds no report from there on knows that the topic has forgotten some. -1 where that is not known.
     comparison
         The counts.
     judged
@@ -245,6 +248,7 @@ class ShadowReport(Report, frozen=True, kw_only=True, tag="shadow"):
 
     champion_version: str
     basis: int = 0
+    began_at_offset: int = -1
     comparison: Comparison = Comparison()
     judged: Judged = Judged()
     ranking: Ranking = Ranking()

@@ -89,6 +89,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         for the champion then.
     written_at
         When the newest report was written, 0 before the first.
+    begun
+        By topic and partition: the first offset that the comparison counted, and the first one in a report.
     """
 
     pair: Pair
@@ -103,6 +105,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     superseded: int = 0
     superseded_seconds: float = 0.0
     waiting: dict[tuple[str, int], tuple[int, float]] = msgspec.field(default_factory=dict)
+    begun: dict[tuple[str, int], tuple[int, int]] = msgspec.field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are reports of the comparison from its beginning on: a topic forgets in the end."""
+        return all(first <= began for began, first in self.begun.values())
 
     @property
     def asked(self) -> int:
@@ -157,7 +165,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
             superseded=self.superseded + report.superseded,
             superseded_seconds=max(self.superseded_seconds, report.superseded_seconds),
             waiting=self._waiting(report),
+            begun=self._begun(report),
         )
+
+    def _begun(self, report: ShadowReport) -> dict[tuple[str, int], tuple[int, int]]:
+        if report.began_at_offset < 0:
+            return self.begun
+        place, found = (report.source_topic, report.partition), (report.began_at_offset, report.first_offset)
+        former = self.begun.get(place, found)
+        return self.begun | {place: (max(former[0], found[0]), min(former[1], found[1]))}
 
     def _timed(self, report: ShadowReport) -> dict[tuple[int, int], tuple[Timing, Timing]]:
         both = report.champion_timing, report.candidate_timing

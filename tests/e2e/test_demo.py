@@ -128,7 +128,7 @@ def test_it_stops_by_itself_and_all_is_well(tmp_path: Path) -> None:
 def test_the_better_version_is_promoted_and_the_mistake_refused_with_the_name_of_a_segment(
     tmp_path: Path,
 ) -> None:
-    with running_demo(tmp_path, "--seconds", "60", "--rate", "500") as demo:
+    with running_demo(tmp_path, "--seconds", "120", "--rate", "250") as demo:
         demo.finish(within=800)
     # A busy machine may take longer to an alert than the demo allows; that is another test's matter.
     wrong = [line for line in demo.lines if line.startswith("NOT WELL") and "to its webhook" not in line]

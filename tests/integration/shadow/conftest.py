@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from devstack.apache_kafka import ApacheKafka
 from devstack.redis_server import RedisServer
@@ -28,6 +30,32 @@ def spec_of(version: str) -> ModelSpec:
     carrier = FeatureSpec(name="f1", min=0, max=3)
     spec = numeric_spec(3, version=version, window=3600, segments=("f1",))
     return msgspec.structs.replace(spec, features=(spec.features[0], carrier, spec.features[2]))
+
+
+def blind_below_zero() -> onnx.ModelProto:
+    """The candidate: as good as the champion, and NaN where the first feature is negative."""
+    model = linear(3, [0.1, 0.2, -0.3], 0.1)
+    graph = model.graph
+    (last,) = [node for node in graph.node if "probabilities" in node.output]
+    last.output[0] = "answers"
+    graph.initializer.append(numpy_helper.from_array(np.array([[1.0], [0.0], [0.0]], np.float32), "first"))
+    graph.initializer.append(numpy_helper.from_array(np.array([0.0], np.float32), "nothing"))
+    graph.node.extend(
+        [
+            helper.make_node("MatMul", ["X", "first"], ["f0"]),
+            helper.make_node("Sqrt", ["f0"], ["root"]),
+            helper.make_node("Mul", ["root", "nothing"], ["zero"]),
+            helper.make_node("Add", ["answers", "zero"], ["probabilities"]),
+        ]
+    )
+    return model
+
+
+def unknown_operator() -> onnx.ModelProto:
+    """A graph that no runtime can load."""
+    broken = linear(3)
+    broken.graph.node[0].op_type = "NoSuchOperator"
+    return broken
 
 
 @dataclass

@@ -6,18 +6,14 @@ from contextlib import ExitStack
 from typing import Any
 
 import msgspec
-import numpy as np
-import onnx
 import pytest
-from onnx import helper, numpy_helper
 
 from shared.bundle.gates import GatesSpec
 from shared.messages import Alert, DecisionReport
 from tests.integration.shadow import conftest
-from tests.integration.shadow.conftest import Stage
+from tests.integration.shadow.conftest import ANN, Stage, blind_below_zero, unknown_operator
 from tests.integration.shadow.test_judge import decisions
 from tests.integration.shadow.test_service import START, done, make_events, running
-from tests.models import linear
 from tests.processes import service
 from tests.streams import produce, read_all, until
 
@@ -26,25 +22,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
 GATES = GatesSpec(
     metric="none", automatic=True, min_events=600, max_error_rate=0.01, max_latency_ratio=50, probation=86_400
 )
-
-
-def blind_below_zero() -> onnx.ModelProto:
-    """The candidate: as good as the champion, and NaN where the first feature is negative."""
-    model = linear(3, [0.1, 0.2, -0.3], 0.1)
-    graph = model.graph
-    (last,) = [node for node in graph.node if "probabilities" in node.output]
-    last.output[0] = "answers"
-    graph.initializer.append(numpy_helper.from_array(np.array([[1.0], [0.0], [0.0]], np.float32), "first"))
-    graph.initializer.append(numpy_helper.from_array(np.array([0.0], np.float32), "nothing"))
-    graph.node.extend(
-        [
-            helper.make_node("MatMul", ["X", "first"], ["f0"]),
-            helper.make_node("Sqrt", ["f0"], ["root"]),
-            helper.make_node("Mul", ["root", "nothing"], ["zero"]),
-            helper.make_node("Add", ["answers", "zero"], ["probabilities"]),
-        ]
-    )
-    return model
 
 
 def sunny(first: int, count: int) -> list[tuple[int, bytes]]:
@@ -178,3 +155,34 @@ async def test_a_new_champion_that_takes_inference_with_it_is_rolled_back(stage,
     history = await stage.registry.history("demo")
     assert "answers: no champion has answered for" in history[0].why
     assert (await stage.registry.pointers("demo")).champion == "1"
+
+
+async def test_a_canary_that_inference_cannot_load_is_given_up_and_the_champion_answers(stage, monkeypatch):
+    spec_of = conftest.spec_of
+    # So many events that nothing else is ever decided, not even that the shadow cannot load it either.
+    gates = msgspec.structs.replace(GATES, min_events=10**9, answer_within=6)
+    monkeypatch.setattr(conftest, "spec_of", lambda v: msgspec.structs.replace(spec_of(v), gates=gates))
+    await stage.publish("1")
+    await stage.publish("2", candidate=True, graph=unknown_operator())
+    beating = stage.settings | {"DRIFTLINE_HEARTBEAT_SECONDS": "1"}
+    with (
+        service("inference", stage.folder, beating) as inference,
+        service("shadow", stage.folder, stage.settings | {"DRIFTLINE_JUDGE_SECONDS": "0.3"}) as shadow,
+    ):
+        for process in (inference, shadow):
+            await process.ready()
+        await stage.registry.set_canary("demo", "2", percent=50, **ANN)
+        await produce(stage.client, stage.topics.events, sunny(0, 600))
+        await done(stage, 600, "inference", "shadow")
+
+        async def given_up() -> bool:
+            return await decisions(stage) == ["refused"]
+
+        await until(given_up, every=0.5, seconds=90, what="the canary to be given up")
+        assert await versions(stage, 0) == ({"1"}, 600)
+    (entry, *_) = await stage.registry.history("demo")
+    assert (entry.action, entry.from_version, entry.who) == ("remove-candidate", "2", "gates")
+    assert "none of its 50 % of the traffic has been answered yet; inference cannot load it for" in entry.why
+    assert "NoSuchOperator" in entry.why
+    pointers = await stage.registry.pointers("demo")
+    assert (pointers.champion, pointers.candidates, pointers.canary) == ("1", (), None)

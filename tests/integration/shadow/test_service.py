@@ -16,9 +16,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.kafka.topics import create_topics
 from shared.messages import Answer, Labelled, Source
-from tests.integration.shadow.conftest import ANN, PARTITIONS, Stage
+from tests.integration.shadow.conftest import ANN, PARTITIONS, Stage, blind_below_zero, unknown_operator
 from tests.integration.shadow.oracle import added_up, recomputed, same
-from tests.models import linear
 from tests.processes import ServiceProcess, service
 from tests.streams import produce, read_all, until
 
@@ -171,15 +170,14 @@ async def _forget(stage: Stage) -> None:
     await create_topics(stage.client, stage.topics, partitions=PARTITIONS)
 
 
-async def test_a_candidate_that_hangs_crashes_or_cannot_be_loaded_is_told_and_the_champion_untouched(
+async def test_a_candidate_that_hangs_crashes_says_nan_or_cannot_be_loaded_is_told_and_the_champion_untouched(
     stage: Stage,
 ) -> None:
     await stage.publish("1")
     await stage.publish("2", candidate=True)
     await stage.publish("3", candidate=True)
-    broken = linear(3)
-    broken.graph.node[0].op_type = "NoSuchOperator"
-    await stage.publish("4", candidate=True, graph=broken)
+    await stage.publish("4", candidate=True, graph=unknown_operator())
+    await stage.publish("5", candidate=True, graph=blind_below_zero())
     settings = stage.settings | {"DRIFTLINE_CANDIDATE_SECONDS": "1"}
     with (
         service("inference", stage.folder, stage.settings) as inference,
@@ -187,16 +185,17 @@ async def test_a_candidate_that_hangs_crashes_or_cannot_be_loaded_is_told_and_th
     ):
         await inference.ready()
         await shadow.ready()
-        for version in "234":
+        for version in "2345":
             await running(shadow, version)
         hanging = _model_process(shadow, "3")
         os.kill(hanging, signal.SIGSTOP)  # it hangs for good
         await produce(stage.client, stage.topics.events, make_events(0, 600))
         await done(stage, 600, "inference", "shadow")
         await settled(stage, "2")
+        negative = sum(b'"f0":-' in value for _, value in make_events(0, 600))
 
         async def told() -> bool:
-            errors: dict[str, Counter[str]] = {"3": Counter(), "4": Counter()}
+            errors: dict[str, Counter[str]] = {version: Counter() for version in "345"}
             trouble = {}
             for report in await stage.reports():
                 errors.setdefault(report.model_version, Counter()).update(report.errors)
@@ -205,6 +204,7 @@ async def test_a_candidate_that_hangs_crashes_or_cannot_be_loaded_is_told_and_th
                 errors["3"]["Timeout"] > 0  # it may be well again by now: it was started anew
                 and errors["4"] == {"Unavailable": 600}
                 and "NoSuchOperator" in trouble["4"]
+                and errors["5"]["ProcessError"] == negative  # NaN, each time
             )
 
         await until(told, every=1.0, what="the reports to name what is wrong")

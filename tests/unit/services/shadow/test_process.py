@@ -454,6 +454,10 @@ def test_a_candidate_that_is_set_again_begins_a_new_comparison(harness: Harness)
     assert found.evidence(pair, 9).sums.comparison.both == 3
     assert found.evidence(pair, 9).seconds <= HOUR / 1000
     assert found.evidence(pair, 3).sums.comparison.both == 20
+    assert (found.evidence(pair, 9).begun, found.evidence(pair, 9).complete) == (
+        {("events", 0): (21, 21)},
+        True,
+    )
 
 
 def test_a_former_candidates_windows_wait_for_its_last_answer(harness: Harness) -> None:
@@ -600,3 +604,20 @@ def test_a_segments_figures_take_so_much_state(tmp_path: Path) -> None:
     assert len(msgspec.msgpack.encode(table)) < 51 * 400
     report = msgspec.json.encode(harness.everything[-1])
     assert len(report) < 51 * 900
+
+
+def test_a_reader_knows_when_the_first_reports_are_not_there_any_more(harness: Harness) -> None:
+    for hour in range(5):
+        first = 10 * hour
+        harness.ask([of(0, 1, f"e{i}", at=NOW - (6 - hour) * HOUR) for i in range(first, first + 10)], first)
+        harness.tell([answer(i, 0.5) for i in range(first, first + 10)])
+        harness.flush()
+        harness.restart(harness.step.snapshot("events", 0), first + 10)
+    whole, rest = Gathered(), Gathered()
+    for report in harness.everything:
+        whole.take(report)
+        if report.window.start >= NOW - 4 * HOUR:
+            rest.take(report)
+    pair = Pair("demo", "2", "1")
+    assert [found.evidence(pair).complete for found in (whole, rest)] == [True, False]
+    assert rest.evidence(pair).begun == {("events", 0): (0, 20)}
