@@ -188,6 +188,7 @@ def _windows(page: Page, one: Compared) -> None:
     _line(errors, when, [_number(a.champion_error_rate) for a in answers], "champion")
     _line(errors, when, [_number(a.candidate_error_rate) for a in answers], "candidate")
     errors.set_title("Share without an answer")
+    errors.set_ylim(bottom=0.0)
     errors.legend(frameon=False)
     few_dates(stability, errors)
     page.plot(figure, "agreement, score difference, population stability and errors by window")
@@ -240,6 +241,7 @@ def _advantages(page: Page, one: Compared) -> None:
         i = measured.interval
         axes.plot([i.lower, i.upper], [y, y], color=COLOURS["candidate"], linewidth=2, alpha=0.4)
         axes.plot([i.estimate], [y], "o", color=COLOURS["candidate"], markersize=4)
+    axes.set_ylim(-0.6, len(worst) - 0.4)
     axes.set_yticks(range(len(worst)), [f"{feature} {value}" for feature, value, _ in reversed(worst)])
     if one.gates is not None and one.gates.guard_segments:
         _lines(axes, one, horizontal=False, margin=one.gates.tolerated_in_segments)
@@ -267,6 +269,7 @@ def _differences(page: Page, answered: Sequence[tuple[str, str, Answers]]) -> No
         axes.plot([d.quantiles[q] for q in inner], [y, y], color=COLOURS["candidate"], linewidth=5, alpha=0.4)
         axes.plot([d.mean], [y], "o", color=COLOURS["candidate"], markersize=4)
     axes.axvline(0, color=COLOURS["champion"], linewidth=0.8)
+    axes.set_ylim(-0.6, len(largest) - 0.4)
     axes.set_yticks(range(len(largest)), [f"{feature} {value}" for feature, value, _ in reversed(largest)])
     axes.set_title("Candidate's score minus champion's by segment (mean, 25 to 75 %, 5 to 95 %)")
     page.plot(figure, "the difference of the scores by segment")
