@@ -31,6 +31,10 @@ SURVIVABLE: Final = (
 ENDING_SHARE: Final = 0.1
 """So rare that most processes live for some minutes."""
 
+LOOKS: Final = 90
+"""Looks at a process (three minutes) before it is compared with itself: a younger one is still given
+partitions, each of which has connections of its own."""
+
 MOST_GROWTH: Final = 0.10
 SLACK_MIB: Final = 16.0
 MORE_HANDLES: Final = 8
@@ -66,7 +70,7 @@ class Series:
 
     def complaints(self, name: str) -> list[str]:
         """Return what is not flat; nothing where too little was seen."""
-        if len(self.at) < 40:
+        if len(self.at) < LOOKS:
             return []
         mib, handles = self.growth()
         early = statistics.median(self.mib[len(self.mib) // 4 : len(self.mib) // 2])
@@ -92,5 +96,5 @@ class Seen:
         return time.monotonic() - self.started
 
     def growth(self) -> dict[str, tuple[float, float]]:
-        """Return by how much memory (MiB) and open files grew, by process."""
-        return {name: series.growth() for name, series in self.processes.items() if len(series.at) >= 8}
+        """Return by how much memory (MiB) and open files of the processes that lived long enough grew."""
+        return {name: series.growth() for name, series in self.processes.items() if len(series.at) >= LOOKS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from services.cli.page import Page
 from tests.faults.result import Result
@@ -23,7 +24,10 @@ def page(seen: Seen, result: Result) -> Page:
     made.heading("Lag, memory and open files")
     made.plot(_figure(seen), "Lag, memory and open files over time, with a line at every fault")
     made.heading("Did anything grow?")
-    made.text("Medians of the last quarter against the second; the first is the warming up.")
+    made.text(
+        "Medians of the last quarter of a process's life against the second; the first is the warming up. "
+        f"Compared are the {len(seen.growth())} of {len(seen.processes)} processes that lived three minutes."
+    )
     made.table(
         ["process", "memory", "grown by", "more open files"],
         [
@@ -54,14 +58,17 @@ def _figure(seen: Seen) -> Figure:
         for axes in (lag, memory, files):
             axes.axvline(at, color="#d9a441", linewidth=0.8, alpha=0.6)
     lag.plot([at for at, _ in seen.lag], [count for _, count in seen.lag], color="#2563eb", linewidth=1)
+    named: dict[str, Line2D] = {}
     for name, series in sorted(seen.processes.items()):
-        memory.plot(series.at, series.mib, linewidth=1, label=name)
-        files.plot(series.at, series.handles, linewidth=1, label=name)
+        service = name.rpartition("-")[0]
+        colour = named[service].get_color() if service in named else None
+        (line,) = memory.plot(series.at, series.mib, linewidth=1, color=colour)
+        files.plot(series.at, series.handles, linewidth=1, color=line.get_color())
+        named.setdefault(service, line)
     for axes, what in ((lag, "lag, events"), (memory, "memory, MiB"), (files, "open files")):
         axes.set_ylabel(what)
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
-    if seen.processes:
-        memory.legend(loc="lower right", fontsize=8, ncols=2)
+    figure.legend(named.values(), named, loc="outside lower center", fontsize=8, ncols=5, frameon=False)
     files.set_xlabel("seconds; an upright line is the beginning of a fault")
     return figure

@@ -13,7 +13,7 @@ import pytest
 from tests.faults import soak
 from tests.faults.catalogue import CATALOGUE, possible
 from tests.faults.result import Result
-from tests.faults.seen import ENDING, SURVIVABLE, Seen, Series
+from tests.faults.seen import ENDING, LOOKS, SURVIVABLE, Seen, Series
 from tests.faults.soak_page import page
 
 
@@ -42,12 +42,16 @@ async def test_a_soak_that_breaks_off_is_a_violation_and_keeps_what_was_seen(
 
 
 def test_what_grows_is_said_and_what_warms_up_is_not() -> None:
-    flat = Series(list(map(float, range(80))), [50.0] * 20 + [100.0] * 60, [20] * 80)
+    flat = Series(list(map(float, range(160))), [50.0] * 40 + [100.0] * 120, [20] * 160)
     assert flat.complaints("p") == []
-    growing = Series(
-        list(map(float, range(80))), [100.0 + at for at in range(80)], [20 + at for at in range(80)]
-    )
-    assert growing.complaints("p") == ["p: memory grew by 40 MiB, from 130", "p: 40 more open files"]
+
+    def growing(looks: int) -> Series:
+        every = range(looks)
+        return Series(list(map(float, every)), [100.0 + at / 2 for at in every], [20 + at for at in every])
+
+    assert growing(160).complaints("p") == ["p: memory grew by 40 MiB, from 130", "p: 80 more open files"]
+    assert growing(LOOKS - 1).complaints("p") == []
+    assert set(Seen(processes={"a-1": growing(160), "a-2": growing(LOOKS - 1)}).growth()) == {"a-1"}
 
 
 def test_its_faults_exist_and_need_no_particular_service() -> None:
