@@ -116,6 +116,7 @@ class Writing:
         Nothing is written, and false returned, once another process may go on from the state. It is looked
         at before each step, since a process may be frozen while it waits in any.
         """
+        await crash_point("alerts-found")
         if not self._may_write():
             return False
         await self._publish()
@@ -129,6 +130,7 @@ class Writing:
             return False
         self._write(self._places)
         await self._table.durable()
+        await crash_point("alerts-placed")
         return True
 
     def _may_write(self) -> bool:

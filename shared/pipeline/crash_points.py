@@ -21,8 +21,10 @@ CRASH_POINTS: Final = (
     "after-send",
     "before-commit",
     "after-commit",
+    "alerts-found",
     "alerts-published",
     "alerts-kept",
+    "alerts-placed",
     "before-post",
     "after-post",
 )

@@ -23,6 +23,8 @@ from tests.webhooks import WebhookReceiver
 pytestmark = pytest.mark.kafka
 
 POINTS = ("alerts-published:2", "alerts-kept:3", "before-post:4", "after-post:3")
+EVERY_POINT = ("alerts-found:2", *POINTS, "alerts-placed:3")
+"""One before and after each step: found, published, kept, placed, posted, noted."""
 Told = set[tuple[str, str, int]]
 
 
@@ -101,10 +103,10 @@ async def test_killed_at_any_step_it_misses_nothing_and_repeats_under_the_same_k
 async def test_killed_at_one_step_after_another(stage: Stage) -> None:
     stage.write_rules(FAILING)
     reports = stream(3, minutes=20)
-    share = len(reports) // len(POINTS)
-    for number, point in enumerate(POINTS):
+    share = len(reports) // len(EVERY_POINT)
+    for number, point in enumerate(EVERY_POINT):
         await killed_at(stage, point, reports[number * share : (number + 1) * share])
-    await stage.report(*reports[len(POINTS) * share :])
+    await stage.report(*reports[len(EVERY_POINT) * share :])
     with service("alerting", stage.folder, stage.settings):
         await arrived(stage, set(oracle(reports)), "every alert")
 
