@@ -5,7 +5,7 @@ without that database it would find nothing wrong with anything. Here what was n
 of its own.
 
 Exit code: 0 if all was looked up and nothing is known, 1 if something is, 3 if something was not looked up
-(0 with ``--where-reachable`` if that is true of everything: then there is no database here).
+(0 with ``--where-reachable`` where no database answers, for which one package is asked for).
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 LOCKS: Final = ("demo", "dev")
+SMALLEST: Final = "uv"
+"""Has one package: enough to see whether there is a database, without asking for all of them."""
+
 VULNERABLE: Final = 1
 NOT_LOOKED_UP: Final = 3
 
@@ -47,23 +50,19 @@ class Audit:
         """Whether the database answered for anything."""
         return self.packages > len(self.unanswered)
 
-    def exit_code(self, *, where_reachable: bool = False) -> int:
+    def exit_code(self) -> int:
         """Return what the command ends with.
 
         Examples
         --------
         >>> Audit(9).exit_code(), Audit(9, known=("django 1.0: GHSA-1",)).exit_code()
         (0, 1)
-        >>> Audit(9, unanswered=("left-pad",)).exit_code(where_reachable=True)
-        3
-        >>> Audit(0).exit_code(), Audit(0).exit_code(where_reachable=True)
-        (3, 0)
+        >>> Audit(9, unanswered=("left-pad",)).exit_code(), Audit(0).exit_code()
+        (3, 3)
         """
         if self.known:
             return VULNERABLE
-        if not self.reached:
-            return 0 if where_reachable else NOT_LOOKED_UP
-        return NOT_LOOKED_UP if self.unanswered else 0
+        return NOT_LOOKED_UP if self.unanswered or not self.reached else 0
 
 
 def understood(report: dict[str, Any]) -> Audit:
@@ -108,12 +107,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--where-reachable", action="store_true", help="no failure where there is no database"
     )
     options = parser.parse_args(arguments)
+    if options.where_reachable and not looked_up(_lock(SMALLEST)).reached:
+        print(_sentence(Audit(0)))
+        return 0
     codes = []
     for name in LOCKS:
-        audit = looked_up(Path("requirements") / f"{name}.lock")
-        codes.append(audit.exit_code(where_reachable=options.where_reachable))
+        audit = looked_up(_lock(name))
+        codes.append(audit.exit_code())
         print(f"{name}.lock: {_sentence(audit)}", *audit.known, sep="\n  ", flush=True)
     return VULNERABLE if VULNERABLE in codes else max(codes)
+
+
+def _lock(name: str) -> Path:
+    return Path("requirements") / f"{name}.lock"
 
 
 def _sentence(audit: Audit) -> str:

@@ -17,19 +17,17 @@ KNOWN = {"name": "c", "version": "1.0", "vulns": [{"id": "PYSEC-2026-1", "fix_ve
 
 
 @pytest.mark.parametrize(
-    ("dependencies", "code", "where_reachable"),
+    ("dependencies", "code"),
     [
-        ([CLEAN, CLEAN], 0, 0),
-        ([CLEAN, KNOWN], 1, 1),
-        ([KNOWN, SKIPPED], 1, 1),
-        ([CLEAN, SKIPPED], 3, 3),
-        ([SKIPPED, SKIPPED], 3, 0),
+        ([CLEAN, CLEAN], 0),
+        ([CLEAN, KNOWN], 1),
+        ([KNOWN, SKIPPED], 1),
+        ([CLEAN, SKIPPED], 3),
+        ([SKIPPED, SKIPPED], 3),
     ],
 )
-def test_the_exit_code(dependencies: list[dict[str, Any]], code: int, where_reachable: int) -> None:
-    found = understood({"dependencies": dependencies})
-    assert found.exit_code() == code
-    assert found.exit_code(where_reachable=True) == where_reachable
+def test_the_exit_code(dependencies: list[dict[str, Any]], code: int) -> None:
+    assert understood({"dependencies": dependencies}).exit_code() == code
 
 
 @pytest.mark.parametrize("said", ["", "Traceback", "{}"])
@@ -52,3 +50,18 @@ def test_what_is_known_is_named_and_ends_with_1(
     said = capsys.readouterr().out
     assert "c 1.0: PYSEC-2026-1, mended in 1.1, 2.0" in said
     assert "dev.lock: the database of known vulnerabilities did not answer: nothing was looked up" in said
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_there_is_no_database_one_package_is_asked_for(
+    there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def answer(lock: Path) -> Audit:
+        asked.append(lock.stem)
+        return Audit(1) if there else Audit(1, unanswered=("uv",))
+
+    monkeypatch.setattr(audit, "looked_up", answer)
+    assert audit.main(["--where-reachable"]) == 0
+    assert asked == (["uv", "demo", "dev"] if there else ["uv"])
