@@ -46,6 +46,8 @@ def headline(watched: Watched) -> Iterator[str]:
         yield budget_sentence(report)
     if watched.labels:
         yield labels_sentence(watched.labels[-1])
+        if watched.labels[-1].second_opinion is not None:
+            yield opinion_sentence(watched.labels[-1].second_opinion, of="labels")
     yield from baseline_sentences(report)
     if report.skipped:
         parts = ", ".join(f"{count:,} {reason}" for reason, count in report.skipped.items())
@@ -97,9 +99,9 @@ def labels_sentence(report: DriftReport) -> str:
     )
 
 
-def opinion_sentence(opinion: DriftOpinion) -> str:
+def opinion_sentence(opinion: DriftOpinion, of: str = "predictions") -> str:
     """Return what ADWIN says, which knows no baseline, as one sentence."""
-    alike = f"the last {opinion.width:,} predictions look alike"
+    alike = f"the last {opinion.width:,} {of} look alike"
     if opinion.last_change is None:
         found = "no change found"
     else:
@@ -201,6 +203,7 @@ def _print_figures(figures: DriftFigures, *, compared: bool) -> None:
     for index, share in enumerate((5, 25, 50, 75, 95)):
         if figures.quantiles and (figures.reference_quantiles or not compared):
             name = "median" if share == 50 else f"{share} %"
+            name += " (season taken out)" if figures.adjusted else ""
             reference = figures.reference_quantiles[index] if compared else None
             rows.append((name, _number(reference), _number(figures.quantiles[index])))
     rows.append(("missing", "", f"{figures.missing:.2%}"))

@@ -13,23 +13,27 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from services.performance.facts import Facts
 from services.performance.given import given_of
 from services.performance.packets import Matured
+from shared.drift.adaptive_window import AdaptiveWindow
 from shared.drift.alarm import Alarm
 from shared.drift.detector import Detector
 from shared.drift.latch import LatchedDetector
-from shared.drift.slots import SLOT
+from shared.drift.second_opinion import SecondOpinion
+from shared.drift.slots import SLOT, Slots
 from shared.drift.stream.budget import Rate, events_between, on_common_scale, share_of
 from shared.drift.stream.places import Place, Places
 from shared.logs import get_logger
 from shared.messages import DriftReport, Source, Window
-from shared.messages.drift import DriftAlarm, DriftBudget, DriftChannel
+from shared.messages.drift import DriftAlarm, DriftBudget, DriftChannel, DriftOpinion
 
 log = get_logger(__name__)
 
 CHANNEL: Final = "label given score"
+ERROR: Final = "error"
 _RATE_LABELS: Final = 2_000
 """So many labels are counted before their rate is taken for the model's."""
 
@@ -48,6 +52,7 @@ class _State(msgspec.Struct, array_like=True):
     rate: Rate
     places: list[list[Place]]
     ended: int
+    opinion: bytes = b""
 
 
 class ConceptWatch:
@@ -77,6 +82,7 @@ class ConceptWatch:
         self._places = Places(0, [])
         self._window = [0] * given.cells
         self.alarm: DriftAlarm | None = None
+        self._opinion = SecondOpinion(AdaptiveWindow)
         self._detector = self._new_detector(self._own)
         if raw is not None:
             self._resume(raw)
@@ -106,6 +112,8 @@ class ConceptWatch:
         except msgspec.DecodeError as error:
             self._say_nothing_is_left(error)
             return
+        if state.opinion:
+            self._opinion.restore(state.opinion)
         self._labels, self._latest, self._ended = state.labels, state.latest, state.ended
         self._rate, self._window = state.rate, state.window_labels
         try:
@@ -114,7 +122,7 @@ class ConceptWatch:
             detector.restore(state.detector)
         except ValueError as error:
             self._slots, self._ended = self._given.slots(), 0
-            self._detector = self._new_detector(self._own)
+            self._detector, self._opinion = self._new_detector(self._own), SecondOpinion(AdaptiveWindow)
             self._say_nothing_is_left(error)
             return
         self._detector = detector if state.between == self._own else detector.with_budget(self._own)
@@ -144,6 +152,7 @@ class ConceptWatch:
                 self._rate,
                 self._places.snapshot(),
                 self._ended,
+                self._opinion.snapshot(),
             )
         )
 
@@ -165,6 +174,7 @@ class ConceptWatch:
             self._ended += 1
             seen = self._ended * SLOT
             self._places.add(seen, matured.occurred_at, source.offset, source.topic, source.partition)
+        self._opinion.update(self._errors(slots))
         alarms, changes = self._detector.update(slots)
         for alarm in alarms:
             self._raise(alarm)
@@ -172,6 +182,26 @@ class ConceptWatch:
             if change.status == "cleared" and self.alarm is not None:
                 self.alarm = msgspec.structs.replace(self.alarm, cleared=self._places.at(change.event))
         self.changed = True
+
+    def _errors(self, slots: Slots) -> NDArray[np.float64]:
+        """Return the mean error of each slot; NaN where no label can tell."""
+        errors = self._given.errors
+        told = slots.counts[:, 0, : len(errors)]
+        some = told.sum(axis=1)
+        means: NDArray[np.float64] = np.where(some > 0, told @ errors / np.maximum(some, 1), np.nan)
+        return means
+
+    def _said(self) -> DriftOpinion | None:
+        """Return what ADWIN says of the error, which needs no baseline; None before it has seen any."""
+        opinion, last = self._opinion, self._opinion.last_change
+        if not opinion.width and last is None:
+            return None
+        return DriftOpinion(
+            channel=ERROR,
+            width=opinion.width,
+            changes=opinion.changes,
+            last_change=None if last is None else self._places.at(last),
+        )
 
     def _raise(self, alarm: Alarm) -> None:
         known, evidence = self.alarm, round(self._common(alarm.evidence), 4)
@@ -222,6 +252,7 @@ class ConceptWatch:
                 expected_false_alarms=round(self._labels / self._own, 4),
                 floor=floor,
             ),
+            second_opinion=self._said(),
             channels=(self._channel(evidence, floor),),
         )
 

@@ -35,6 +35,8 @@ class Given(Protocol):
         Name of each bin of the report, and the labels of the baseline in it.
     meaning
         What an alarm means, for a person.
+    errors
+        How wrong the model was, 0 to 1, by the first columns of a slot.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Given(Protocol):
     names: tuple[str, ...]
     reference: tuple[int, ...]
     meaning: str
+    errors: NDArray[np.float64]
 
     def bets(self) -> Bets:
         """Return the bets on a label, given the score or the prediction."""
@@ -69,8 +72,9 @@ class GivenScore:
     cells: int = 2 * len(SCORE_EDGES) + 2
     meaning: str = "a score no longer means what it meant"
 
-    def __init__(self, baseline: LabelBaseline) -> None:
+    def __init__(self, baseline: LabelBaseline, threshold: float | None) -> None:
         self._baseline = baseline
+        self.errors = _wrong(threshold)
         self.labels = sum(baseline.labels)
         self.floor = baseline.smallest_shift
         lows = ("0", *(f"{edge:g}" for edge in SCORE_EDGES))
@@ -108,6 +112,9 @@ class GivenPrediction:
         self.names = (*baseline.bin_names, _OUTSIDE)
         self.reference = (*np.array(baseline.counts).sum(axis=0).tolist(), 0)
         self.labels = sum(self.reference)
+        # the share of the baseline's residuals that are as far out, or less
+        far = np.abs(np.arange(RESIDUAL_BINS) - (RESIDUAL_BINS - 1) / 2)
+        self.errors = np.array([baseline.overall[far <= one].sum() for one in far])
 
     def bets(self) -> Bets:
         """Return the bets on the residual given the prediction."""
@@ -130,8 +137,28 @@ class GivenPrediction:
 _OUTSIDE: Final = "prediction outside the range of the baseline"
 
 
+def _wrong(threshold: float | None) -> NDArray[np.float64]:
+    """Return whether the class decided on was wrong, by cell: twice the score's bin, plus one if positive.
+
+    Parameters
+    ----------
+    threshold
+        Score from which on a binary model decides for the positive class: a bin with it inside counts as what
+        its middle is. None where positive means that the model was right.
+
+    Examples
+    --------
+    >>> _wrong(0.5)[:2], _wrong(0.5)[-2:], _wrong(None)[:2]
+    (array([0., 1.]), array([1., 0.]), array([1., 0.]))
+    """
+    edges = np.array([0.0, *SCORE_EDGES, 1.0])
+    decided = np.ones(len(edges) - 1) if threshold is None else (edges[:-1] + edges[1:]) / 2 >= threshold
+    positive = decided.astype(np.float64)
+    return np.stack([positive, 1 - positive], axis=1).ravel()
+
+
 def given_of(facts: Facts) -> Given | None:
     """Return what a version's labels are held against; None where its bundle does not know."""
     if facts.label_baseline is not None and facts.label_baseline.calibrated:
-        return GivenScore(facts.label_baseline)
+        return GivenScore(facts.label_baseline, facts.threshold if facts.task == "binary" else None)
     return GivenPrediction(facts.residual_baseline) if facts.residual_baseline is not None else None

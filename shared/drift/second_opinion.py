@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from river.drift import ADWIN
 
 from shared.drift.channel import ChannelBaseline
 from shared.drift.slots import SLOT
@@ -18,6 +17,32 @@ MAX_MEANS = 8_192
 _STEPS = 65_535
 
 
+class Adwin(Protocol):
+    """What River's ADWIN and :class:`shared.drift.adaptive_window.AdaptiveWindow` have in common."""
+
+    @property
+    def width(self) -> float:
+        """Values since the last change that can be seen."""
+        ...
+
+    @property
+    def drift_detected(self) -> bool:
+        """Whether the last value showed a change."""
+        ...
+
+    def update(self, value: float, /) -> None:
+        """Take a value in."""
+        ...
+
+
+def rivers_adwin() -> Adwin:
+    """Return River's ADWIN."""
+    from river.drift import ADWIN  # not in the image of a service that brings another
+
+    made: Any = ADWIN  # River's detectors are partly untyped
+    return made()  # type: ignore[no-any-return]
+
+
 class SecondOpinion:
     """ADWIN [1]_ over the means of slots, clipped to 0 to 1.
 
@@ -25,6 +50,11 @@ class SecondOpinion:
     learnt from drifted data; and it forgets a slow drift. ``width`` says how many recent events look alike:
     what a retraining may use. At most 8,192 means are kept, in steps of 1/65,535; then the older half is
     let go.
+
+    Parameters
+    ----------
+    adwin
+        Makes an ADWIN that has seen nothing.
 
     Attributes
     ----------
@@ -50,13 +80,14 @@ class SecondOpinion:
     (1, True)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, adwin: Callable[[], Adwin] = rivers_adwin) -> None:
+        self._new = adwin
         self.changes = 0
         self.last_change: int | None = None
         self._events = 0
         self._means: list[int] = []
         self._sizes: list[int] = []
-        self._adwin: Any = _adwin()
+        self._adwin = adwin()
 
     @property
     def width(self) -> int:
@@ -86,13 +117,13 @@ class SecondOpinion:
             if self._adwin.drift_detected:
                 self.changes, self.last_change = self.changes + 1, self._events
                 self._means, self._sizes = [], []
-                self._adwin = _adwin()
+                self._adwin = self._new()
             elif len(self._means) == MAX_MEANS:
                 self._means, self._sizes = self._means[MAX_MEANS // 2 :], self._sizes[MAX_MEANS // 2 :]
                 self._rebuild()
 
     def _rebuild(self) -> None:
-        self._adwin = _adwin()
+        self._adwin = self._new()
         for code in self._means:
             self._adwin.update(code / _STEPS)
 
@@ -133,11 +164,6 @@ def slot_scores(scores: Sequence[Any]) -> float:
     usable = numbers[~np.isnan(numbers)]
     inside = len(usable) > 0 and usable.min() >= 0 and usable.max() <= 1
     return float(usable.mean()) if inside else float("nan")
-
-
-def _adwin() -> Any:
-    detector: Any = ADWIN  # River's detectors are partly untyped
-    return detector()
 
 
 class _State(msgspec.Struct, frozen=True, array_like=True):

@@ -65,9 +65,10 @@ class DriftOpinion(Message, frozen=True, kw_only=True):
     ----------
     channel
         What it looks at: the model's score, as ranks among the training values; the scores themselves while a
-        baseline is learnt, if they are probabilities.
+        baseline is learnt, if they are probabilities. In a report about labels the model's ``error``: wrong
+        or right, or how far out a regression was among the errors of its baseline.
     width
-        So many of the last events look alike: what a retraining may use.
+        So many of the last events (labels) look alike: what a retraining may use.
     changes
         How many it has found.
     last_change
@@ -140,6 +141,9 @@ class DriftFigures(Message, frozen=True, kw_only=True):
         Numeric: of the window's own values.
     quantiles
         Numeric: 5, 25, 50, 75 and 95 %, interpolated in the bins.
+    adjusted
+        Whether quantiles are seasonally adjusted: what the values would be in an hour of average mean and
+        spread.
     reference_mean, reference_sd, reference_quantiles
         The same of the baseline.
     top
@@ -163,6 +167,7 @@ class DriftFigures(Message, frozen=True, kw_only=True):
     reference_mean: float | None = None
     reference_sd: float | None = None
     reference_quantiles: tuple[float, ...] = ()
+    adjusted: bool = False
     top: tuple[tuple[str, int], ...] = ()
     new: tuple[tuple[str, int], ...] = ()
     histogram: tuple[tuple[float, float, int], ...] = ()

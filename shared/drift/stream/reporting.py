@@ -143,16 +143,20 @@ def figures_of(
         reference_mean=None if usual is None else _short(usual[0], channel),
         reference_sd=None if usual is None else float(f"{usual[1]:.6g}"),
         reference_quantiles=_quantiles(channel, np.array(channel.counts)),
+        adjusted=channel.phases is not None,
     )
 
 
 def _quantiles(channel: ChannelBaseline, counts: NDArray[np.int64]) -> tuple[float, ...]:
-    """Return quantiles interpolated within the bins; none where values are standardised by a season.
+    """Return quantiles interpolated within the bins.
+
+    Bins of a channel with a season are of values standardised by their hour: its quantiles are those of an
+    hour of average mean and spread.
 
     The outermost bins have no outer edge: they are taken to reach as far beyond the mean of their
     training values as their inner edge lies before it.
     """
-    if channel.phases is not None or not channel.edges:
+    if not channel.edges:
         return ()
     inner = np.array(channel.edges)
     low = min(2 * channel.centres[0] - inner[0], inner[0])
@@ -160,8 +164,10 @@ def _quantiles(channel: ChannelBaseline, counts: NDArray[np.int64]) -> tuple[flo
     edges = np.concatenate([[low], inner, [high]])
     cumulative = np.concatenate([[0], np.cumsum(counts[:-1])]) / max(int(counts[:-1].sum()), 1)
     steps = np.flatnonzero(np.diff(cumulative, prepend=-1.0))
-    found = np.interp(QUANTILES, cumulative[steps], edges[steps]).tolist()
-    return tuple(_short(value, channel) for value in found)
+    found = np.interp(QUANTILES, cumulative[steps], edges[steps])
+    if channel.phases is not None:
+        found = channel.centre + found * float(np.mean(channel.phases.sd))
+    return tuple(_short(value, channel) for value in found.tolist())
 
 
 def _short(value: float, channel: ChannelBaseline) -> float:

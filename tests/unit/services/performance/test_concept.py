@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,30 @@ def test_a_version_without_a_label_baseline_is_not_watched() -> None:
     board.take(matured(0, 100), binary(), Source("performance-log", 0, 1))
     assert board.changed() == []
     assert board.states() == {}
+
+
+def test_adwin_on_the_error_finds_a_change_that_needs_no_baseline() -> None:
+    board = ConceptBoard({})
+    for hour in range(20):
+        board.take(matured(hour, 400), watched(), SOURCE)
+    (watch,) = board.changed()
+    quiet = watch.report(topic="performance-log", partition=2, next_offset=10, now=1).second_opinion
+    assert quiet is not None
+    assert (quiet.channel, quiet.changes, quiet.width) == ("error", 0, 8_000)
+    for hour in range(20, 30):
+        board.take(matured(hour, 400, odds=4.0), watched(), SOURCE)
+    told = watch.report(topic="performance-log", partition=2, next_offset=10, now=1).second_opinion
+    assert told is not None
+    assert told.changes == 1
+    assert told.width < 4_000
+    assert told.last_change is not None
+    assert 20 <= (told.last_change.occurred_at - START) / HOUR < 25
+    assert ConceptWatch(watched(), watch.snapshot()).snapshot() == watch.snapshot()
+
+
+def test_the_performance_service_works_where_river_is_not_installed() -> None:
+    code = "import sys; sys.modules['river'] = None; import services.performance.app"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_rates_whose_rhythm_is_not_known_estimate_quality_but_are_not_watched() -> None:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from shared.drift import SlotCounter, fit_baseline
-from shared.drift.second_opinion import MAX_MEANS, SecondOpinion, slot_ranks
+from shared.drift.adaptive_window import AdaptiveWindow
+from shared.drift.second_opinion import MAX_MEANS, SecondOpinion, rivers_adwin, slot_ranks
 
 
 def test_snapshots_make_no_difference_across_a_change_and_the_limit():
@@ -34,3 +35,28 @@ def test_ranks_come_from_merged_counts_and_a_slot_without_values_is_left_out():
     assert opinion.width == 101 * 16
     with pytest.raises(ValueError, match="not the snapshot"):
         opinion.restore(b"\xc1")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_window_without_river_answers_as_rivers_value_by_value(seed):
+    rng = np.random.default_rng(seed)
+    shares = rng.uniform(0.05, 0.6, 5)
+    values = np.concatenate([rng.binomial(16, p, rng.integers(200, 2_000)) / 16 for p in shares]).tolist()
+    theirs, ours, changes = rivers_adwin(), AdaptiveWindow(), 0
+    for value in values:
+        theirs.update(value)
+        ours.update(value)
+        assert (ours.drift_detected, ours.width) == (theirs.drift_detected, theirs.width)
+        changes += ours.drift_detected
+    assert changes >= 3
+
+
+def test_an_opinion_is_the_same_with_either_window():
+    rng = np.random.default_rng(9)
+    means = np.concatenate([rng.binomial(16, p, 700) / 16 for p in (0.1, 0.3, 0.15)])
+    theirs, ours = SecondOpinion(), SecondOpinion(AdaptiveWindow)
+    theirs.update(means)
+    ours.update(means)
+    assert ours.snapshot() == theirs.snapshot()
+    assert (ours.changes, ours.width) == (theirs.changes, theirs.width)
+    assert ours.changes == 2

@@ -74,6 +74,11 @@ def test_a_season_that_the_first_events_could_not_show_raises_no_alarm_and_is_le
     assert learnt["x"].calibrated
     assert learnt["x"].cycle == "hour-of-day"
     assert alarmed(told) == {"x"}
+    figures = told[-1].channels[0].figures  # of a day on which x is 2 sd higher
+    assert figures is not None
+    assert figures.adjusted
+    assert figures.reference_quantiles == pytest.approx([-1.645, -0.674, 0, 0.674, 1.645], abs=0.12)
+    assert figures.quantiles == pytest.approx([0.355, 1.326, 2, 2.674, 3.645], abs=0.3)
     alarm = told[-1].channels[0].alarm
     assert alarm is not None
     assert (alarm.change, alarm.cleared) == ("location", None)
