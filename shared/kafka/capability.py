@@ -7,11 +7,25 @@ import uuid
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from shared.errors import ConfigError, TransientError
 
 _DEADLINE = 20.0
+REFUSALS = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+"""What a broker says to a user who may not do what it was asked for."""
 
 
 async def require_transactions(client: dict[str, Any], *, group: str, topic: str) -> None:
@@ -32,7 +46,7 @@ async def require_transactions(client: dict[str, Any], *, group: str, topic: str
     Raises
     ------
     ConfigError
-        The broker answers, but not with transactions.
+        The broker answers, but not with transactions, or it does not allow them.
     TransientError
         The broker cannot be reached, or is too slow to say.
     """
@@ -55,6 +69,14 @@ async def require_transactions(client: dict[str, Any], *, group: str, topic: str
     except TimeoutError as error:
         raise TransientError(
             f"the broker did not carry out a transaction within {_DEADLINE:.0f} s"
+        ) from error
+    except REFUSALS as error:
+        raise ConfigError(
+            [
+                "delivery is exactly-once, but the broker does not allow its user that "
+                f"({type(error).__name__}: {error}): it needs Describe and Read on the groups, and "
+                f"Describe and Write on the transactional ids, that begin with {group}"
+            ]
         ) from error
     except KafkaError as error:
         raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -38,7 +37,6 @@ async def reader(
     consumer = AIOKafkaConsumer(*topics, **(dict(client) | chosen | options))
     try:
         await start(consumer)
-        await asyncio.sleep(0)  # aiokafka's stop() raises while a task of its own has not begun
         yield consumer
     finally:
         await stop_within(consumer, stop_seconds)

@@ -23,10 +23,17 @@ async def stop_within(client: AIOKafkaProducer | AIOKafkaConsumer, seconds: floa
 
     A frozen broker keeps its connections open, so that a consumer would wait for the answer to its
     farewell until its request times out (40 s).
+
+    A consumer cancels its fetches and awaits them: one that has not begun yet raises ``CancelledError``,
+    which would look to the caller's task as if somebody had cancelled that.
     """
     try:
         async with asyncio.timeout(seconds):
             await client.stop()
+    except asyncio.CancelledError:
+        if _being_cancelled():
+            raise
+        await cut_off(client)
     except _TROUBLE as error:
         log.warning("client did not stop by itself and was cut off", error=repr(error))
         await cut_off(client)
@@ -52,6 +59,11 @@ async def cut_off(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     with contextlib.suppress(*_TROUBLE):
         async with asyncio.timeout(_CUT_SECONDS):
             await inner.close()
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _runs_for(task: asyncio.Task[Any], owners: Sequence[object]) -> bool:
