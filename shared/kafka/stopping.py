@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -23,18 +22,9 @@ async def stop_within(client: AIOKafkaProducer | AIOKafkaConsumer, seconds: floa
 
     A frozen broker keeps its connections open, so that a consumer would wait for the answer to its
     farewell until its request times out (40 s).
-
-    A consumer cancels its fetches and awaits them: one that has not begun yet raises ``CancelledError``,
-    which would look to the caller's task as if somebody had cancelled that.
     """
-    try:
-        async with asyncio.timeout(seconds):
-            await client.stop()
-    except asyncio.CancelledError:
-        if _being_cancelled():
-            raise
-        await cut_off(client)
-    except _TROUBLE as error:
+    error = await _end(client.stop(), seconds)
+    if error is not None:
         log.warning("client did not stop by itself and was cut off", error=repr(error))
         await cut_off(client)
 
@@ -56,14 +46,30 @@ async def cut_off(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=_CUT_SECONDS)
-    with contextlib.suppress(*_TROUBLE):
-        async with asyncio.timeout(_CUT_SECONDS):
-            await inner.close()
+    await _end(inner.close(), _CUT_SECONDS)
 
 
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+async def _end(work: Coroutine[Any, Any, None], seconds: float) -> BaseException | None:
+    """Carry out what ends a client, so long at most; return what it ran into.
+
+    In a task of its own, because aiokafka lets out the ``CancelledError`` of tasks and futures of its own
+    (a fetch that had not begun, a connection whose end was no longer waited for), which would look to the
+    caller's task as if somebody had cancelled that.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        late = not task.done()
+        task.cancel()
+    if late:
+        return TimeoutError()
+    if task.cancelled():
+        return asyncio.CancelledError()
+    error = task.exception()
+    if error is not None and not isinstance(error, _TROUBLE):
+        raise error
+    return error
 
 
 def _runs_for(task: asyncio.Task[Any], owners: Sequence[object]) -> bool:
