@@ -19,7 +19,7 @@ from devstack.kafka_node import Jvm, KafkaNode
 from devstack.kafka_properties import NodePorts, node_properties
 from devstack.part import POLL_SECONDS
 from devstack.ports import Ports
-from devstack.security import Security, client_settings, make_certificates
+from devstack.security import PASSWORD, USERNAME, Security, client_settings, make_certificates
 
 START_ATTEMPTS = 3
 
@@ -35,6 +35,8 @@ class ApacheKafka:
         Where the data goes; a scratch folder by default. A folder of an earlier run starts with its data.
     security
         What clients must present: nothing, TLS, or SCRAM-SHA-512 over TLS (see `client_settings`).
+    users
+        With SASL: password of each user beside the one of `client_settings`, by name.
     settings
         Broker properties on top of ours.
     start_timeout
@@ -54,6 +56,7 @@ class ApacheKafka:
         data_dir: Path | str | None = None,
         security: Security = "plaintext",
         *,
+        users: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
         start_timeout: float = 120.0,
     ) -> None:
@@ -63,6 +66,7 @@ class ApacheKafka:
         self.nodes: list[KafkaNode] = []
         self._node_count = nodes
         self._given_dir = data_dir
+        self._users = {USERNAME: PASSWORD, **(users or {})} if security == "sasl_tls" else {}
         self._settings = dict(settings or {})
         self._start_timeout = start_timeout
         self._folder: DataFolder | None = None
@@ -160,7 +164,7 @@ class ApacheKafka:
         def format_node(node: KafkaNode) -> None:
             keystore = folder.path / "broker.pem"
             properties = node_properties(node.node_id, ports, node.part.data_dir, self.security, keystore)
-            node.format(properties | self._settings, cluster_id, self.security)
+            node.format(properties | self._settings, cluster_id, self._users)
 
         with ThreadPoolExecutor(len(self.nodes)) as pool:
             list(pool.map(format_node, self.nodes))

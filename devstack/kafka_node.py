@@ -11,7 +11,7 @@ from typing import Any
 from devstack.errors import DevstackError
 from devstack.part import Part
 from devstack.probe import describe_cluster
-from devstack.security import MECHANISM, PASSWORD, USERNAME, Security
+from devstack.security import MECHANISM
 
 LOG_CONFIG = Path(__file__).with_name("log4j2.properties")
 # Small and quick to start: a serial collector, and no class verification of jars whose hash is known.
@@ -75,15 +75,21 @@ class KafkaNode:
         """Whether the process exists (a suspended one does)."""
         return self.part.running
 
-    def format(self, properties: Mapping[str, str], cluster_id: str, security: Security) -> None:
-        """Write ``server.properties`` and format the log folder, unless it is formatted already."""
+    def format(self, properties: Mapping[str, str], cluster_id: str, users: Mapping[str, str]) -> None:
+        """Write ``server.properties`` and format the log folder, unless it is formatted already.
+
+        Parameters
+        ----------
+        users
+            Password of each user that may log in, by name.
+        """
         self._cluster_id = cluster_id
         self.part.data_dir.mkdir(parents=True, exist_ok=True)
         self.properties_file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         # With an equals sign: one random id in 64 begins with a hyphen and would be taken for a flag.
         arguments = ["format", "--config", str(self.properties_file), f"--cluster-id={cluster_id}"]
-        if security == "sasl_tls":
-            arguments += ["--add-scram", f"{MECHANISM}=[name={USERNAME},password={PASSWORD}]"]
+        for name, password in users.items():
+            arguments += ["--add-scram", f"{MECHANISM}=[name={name},password={password}]"]
         command = self._jvm.command(FORMAT_FLAGS, "kafka.tools.StorageTool", *arguments, "--ignore-formatted")
         answer = subprocess.run(
             command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_SECONDS, check=False

@@ -66,7 +66,7 @@ class ChampionProgress:
         finally:
             await admin.close()
         # Uncommitted ends: a committed reader's end may lie before the champion's newest prediction.
-        async with reader(self._client, isolation_level="read_uncommitted", stop_seconds=3.0) as consumer:
+        async with reader(self._client, isolation_level="read_uncommitted") as consumer:
             ends = await consumer.end_offsets([TopicPartition(self._predictions, p) for p in partitions])
         for partition in partitions:
             committed = offsets.get(TopicPartition(self._events, partition))

@@ -9,14 +9,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 
 from shared.kafka.starting import start
-from shared.kafka.stopping import stop_within
+from shared.kafka.stopping import cut_off
 
 
 @asynccontextmanager
-async def reader(
-    client: Mapping[str, Any], *topics: str, stop_seconds: float = 5.0, **options: Any
-) -> AsyncIterator[AIOKafkaConsumer]:
-    """Open a consumer without a group that sees committed records only, and stop it in bounded time.
+async def reader(client: Mapping[str, Any], *topics: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer without a group that sees committed records only, and cut it off in the end.
+
+    It has no farewell to say, and waiting for one's answer takes a TLS connection five seconds now and then.
 
     Parameters
     ----------
@@ -24,8 +24,6 @@ async def reader(
         Arguments of every aiokafka client: servers and security.
     topics
         Read whole, from their beginnings; with none given, assign partitions and seek.
-    stop_seconds
-        Past these the consumer is cut off: its farewell hangs while the broker is away.
     options
         More arguments of `AIOKafkaConsumer`, which win over those chosen here.
     """
@@ -39,4 +37,4 @@ async def reader(
         await start(consumer)
         yield consumer
     finally:
-        await stop_within(consumer, stop_seconds)
+        await cut_off(consumer)

@@ -46,6 +46,9 @@ async def cut_off(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=_CUT_SECONDS)
+    for connection in inner._conns.values():
+        if connection._writer is not None:  # TLS may wait half a minute for the other side's farewell
+            connection._writer.transport.abort()
     await _end(inner.close(), _CUT_SECONDS)
 
 

@@ -61,7 +61,7 @@ async def follow(
     complaints, backoff = RateLimit(_COMPLAIN_EVERY), 0.5
     while True:
         try:
-            async with reader(client, stop_seconds=3.0) as consumer:
+            async with reader(client) as consumer:
                 await _read(consumer, topic, take, back_ms)
         except _TROUBLE as error:
             if (held := complaints.admit()) is not None:

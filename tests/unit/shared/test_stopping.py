@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,6 +14,7 @@ class Connections:
     """What a client has open."""
 
     closed = False
+    _conns: ClassVar[dict[int, Any]] = {}
 
     async def close(self) -> None:
         self.closed = True
