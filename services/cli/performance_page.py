@@ -38,13 +38,12 @@ def _version(page: Page, version: VersionQuality) -> None:
     report = version.realised
     page.heading(f"Version {version.version}").text(f"{view.label_sentence(version.every)}.")
     if (doubt := view.trust(version)) != "":
-        page.text(f"Estimate: {doubt}.", mood="bad" if version.concept is not None else "")
+        page.text(f"{doubt[0].upper()}{doubt[1:]}.", mood="bad" if version.concept is not None else "")
     if version.provisional:
         page.text("No window is final yet: labels and outcomes that come early are seldom like the others.")
-    page.table(view.FIGURE_COLUMNS, view.figure_rows(version))
-    page.plot(
-        _over_time(version), f"{view.NAMES[view.HEADLINE[report.task]]} by window, realised and estimated"
-    )
+    page.table(view.figure_columns(version), view.figure_rows(version))
+    kinds = "realised" if report.task == "regression" else "realised and estimated"
+    page.plot(_over_time(version), f"{view.NAMES[view.HEADLINE[report.task]]} by window, {kinds}")
     if report.task != "regression":
         page.plot(_calibration(version), "Calibration: how often a score was right")
         page.table(*_confusion(version))
@@ -88,7 +87,7 @@ def _over_time(version: VersionQuality) -> Plot:
             label="estimated, not to be trusted" if version.concept is not None else "estimated",
         )
     axes.set_ylabel(view.NAMES[name])
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     plot.autofmt_xdate(rotation=0, ha="center")
     return plot
 

@@ -13,7 +13,7 @@ from services.cli.performance_reading import VersionQuality
 from services.cli.printing import moment, table
 from shared.messages import PerformanceReport, Realised
 from shared.quality.estimate import estimated
-from shared.quality.figures import Figure, figures_of
+from shared.quality.figures import Figure, Figures, figures_of
 from shared.quality.kpis import advise, worth
 
 NAMES: Final = {
@@ -58,30 +58,40 @@ def note(figure: Figure | None, *, averaged: bool = False) -> str:
 
 
 def figure_rows(version: VersionQuality) -> list[list[str]]:
-    """Return a row per figure: name, value, interval, labels, estimates of the same and of open windows."""
+    """Return a row per figure: name, value, interval, labels, estimates of the same and of open windows.
+
+    A regression has no estimates, and no columns for them.
+    """
     realised, promised = figures_of(version.realised), estimated(version.realised)
     waiting = estimated(version.open) if version.open is not None else {}
     names = [name for name in NAMES if name in realised or name in promised or name in waiting]
+    beside = [] if version.every.task == "regression" else [promised, waiting]
     return [
         [
             NAMES[name],
             number(realised[name].value) if name in realised else "-",
             interval(realised.get(name)),
-            str(realised[name].n) if name in realised else "0",
-            number(promised[name].value) if name in promised else "-",
-            interval(promised.get(name)),
-            number(waiting[name].value) if name in waiting else "-",
-            interval(waiting.get(name)),
+            f"{realised[name].n:,}" if name in realised else "0",
+            *(cell for figures in beside for cell in _estimate(figures.get(name))),
             note(realised.get(name), averaged=name == "auc" and version.realised.task == "multiclass"),
         ]
         for name in names
     ]
 
 
-FIGURE_COLUMNS: Final = (
-    "figure", "realised", "95 %", "labels", "estimated", "95 %", "estimated, open windows", "95 %", "",
-)  # fmt: skip
-"""The estimate of the same windows as the realised figures, and that of the windows which wait for labels."""
+def _estimate(figure: Figure | None) -> tuple[str, str]:
+    return number(figure.value if figure is not None else None), interval(figure)
+
+
+def figure_columns(version: VersionQuality) -> tuple[str, ...]:
+    """Return the columns of :func:`figure_rows`.
+
+    The first estimate is of the same windows as the realised figures, the other of those that wait for
+    labels.
+    """
+    estimates = ("estimated", "95 %", "estimated, open windows", "95 %")
+    beside = () if version.every.task == "regression" else estimates
+    return ("figure", "realised", "95 %", "labels", *beside, "")
 
 
 def label_sentence(report: PerformanceReport) -> str:
@@ -103,17 +113,20 @@ def label_sentence(report: PerformanceReport) -> str:
 
 
 def trust(version: VersionQuality) -> str:
-    """Return whether the estimate may be believed, as a sentence."""
+    """Return whether the estimate may be believed; of a regression, whether errors have moved; a sentence."""
+    regression = version.every.task == "regression"
+    what = "errors" if regression else "estimate"
     if version.concept is not None:
-        return f"not to be trusted: {version.concept.detail}, found by label given score"
-    if version.every.task == "regression":
+        found = f"{version.concept.detail}, found by label given score"
+        return f"errors have moved: {found}" if regression else f"estimate: not to be trusted: {found}"
+    if regression and version.concept_evidence is None:
         return ""
-    if not version.every.calibration_rows:
-        return "the bundle keeps no labels: scores are taken as they are"
+    if not regression and not version.every.calibration_rows:
+        return "estimate: the bundle keeps no labels: scores are taken as they are"
     if version.concept_evidence is None:
-        return "label given score has not been looked at yet"
+        return "estimate: label given score has not been looked at yet"
     limit = number(version.concept_threshold)
-    return f"label given score is quiet (evidence {number(version.concept_evidence)} of {limit})"
+    return f"{what}: label given score is quiet (evidence {number(version.concept_evidence)} of {limit})"
 
 
 def kpi_rows(version: VersionQuality) -> list[list[str]]:
@@ -126,7 +139,7 @@ def kpi_rows(version: VersionQuality) -> list[list[str]]:
                 name,
                 number(figure.value if figure is not None else None),
                 interval(figure),
-                str(kpi.value.n),
+                f"{kpi.value.n:,}",
                 finality(version),
                 _advice(version, name),
             ]
@@ -191,7 +204,13 @@ def segment_rows(report: PerformanceReport) -> list[list[str]]:
     for feature, values in report.segments.items():
         for value, quality in values.items():
             rows.append(
-                [feature, value, str(quality.predictions), str(quality.labels), *_headlines(report, quality)]
+                [
+                    feature,
+                    value,
+                    f"{quality.predictions:,}",
+                    f"{quality.labels:,}",
+                    *_headlines(report, quality),
+                ]
             )
     return rows
 
@@ -233,7 +252,7 @@ def print_status(versions: Sequence[VersionQuality]) -> None:
         kpis = ", ".join(
             f"{k} {number(f.value)}" for k, s in one.realised.kpis.items() if (f := worth(s)) is not None
         )
-        doubt = Text("no", "red") if one.concept is not None else Text("yes")
+        doubt = _doubt(one, promised or waiting)
         rows.append(
             [
                 one.model, one.version, f"{one.every.quality.predictions:,}", f"{labelled:.0%}",
@@ -253,12 +272,19 @@ def print_status(versions: Sequence[VersionQuality]) -> None:
         print(f"\n{orphans:,} labels and outcomes, of whatever model, found no prediction in time")
 
 
+def _doubt(version: VersionQuality, promised: Figures) -> Text:
+    """Return whether estimates may be believed, in a word."""
+    if version.concept is not None:
+        return Text("no" if promised else "errors moved", "red")
+    return Text("yes" if promised else "-")
+
+
 def print_version(version: VersionQuality) -> None:
     """Print everything of one version."""
     report = version.realised
     print(f"{version.model} version {version.version}: {label_sentence(version.every)}")
-    print(f"{span(version)}\nestimate: {trust(version)}\n" if trust(version) else f"{span(version)}\n")
-    table(FIGURE_COLUMNS, figure_rows(version))
+    print(f"{span(version)}\n{trust(version)}\n" if trust(version) else f"{span(version)}\n")
+    table(figure_columns(version), figure_rows(version))
     if report.kpis:
         print()
         table(KPI_COLUMNS, kpi_rows(version))

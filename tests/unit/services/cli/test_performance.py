@@ -14,8 +14,20 @@ from services.cli.performance import report as report_command
 from services.cli.performance import status
 from services.cli.performance_compare import differences
 from services.cli.performance_json import as_json
+from services.cli.performance_page import performance_page
 from services.cli.performance_reading import VersionQuality, quality_of
-from shared.messages import KpiSums, LabelCounts, PerformanceReport, Realised, Sums, Window
+from services.cli.performance_view import trust
+from shared.messages import (
+    DriftAlarm,
+    DriftMoment,
+    KpiSums,
+    LabelCounts,
+    PerformanceReport,
+    Realised,
+    Source,
+    Sums,
+    Window,
+)
 from shared.quality.estimate import estimated
 from shared.reports import AnyReport
 
@@ -181,3 +193,32 @@ def test_a_report_has_figures_kpis_segments_and_differences(reports: list[AnyRep
     told = json.loads(run(report_command, "m", "1", "--json"))
     assert [v["model_version"] for v in told] == ["1"]
     assert told[0]["differences"][0]["value"] == pytest.approx(-0.25)
+
+
+def test_a_regression_has_no_estimates_and_tells_when_its_errors_move(
+    reports: list[AnyReport], tmp_path: Path
+) -> None:
+    """The alarm is that of the channel label given score, as the performance service reports it."""
+    error = Sums(n=4_000, total=8_000.0, squares=20_000.0)
+    quality = Realised(predictions=4_000, labels=4_000, absolute_error=error)
+    reports += [window(0, task="regression", edges=(), threshold=None, positive=None, kpis={}, segments={},
+                       quality=quality)]  # fmt: skip
+    text = run(report_command, "m")
+    assert "MAE" in text
+    assert "estimate" not in text
+    assert "4,000" in text
+    assert " - " in next(line for line in run(status).splitlines() if line.split()[:2] == ["m", "1"])
+    version = quality_of(reports)[0]
+    assert trust(version) == ""
+    version.concept_evidence, version.concept_threshold = 1.0, 6.0
+    assert trust(version) == "errors: label given score is quiet (evidence 1 of 6)"
+    moment = DriftMoment(events=1, occurred_at=START, source=Source("log", 0, 1))
+    version.concept = DriftAlarm(
+        change="concept", detail="residual mean +0.64 sd", evidence=7.0, raised=moment, change_point=moment,
+        explanation="errors",
+    )  # fmt: skip
+    assert trust(version) == "errors have moved: residual mean +0.64 sd, found by label given score"
+    performance_page([version], []).write(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "Errors have moved: residual mean +0.64 sd" in page
+    assert "estimated" not in page
