@@ -11,6 +11,7 @@ checkpoint that covers it: the files hold what the log said up to ``offset``, in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,9 @@ class EventStore:
         self._ended = 0
         self._done: set[int] = set()
         self._dues = self._disk.dues()
+        self._first_dues = sorted(
+            self._dues
+        )  # a heap; moments that are done with leave it when they come first
         self.next_due = min(self._dues, default=_NEVER)
         """The first moment at which something may be due."""
         self._index_what_is_there()
@@ -98,7 +102,9 @@ class EventStore:
             young = self._young_dues.get(due)
             if young is None:
                 young = self._young_dues[due] = []
-                self._dues.add(due)
+                if due not in self._dues:
+                    self._dues.add(due)
+                    heappush(self._first_dues, due)
                 self.next_due = min(self.next_due, due)
             young.append(at)
         self._young += rows
@@ -133,7 +139,9 @@ class EventStore:
         self._young_dues.pop(due, None)
         self._index.drop(hashes)
         self._ended += len(hashes)
-        self.next_due = min(self._dues, default=_NEVER)
+        while self._first_dues and self._first_dues[0] not in self._dues:
+            heappop(self._first_dues)
+        self.next_due = self._first_dues[0] if self._first_dues else _NEVER
 
     def save(self, offset: int) -> None:
         """Make the files what the log says up to ``offset``."""

@@ -14,6 +14,7 @@ import pytest
 from services.performance.concept import CHANNEL, ConceptBoard, ConceptWatch
 from services.performance.facts import Facts
 from services.performance.packets import Answered, Known, Matured
+from shared.alerting import cutting
 from shared.drift.label_baseline import RATES_KNOWN, SCORE_EDGES, fit_labels
 from shared.drift.residual_baseline import fit_residuals
 from shared.messages import Source
@@ -215,6 +216,9 @@ def test_a_regression_is_watched_by_its_errors_from_the_label_to_the_report(tmp_
     assert sum(channel.reference) == report.baseline_rows
     assert sum(channel.current) == 400
     assert len(channel.bins) == len(channel.current) == len(channel.reference)
+    (read,) = cutting.drift(report)  # as alert rules read it
+    assert read.peaks["alarming"] == 1
+    assert read.notes["why"].startswith("residual mean +")
 
 
 def test_a_regression_whose_bundle_has_no_labels_sends_none_on(tmp_path: Path) -> None:
