@@ -6,7 +6,6 @@ import sys
 
 from services.performance.app import serve
 from services.performance.config import PerformanceSettings
-from services.performance.memory import give_memory_back
 from shared.lifecycle import run
 from shared.logs import configure_logging
 from shared.settings import load_settings
@@ -20,5 +19,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    give_memory_back()
     sys.exit(run(main))

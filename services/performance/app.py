@@ -37,7 +37,6 @@ _ROUTED_AT_ONCE: Final = 4
 """So many times the records of other micro-batches are sorted at once: they are spread over all partitions of
 the log, and a packet of some hundred items costs the join a third more per item than one of thousands."""
 
-_INPUT_FETCH_BYTES: Final = 1 << 21
 _PACKET_FETCH_BYTES: Final = 1 << 18
 """A fetch of the log: packets hold hundreds of items, which take six times the room once decoded."""
 
@@ -174,7 +173,7 @@ def _pipelines(
     sorted_into = (topics.performance_log, topics.dead_letters)
     routing_options = pipeline_options(
         settings, "performance-routing", topics=_inputs(topics), outputs=sorted_into,
-        commit_interval=_GATHER_SECONDS, partition_fetch_bytes=_INPUT_FETCH_BYTES,
+        commit_interval=_GATHER_SECONDS,
         max_records=_ROUTED_AT_ONCE * settings.max_batch_events,
     )  # fmt: skip
     written = (topics.performance_log, topics.labelled, topics.reports, topics.state("performance"))
