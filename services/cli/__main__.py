@@ -29,6 +29,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
     "topics": {
         "create": "services.cli.topics:create",
         "list": "services.cli.topics:list_topics",
+        "access": "services.cli.topics:access",
     },
     "events": {"send": "services.cli.events:send"},
     "predictions": {"tail": "services.cli.predictions:tail"},
@@ -61,7 +62,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
 }
 _GROUP_HELP = {
     "models": "Package, check, register, promote and roll back models.",
-    "topics": "Create and list Driftline's topics.",
+    "topics": "Create and list Driftline's topics, and say who needs which.",
     "events": "Send events from a terminal.",
     "predictions": "Watch predictions in a terminal.",
     "shadow": "See candidates beside the champion, and what the gates say.",

@@ -1,13 +1,17 @@
-"""``driftline topics create|list``."""
+"""``driftline topics create|list|access``."""
 
 from __future__ import annotations
+
+import shlex
 
 import click
 
 from services.cli.connection import Connection, connection_options
 from shared.errors import ServiceError
+from shared.kafka.access import ACCESS, rules
 from shared.kafka.topics import TopicState, create_topics, existing_topics
 
+_FLAGS = {"topic": "--topic", "group": "--group", "transactionalId": "--transactional-id"}
 _SIGNS = {"created": "+", "exists": "=", "differs": "!"}
 
 
@@ -54,6 +58,34 @@ def list_topics(connection: Connection) -> None:
         raise ServiceError(
             f"{len(missing)} of {len(found)} topics are missing; `driftline topics create` makes them"
         )
+
+
+@click.command()
+@click.option(
+    "--service", "services", type=click.Choice(sorted(ACCESS)), multiple=True, help="Which; all by default."
+)
+@click.option(
+    "--principal",
+    metavar="TEXT",
+    default="User:{service}",
+    show_default=True,
+    help="Whom to allow it; {service} stands for the service's name.",
+)
+@connection_options
+def access(connection: Connection, services: tuple[str, ...], principal: str) -> None:
+    """Print what each service must be allowed on the brokers, as commands of Kafka's own tool.
+
+    Nothing is asked of the brokers, and nothing changed.
+    """
+    servers = connection.settings.kafka_bootstrap_servers
+    for service in services or ACCESS:
+        who = shlex.quote(f"{principal.replace('{service}', service)}")
+        for rule in rules(service, connection.topics, group_prefix=connection.settings.group_prefix):
+            words = [f"kafka-acls.sh --bootstrap-server {servers} --add --allow-principal {who}"]
+            words += [f"--operation {operation}" for operation in rule.operations]
+            words.append(f"{_FLAGS[rule.resource]} {shlex.quote(rule.name)}")
+            words += ["--resource-pattern-type prefixed"] * rule.prefix
+            click.echo(" ".join(words))
 
 
 def _copies(value: str) -> int | None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import click
+from click.testing import CliRunner
 
 from services.cli.__main__ import cli
 
@@ -60,3 +61,27 @@ def test_help_loads_no_client() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_access_is_printed_as_commands_of_kafkas_tool() -> None:
+    asked = [
+        "topics",
+        "access",
+        "--service",
+        "inference",
+        "--topic-prefix",
+        "prod.",
+        "--principal",
+        "User:x-{service}",
+    ]
+    done = CliRunner().invoke(cli, [*asked, "--bootstrap-servers", "kafka:9092"], catch_exceptions=False)
+    lines = done.output.splitlines()
+    begin = "kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:x-inference"
+    assert all(line.startswith(begin) for line in lines)
+    assert (
+        f"{begin} --operation Describe --operation DescribeConfigs --operation Read --topic prod.events"
+        in lines
+    )
+    prefixed = "--transactional-id driftline.inference. --resource-pattern-type prefixed"
+    assert f"{begin} --operation Describe --operation Write {prefixed}" in lines
+    assert len(lines) == 8
