@@ -17,7 +17,7 @@ def test_when_all_is_well_the_last_line_says_so_in_its_order() -> None:
     assert verdict.remarks[0] == (
         "first prediction 1.0 s after the command\nfrom produce to visible prediction: p50 10 ms, p99 10 ms"
     )
-    assert "two appear in the shadow after 15,000 events" in verdict.remarks[-1]
+    assert "two appear in the shadow after 9,000 and 15,000 events" in verdict.remarks[-1]
     assert list(json.loads(verdict.last_line()).items()) == [
         ("events", 9),
         ("predictions", 8),
