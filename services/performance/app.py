@@ -33,10 +33,6 @@ _GATHER_SECONDS: Final = 0.2
 """So long messages gather into one transaction, which costs as much as some hundred of them: nobody waits for
 a label within the second."""
 
-_ROUTED_AT_ONCE: Final = 4
-"""So many times the records of other micro-batches are sorted at once: they are spread over all partitions of
-the log, and a packet of some hundred items costs the join a third more per item than one of thousands."""
-
 _PACKET_FETCH_BYTES: Final = 1 << 18
 """A fetch of the log: packets hold hundreds of items, which take six times the room once decoded."""
 
@@ -174,7 +170,6 @@ def _pipelines(
     routing_options = pipeline_options(
         settings, "performance-routing", topics=_inputs(topics), outputs=sorted_into,
         commit_interval=_GATHER_SECONDS,
-        max_records=_ROUTED_AT_ONCE * settings.max_batch_events,
     )  # fmt: skip
     written = (topics.performance_log, topics.labelled, topics.reports, topics.state("performance"))
     joining_options = pipeline_options(
