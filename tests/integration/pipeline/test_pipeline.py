@@ -218,6 +218,24 @@ async def test_state_that_contradicts_the_offsets_stops_the_service(
         await asyncio.wait_for(pipeline.run(asyncio.Event()), 30)
 
 
+async def test_a_broker_that_keeps_no_metadata_has_our_own_offset_without_its_mark(
+    kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    """As the embedded one does: a process that was killed had published less than its state holds."""
+    client = {"bootstrap_servers": kafka.bootstrap_servers, **kafka.client_settings()}
+    await make_topics(client, topic_prefix)
+    await produce(client, f"{topic_prefix}in", numbered(30))
+    delivery = "at-least-once"
+    async with running(Echo(f"{topic_prefix}out"), client, topic_prefix, delivery=delivery):
+        await until(lambda: all_committed(client, topic_prefix, 30), what="30 committed")
+    await _reset_offsets(client, f"{topic_prefix}echo", f"{topic_prefix}in")
+    await produce(client, f"{topic_prefix}in", numbered(30))
+    async with running(Echo(f"{topic_prefix}out"), client, topic_prefix, delivery=delivery):
+        await until(lambda: all_committed(client, topic_prefix, 60), what="60 committed")
+    answers = await read_all(client, f"{topic_prefix}out")
+    assert sum(map(len, answers.values())) == 60, "nothing is read again from the offset that has no mark"
+
+
 async def _reset_offsets(client: dict[str, object], group: str, topic: str) -> None:
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
