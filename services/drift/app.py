@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
+import river.drift  # noqa: F401 - takes seconds, during which the first event would stop everything
 from prometheus_client import CollectorRegistry
 
 from services.drift.config import DriftSettings
