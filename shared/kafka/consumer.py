@@ -150,6 +150,7 @@ def _unpacked(source: PartitionRecords) -> list[Any]:
     Does what aiokafka's ``PartitionRecords._unpack_records`` does record by record, in the same order:
     checksum, aborted transactions, control batches, records before the position.
     """
+    source._records_iterator = None  # it holds `source` and so itself, and with both the bytes of the fetch
     records: list[Any] = []
     start = source.next_fetch_offset
     committed = source._isolation_level == READ_COMMITTED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -64,3 +66,19 @@ def test_a_broken_checksum_is_raised_and_nothing_handed_out() -> None:
     broken[-1] ^= 1
     with pytest.raises(CorruptRecordException):
         _drain(TP, fetched(whole + bytes(broken), 5))
+
+
+def test_the_bytes_of_a_fetch_go_with_it_and_not_with_the_next_collection_of_cycles() -> None:
+    """The collector runs seldom between micro-batches: fetches of a megabyte would pile up until then."""
+    gc.collect()
+    gc.disable()
+    try:
+        fetch = fetched(batch(5, 6, 7), 5)
+        source = weakref.ref(fetch._partition_records)
+        columns = _drain(TP, fetch)
+        del fetch
+        assert source() is None
+    finally:
+        gc.enable()
+    assert columns is not None
+    assert list(columns.offsets) == [5, 6, 7]
