@@ -122,13 +122,17 @@ def ratio(name: str, part: float, whole: float) -> dict[str, float]:
 def quantile(share: float, edges: tuple[float, ...], counts: tuple[int, ...]) -> float | None:
     """Return a quantile of a histogram, interpolated in its bucket; the last bucket counts as its edge.
 
+    None of an empty one, and where edges and counts do not fit: a report may come from anybody.
+
     Examples
     --------
     >>> quantile(0.5, (1.0, 2.0), (0, 10, 0)), quantile(0.99, (1.0, 2.0), (0, 0, 5))
     (1.5, 2.0)
+    >>> quantile(0.5, (), (0, 10, 0)), quantile(0.5, (), (10,))
+    (None, None)
     """
     total = sum(counts)
-    if not total:
+    if not total or not edges or len(counts) != len(edges) + 1:
         return None
     rank, seen = share * total, 0
     for index, count in enumerate(counts):

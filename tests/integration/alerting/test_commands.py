@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 
 import pytest
@@ -59,7 +60,7 @@ async def test_list_show_silence_redeliver_and_test_receiver(stage: Stage) -> No
         alert_id = (await stage.alerts())[0].alert_id
         shown = await driftline(stage, "alerts", "show", alert_id[:8])
         assert "failure_ratio" in shown
-        assert f"report:       {stage.topics.reports} 1:0" in shown
+        assert re.search(rf"report: +{stage.topics.reports} 1:\d+", shown)  # heartbeats may lie before it
         assert "given-up" in shown
         assert "HTTP 400: as told" in shown
         lettered = await driftline(stage, "dead-letters", "list", "--error", "NotDelivered", "--json")
