@@ -129,7 +129,7 @@ def redact(text: str) -> str:
     >>> redact("no answer from redis://default:hunter2@cache:6379/0")
     'no answer from redis://**********@cache:6379/0'
     """
-    for secret in _secrets:
+    for secret in sorted(_secrets, key=len, reverse=True):  # one may be a part of another, and leave its rest
         text = text.replace(secret, HIDDEN)
     text = _URL_PASSWORD.sub(rf"\g<1>{HIDDEN}@", text)
     return text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate is no JSON

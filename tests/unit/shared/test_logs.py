@@ -163,3 +163,10 @@ def test_a_rate_limit_forgets_keys_rather_than_grow() -> None:
     for key in range(5_000):
         limit.admit(str(key))
     assert len(limit._seen) <= 1_000
+
+
+def test_of_secrets_within_each_other_no_part_remains(stream: io.StringIO) -> None:
+    whole = "/hook/planted-path?key=planted-query"
+    hide([whole[:end] for end in range(5, len(whole) + 1)])
+    log.warning("refused", error=f"404: {whole}")
+    assert lines(stream)[0]["error"] == "404: **********"
