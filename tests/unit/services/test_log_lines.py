@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -19,15 +18,14 @@ from services.drift.process import CountStep
 from services.drift.watching import Watchlist
 from services.performance.metrics import PerformanceMetrics
 from services.performance.routing import RouteStep
-from shared import refusals
 from shared.drift.stream.partials import encode_partial
 from shared.drift.stream.telling import AlarmLog
 from shared.kafka.records import Output, Records
-from shared.logs import RateLimit, configure_logging
 from shared.messages import DriftMoment, Source
 from shared.reports import decode_report, reports_output
 from shared.topics import TopicNames
 from shared.tracing import trace_of
+from tests.captured_logs import captured_logs
 from tests.unit.services.alerting.test_exposition import drift_report
 from tests.unit.shared.drift.stream.streams import baseline, partitions, told_by, watched
 
@@ -42,15 +40,8 @@ PREDICTION = {
 
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    monkeypatch.setattr(refusals, "_limit", RateLimit(10, clock=lambda: 0.0))
-    stream = io.StringIO()
-    configure_logging("a-service", stream=stream)
-    yield stream
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with captured_logs("a-service", monkeypatch) as stream:
+        yield stream
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:

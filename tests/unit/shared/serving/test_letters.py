@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Iterator
 
 import orjson
 import pytest
 
-from shared import refusals
 from shared.errors import DecodeError, ServiceError, ValidationError
 from shared.kafka.records import Records
-from shared.logs import RateLimit, configure_logging
 from shared.serving.letters import dead_letters
+from tests.captured_logs import captured_logs
 
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    monkeypatch.setattr(refusals, "_limit", RateLimit(10, clock=lambda: 0.0))
-    stream = io.StringIO()
-    configure_logging("inference", stream=stream)
-    yield stream
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with captured_logs("inference", monkeypatch) as stream:
+        yield stream
 
 
 def refuse(*errors: ServiceError) -> None:
